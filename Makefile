@@ -1,0 +1,51 @@
+# `make help` lists the verbs. Everything runs in $(VENV), made on first use; nothing else is touched.
+VENV ?= .venv
+PYTHON ?= python3
+TORCH ?= 2.13.0
+export MPLBACKEND = Agg
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint type bench clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# torch comes first and by name: on Linux without a GPU the "+cpu" build keeps gigabytes of CUDA packages away.
+$(STAMP): pyproject.toml Makefile
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deepspec needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null; then \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)"; \
+	else \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu; \
+	fi
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(STAMP) ## make the virtual environment and install deepspec into it
+
+demo: $(STAMP) ## synthesize, fit, segment an unseen cube: pictures in demo/ (under 5 minutes on 2 cores)
+	$(BIN)/python experiments/demo.py --out demo
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## run the tests that take under ten seconds each
+	$(BIN)/python -m pytest -m "not slow and not ddp"
+
+lint: $(STAMP) ## check style and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+type: $(STAMP) ## check types, strictly
+	$(BIN)/mypy
+
+bench: $(STAMP) ## measure speed against the alternatives (prints ratios)
+	$(BIN)/python -m tests.benchmarks
+
+clean: ## remove the virtual environment, caches and what `make demo` wrote
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Spectral axes, cubes, shards and their data module."""

@@ -1,0 +1,1 @@
+"""Physical generators of spectral datacubes with known ground truth."""

@@ -1,0 +1,1 @@
+"""Trainer-side code: everything that knows Lightning."""
