@@ -15,6 +15,7 @@ LAYERS = [
     {"segmentation"},
     {"models", "preprocess", "clusters", "metrics", "data", "synthetic"},
     {"functional", "schedules"},
+    {"command"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,104 @@
+"""Turn a typed function into a command: arguments from its signature, one clear error for a user's mistake."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import jsonargparse
+
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class CommandParser(jsonargparse.ArgumentParser):
+    """A parser whose errors are one line, exit with status 2 and name the nearest valid key."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+        """Print `message` with a suggestion for each unknown key, and exit with status 2."""
+        fail(self.prog, " ".join(message.split()) + self._suggestion(message))
+
+    def _suggestion(self, message: str) -> str:
+        known = {action.dest for action in self._actions}
+        # jsonargparse writes "unrecognized arguments: --foo" of the command line and
+        # "Key 'foo.bar' is not expected" or "Option 'foo' is not accepted" of a config file.
+        for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
+            key = next(filter(None, found))
+            if key in known:
+                continue
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            if near:
+                return f" (did you mean '{near[0]}'?)"
+        return ""
+
+
+def fail(prog: str, message: str) -> NoReturn:
+    """Print one error line to standard error and exit with status 2."""
+    sys.stderr.write(f"{prog}: error: {message}\n")
+    raise SystemExit(2)
+
+
+def join_numbers(args: Sequence[str]) -> list[str]:
+    """Write `--k 3 10` as `--k [3,10]`, the only form that jsonargparse reads into a tuple.
+
+    >>> join_numbers(["cube.h5", "--k", "3", "10", "--seed", "1"])
+    ['cube.h5', '--k', '[3,10]', '--seed', '1']
+    """
+    joined: list[str] = []
+    rest = list(args)
+    while rest:
+        joined.append(rest.pop(0))
+        numbers = list(itertools.takewhile(_is_number, rest)) if joined[-1].startswith("--") else []
+        if len(numbers) > 1:
+            joined.append(f"[{','.join(numbers)}]")
+            del rest[: len(numbers)]
+    return joined
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
+
+
+def run_command(
+    function: Callable[..., None],
+    *,
+    prog: str,
+    positional: str,
+    many: bool = False,
+    args: Sequence[str] | None = None,
+) -> None:
+    """Parse the command line by `function`'s signature and docstring, then call it.
+
+    Every keyword of the function is an option that a `--config` file can also set; `--print_config` shows the
+    resolved values.
+
+    Args:
+        function: a typed function; its Google-style docstring supplies the help texts.
+        prog: the name shown in usage and errors, for example `python -m deepspec.segment`.
+        positional: the parameter given without a flag, for example `cube`.
+        many: whether that parameter takes one or more values (then it is a list).
+        args: the command line without the program's name; default `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: status 2 after a `UserError` or an invalid command line; nothing else is caught.
+    """
+    summary = (function.__doc__ or "").strip().split("\n\n")[0]
+    parser = CommandParser(prog=prog, description=summary)
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    name = positional.upper()
+    if many:
+        parser.add_argument(positional, nargs="+", type=str, help="one or more files", metavar=name)
+    else:
+        parser.add_argument(positional, type=str, metavar=name)
+    parser.add_function_arguments(function, skip={positional})
+    values: dict[str, Any] = parser.parse_args(join_numbers(sys.argv[1:] if args is None else args)).as_dict()
+    values.pop("config", None)
+    try:
+        function(**values)
+    except UserError as error:
+        fail(prog, str(error))
