@@ -1,1 +1,26 @@
-"""Pure tensor maths, no state."""
+"""Pure tensor maths, no state: clustering, silhouette, discrepancy and agreement."""
+
+from deepspec.functional.agreement import adjusted_rand_index, contingency_table, match_labels
+from deepspec.functional.kmeans import IKMeansResult, KMeansResult, ikmeans, kmeans
+from deepspec.functional.mmd import mmd
+from deepspec.functional.silhouette import (
+    SilhouetteEstimate,
+    silhouette_estimate,
+    silhouette_samples,
+    silhouette_score,
+)
+
+__all__ = [
+    "IKMeansResult",
+    "KMeansResult",
+    "SilhouetteEstimate",
+    "adjusted_rand_index",
+    "contingency_table",
+    "ikmeans",
+    "kmeans",
+    "match_labels",
+    "mmd",
+    "silhouette_estimate",
+    "silhouette_samples",
+    "silhouette_score",
+]

@@ -1,0 +1,117 @@
+"""Read a small array (a mask, a label map, an axis) from `FILE` or `FILE:KEY`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepspec.data.readers.numpy_files import npz_shapes
+from deepspec.data.readers.signature import file_format, is_matlab73
+from deepspec.data.readers.stored import reading
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+# Lists the arrays of a file, and loads one of them.
+_Contents = tuple[dict[str, tuple[int, ...]], "Callable[[str], NDArray[Any]]"]
+
+
+def read_array(source: str | Path, what: str) -> NDArray[Any]:
+    """Load an array wholly into memory.
+
+    Args:
+        source: a NPY, PNG or text file, or an NPZ, MATLAB, HDF5 or FITS file, followed by `:KEY` where it holds
+            more than one array. Of a colour PNG the strongest of red, green and blue counts.
+        what: what it is for, to word errors ("the mask").
+
+    Raises:
+        UserError: if the file or the key does not exist, or the file cannot be read.
+    """
+    path, key = _split(str(source))
+    kind = file_format(path)
+    with reading(path, kind):
+        if kind == "NPY":
+            return np.asarray(np.load(path, allow_pickle=False))
+        if kind == "PNG":
+            return _read_png(path)
+        if kind == "text":
+            return np.asarray(np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None))
+        return np.asarray(_read_keyed(path, kind, key, what))
+
+
+def _split(source: str) -> tuple[Path, str | None]:
+    """Separate `FILE:KEY`; a colon that belongs to the file's name is left there."""
+    if Path(source).exists() or ":" not in source:
+        return Path(source), None
+    name, _, key = source.rpartition(":")
+    return (Path(name), key) if Path(name).exists() else (Path(source), None)
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode in ("RGB", "RGBA"):
+            return np.asarray(image.convert("RGB")).max(axis=2)
+        return np.asarray(image)
+
+
+def _read_keyed(path: Path, kind: str, key: str | None, what: str) -> NDArray[Any]:
+    opener = {"NPZ": _npz, "MATLAB": _matlab, "HDF5": _hdf5, "FITS": _fits}[kind]
+    shapes, load = opener(path)
+    if key is None and len(shapes) == 1:
+        key = next(iter(shapes))
+    if key is None or key not in shapes:
+        listed = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:12]) or "none"
+        problem = f"no array '{key}'" if key else f"several arrays, and {what} is one"
+        raise UserError(f"{path}: {problem}: write {path.name}:KEY with one of: {listed}")
+    return load(key)
+
+
+def _npz(path: Path) -> _Contents:
+    def load(key: str) -> NDArray[Any]:
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[key])
+
+    with np.load(path, allow_pickle=False) as archive:
+        return npz_shapes(archive), load
+
+
+def _matlab(path: Path) -> _Contents:
+    import scipy.io
+
+    shapes = {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
+    return shapes, lambda key: np.asarray(scipy.io.loadmat(path, variable_names=[key])[key])
+
+
+def _hdf5(path: Path) -> _Contents:
+    import h5py
+    import hdf5plugin  # noqa: F401  (registers the compression filters)
+
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def collect(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes[name] = item.shape
+
+    def load(key: str) -> NDArray[Any]:
+        with h5py.File(path, "r", locking=False) as file:
+            array = np.asarray(file[key][()])
+        return array.T if is_matlab73(path) else array
+
+    with h5py.File(path, "r", locking=False) as file:
+        file.visititems(collect)
+    return shapes, load
+
+
+def _fits(path: Path) -> _Contents:
+    from astropy.io import fits
+
+    with fits.open(path) as hdus:
+        content = {hdu.name or str(i): np.array(hdu.data) for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape}
+    return {name: array.shape for name, array in content.items()}, lambda key: content[key]

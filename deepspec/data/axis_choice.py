@@ -1,0 +1,71 @@
+"""Choose the spectral axis of a cube: what the user says, else what lies beside the cube, else channel numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepspec.data.axis import SpectralAxis, normalise_unit
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deepspec.data.readers.stored import AxisCandidate, Stored
+
+
+def choose_axis(
+    stored: Stored, wanted: str | SpectralAxis | None, channels: int
+) -> tuple[SpectralAxis, NDArray[np.int64] | None]:
+    """The axis of a stored cube, and the order to put its channels in.
+
+    Spectrometers with overlapping parts (AVIRIS) list wavelengths that step back at each joint: channels are
+    then put in the order of their wavelength.
+
+    Args:
+        stored: what the reader found; guesses are added to its notes.
+        wanted: the user's choice, see `read_cube`.
+        channels: stored number of channels C.
+
+    Returns:
+        The axis, and (C,) stored channel numbers in its order, None if that is the stored order.
+
+    Raises:
+        UserError: if the choice has another number of channels or is not understood.
+    """
+    if isinstance(wanted, SpectralAxis):
+        if wanted.channels != channels:
+            raise UserError(f"{stored.name}: the axis has {wanted.channels} channels, the cube has {channels}")
+        return wanted, None
+    if wanted is not None and (wanted == "channel" or ":" in wanted):
+        return SpectralAxis.parse(wanted, channels), None
+    fitting = [c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all()]
+    if not fitting:
+        if wanted is not None:
+            raise UserError(
+                f"{stored.name}: axis '{wanted}' names a unit, but the file holds no axis with {channels} values; "
+                "give FIRST:LAST:UNIT or FILE:UNIT"
+            )
+        return SpectralAxis.linear(0, 1, channels, "channel"), None
+    candidate = fitting[0]
+    unit = wanted or candidate.unit or _guess_unit(candidate, stored.notes)
+    normalise_unit(unit)
+    try:
+        return SpectralAxis(candidate.values, unit), None
+    except UserError:
+        order = np.argsort(candidate.values, kind="stable")
+        axis = SpectralAxis(candidate.values[order], unit)  # raises if two channels share a position
+        stored.notes.append(f"'{candidate.name}' steps back: channels were put in the order of their position")
+        return axis, order
+
+
+def _guess_unit(candidate: AxisCandidate, notes: list[str]) -> str:
+    """Unit of positions given as bare numbers, from their name and size."""
+    largest = float(np.abs(candidate.values).max())
+    if "energ" in candidate.name.lower():
+        unit = "eV" if largest > 200 else "keV"
+    else:
+        unit = "um" if largest < 30 else "nm" if largest < 3000 else "angstrom"
+    notes.append(f"took '{candidate.name}' as the spectral axis in {unit}; choose the unit with axis=UNIT")
+    return unit

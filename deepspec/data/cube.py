@@ -1,0 +1,285 @@
+"""SpectralCube: an image with a spectrum in every pixel, read by rows from wherever it lies.
+
+Shapes: H rows, W columns, C channels, D detectors, n rows of a block.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deepspec.data.axis import SpectralAxis
+from deepspec.data.axis_choice import choose_axis
+from deepspec.data.layout import Layout, guess_layout, unfold
+from deepspec.data.pixels import FiniteChannels, dead_pixels, parse_channels, read_mask
+from deepspec.data.readers import open_stored
+from deepspec.data.readers.stored import Stored, reading
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from deepspec.data.readers.stored import StoredArray
+
+
+@dataclass(eq=False)
+class SpectralCube:
+    """An (H, W, C) cube that stays in its file until rows are asked for.
+
+    Made by `read_cube` or `SpectralCube.from_array`. Use it as a context manager, or call `close`.
+
+    Attributes:
+        arrays: what is stored: one array, or one per detector, of one shape.
+        layout: which stored dimension is which.
+        axis: positions of the C channels.
+        mask: (H, W) bool, True = the pixel may be used. Dead spectra are not looked for when a cube is opened;
+            `find_dead` finds them.
+        metadata: what the file says of the measurement.
+        path: where it came from, None for an array in memory.
+        detector: the detector to read, or "sum" over all.
+        channels: stored channel number of each channel, None = all in their order.
+    """
+
+    arrays: Sequence[StoredArray]
+    layout: Layout
+    axis: SpectralAxis
+    mask: NDArray[np.bool_]
+    metadata: dict[str, str | int | float] = field(default_factory=dict)
+    path: Path | None = None
+    detector: int | Literal["sum"] = "sum"
+    channels: NDArray[np.int64] | None = None
+    close_file: Callable[[], None] | None = None
+
+    @classmethod
+    def from_array(
+        cls,
+        array_HWC: NDArray[Any],
+        axis: SpectralAxis | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> SpectralCube:
+        """Cube over an array in memory, which is not copied.
+
+        Args:
+            array_HWC: (H, W, C) numbers.
+            axis: default channel numbers.
+            mask: (H, W), nonzero = valid; default all.
+
+        Raises:
+            UserError: if the array is not 3-D and numeric, or the axis or mask does not fit it.
+        """
+        if array_HWC.ndim != 3 or min(array_HWC.shape) == 0 or array_HWC.dtype.kind not in "iufb":
+            raise UserError(
+                f"expected numbers of shape (rows, columns, channels), got {array_HWC.dtype} {array_HWC.shape}"
+            )
+        rows, columns, channels = array_HWC.shape
+        axis = axis if axis is not None else SpectralAxis.linear(0, 1, channels, "channel")
+        if axis.channels != channels:
+            raise UserError(f"the axis has {axis.channels} channels, the array has {channels}")
+        valid = np.ones((rows, columns), bool) if mask is None else read_mask(mask, (rows, columns))
+        return cls([array_HWC], Layout(0, 1, 2), axis, valid)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C): rows, columns, channels."""
+        rows, columns = self.mask.shape
+        return rows, columns, self.axis.channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values that `read_rows` returns; wider than the stored one when detectors are summed."""
+        stored = np.dtype(self.arrays[0].dtype).newbyteorder("=")
+        summed = self.detector == "sum" and (self.layout.detector is not None or len(self.arrays) > 1)
+        if not summed or stored.kind == "f":
+            return stored
+        return np.dtype({"i": np.int64}.get(stored.kind, np.uint64) if stored.itemsize > 2 else f"{stored.kind}4")
+
+    def read_rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Read image rows `start` to `stop` (not included) and nothing else.
+
+        Returns:
+            (stop - start, W, C) of `dtype`, as stored: counts stay counts, NaN stays NaN.
+
+        Raises:
+            UserError: if the rows do not exist or the file is damaged there.
+        """
+        if not 0 <= start <= stop <= self.shape[0]:
+            raise UserError(f"rows {start}:{stop} of a cube with {self.shape[0]} rows")
+        arrays = self.arrays
+        if len(arrays) > 1 and self.detector != "sum":
+            arrays = [arrays[self.detector]]
+        with reading(self.path or "the cube", f"rows {start}:{stop}"):
+            x_nWC = self._read(arrays[0], start, stop)
+            for array in arrays[1:]:
+                x_nWC += self._read(array, start, stop)
+        return x_nWC
+
+    def _read(self, array: StoredArray, start: int, stop: int) -> NDArray[Any]:
+        layout = self.layout
+        index = [slice(None)] * len(array.shape)
+        index[layout.row] = slice(start, stop)
+        if layout.detector is not None and self.detector != "sum":
+            index[layout.detector] = slice(self.detector, self.detector + 1)
+        block = np.asarray(array[tuple(index)]).transpose(layout.order)
+        if layout.detector is not None:
+            block = block.sum(axis=2, dtype=self.dtype)
+        if self.channels is not None:
+            block = block[..., self.channels]
+        # A copy, so that neither a memory map nor another byte order leaves this function.
+        return np.array(block, dtype=self.dtype, order="C")
+
+    def blocks(self, max_pixels: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Read the cube from top to bottom in blocks of whole image rows.
+
+        Args:
+            max_pixels: pixels in a block at most; one row is read even if it is longer. Blocks end at the borders
+                of the file's chunks where this leaves at least one row.
+
+        Yields:
+            The rows as a slice, and their spectra (n, W, C).
+        """
+        rows, columns, _ = self.shape
+        height = max(1, max_pixels // columns)
+        chunks = getattr(self.arrays[0], "chunks", None)
+        if chunks and height >= chunks[self.layout.row]:
+            height -= height % chunks[self.layout.row]
+        for start in range(0, rows, height):
+            stop = min(start + height, rows)
+            yield slice(start, stop), self.read_rows(start, stop)
+
+    def find_dead(self, max_pixels: int = 65536) -> NDArray[np.bool_]:
+        """Read the cube once and find the pixels without a usable spectrum.
+
+        A spectrum is dead if all its channels are zero or any is NaN or infinite. `mask` is left as it is; write
+        `cube.mask &= ~cube.find_dead()` to leave dead pixels out.
+
+        Returns:
+            (H, W) bool, True = dead.
+
+        Raises:
+            UserError: if every valid pixel is dead; it names the channels to leave out when they are the cause.
+        """
+        dead = np.zeros(self.mask.shape, dtype=bool)
+        finite = FiniteChannels(self.axis.channels)
+        for rows, x_nWC in self.blocks(max_pixels):
+            dead[rows] = dead_pixels(x_nWC)
+            finite.add(x_nWC, dead[rows])
+        if (dead | ~self.mask).all():
+            raise UserError(f"{self.path or 'the cube'}: no pixel has a usable spectrum{finite.explain()}")
+        return dead
+
+    def close(self) -> None:
+        """Release the file."""
+        if self.close_file is not None:
+            self.close_file()
+
+    def __enter__(self) -> SpectralCube:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read_cube(
+    path: str | Path,
+    *,
+    dataset: str | None = None,
+    spectral_dim: int | None = None,
+    spatial_shape: tuple[int, int] | None = None,
+    order: Literal["C", "F"] = "C",
+    detector: int | Literal["sum"] = "sum",
+    detector_dim: int | None = None,
+    channels: str | None = None,
+    axis: str | SpectralAxis | None = None,
+    mask: str | Path | NDArray[Any] | None = None,
+) -> SpectralCube:
+    """Open a cube of any supported format: HDF5, NPY, NPZ, MATLAB, FITS, told by its content.
+
+    What is guessed is printed to standard error, with the argument that overrides it. For a file with one row per
+    spectrum, such as Jasper Ridge's `Y` (198, 10000) with pixels counted along the columns, give
+    `spatial_shape=(100, 100), order="F"`: the same as `Y.reshape(198, 100, 100).transpose(2, 1, 0)`.
+
+    Args:
+        path: the file.
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension); for HDF5 also
+            a group whose 3-D datasets are the detectors. Default: the one with a usual name, else the largest.
+        spectral_dim: which dimension of the stored array is the spectral one, counted from 0; negative from the end.
+        spatial_shape: rows and columns of the image, for data with a single pixel dimension.
+        order: how such pixels are counted: "C" along the rows, "F" along the columns.
+        detector: number of the detector to read, or "sum".
+        detector_dim: which dimension of a 4-D stored array holds the detectors.
+        channels: ranges of channels to keep, such as "0:107,113:153"; default all.
+        axis: the spectral axis, or `FIRST:LAST:UNIT`, `FILE:UNIT` or `channel` as `SpectralAxis.parse` takes it, or
+            the bare unit of the axis found in the file. It describes all channels, before `channels` selects.
+        mask: (H, W) array, or an image `FILE` or `FILE:KEY`: nonzero = valid.
+
+    Raises:
+        UserError: if the file cannot be read as asked; the message says how to go on.
+    """
+    path = Path(path)
+    dims = (3, 4) if spatial_shape is None else (2, 3)
+    stored = open_stored(path, dataset, dims)
+    try:
+        layout = _lay_out(stored, spectral_dim, detector_dim, spatial_shape, order)
+        shape = stored.arrays[0].shape
+        chosen_axis, permutation = choose_axis(stored, axis, shape[layout.spectral])
+        if channels is not None:
+            kept = parse_channels(channels, chosen_axis.channels)
+            permutation = kept if permutation is None else permutation[kept]
+            chosen_axis = SpectralAxis(chosen_axis.values[kept], chosen_axis.unit)
+        image_shape = (shape[layout.row], shape[layout.column])
+        valid = np.ones(image_shape, bool) if stored.mask is None else read_mask(stored.mask, image_shape)
+        if mask is not None:
+            valid = valid & read_mask(mask, image_shape)
+        _check_detector(stored, layout, detector)
+    except BaseException:
+        stored.close()
+        raise
+    for note in stored.notes:
+        print(f"{stored.name}: {note}", file=sys.stderr)
+    return SpectralCube(
+        stored.arrays, layout, chosen_axis, valid, stored.metadata, path, detector, permutation, stored.close
+    )
+
+
+def _lay_out(
+    stored: Stored,
+    spectral_dim: int | None,
+    detector_dim: int | None,
+    spatial_shape: tuple[int, int] | None,
+    order: Literal["C", "F"],
+) -> Layout:
+    """Tell the dimensions apart; unfolds the stored arrays where `spatial_shape` asks for it."""
+    given = [spectral_dim if spectral_dim is not None else stored.spectral_dim, detector_dim]
+    pixels = None
+    if spatial_shape is not None:
+        dims = len(stored.arrays[0].shape)
+        given = [spectral_dim if spectral_dim is None else spectral_dim % dims, detector_dim]
+        stored.arrays, folded = unfold(stored.arrays, spatial_shape, order, given[0], stored.name)
+        given = [d if d is None else d % dims + (d % dims > folded) for d in given]
+        pixels = (folded, folded + 1) if order == "C" else (folded + 1, folded)
+    layout, notes = guess_layout(
+        stored.arrays[0].shape,
+        stored.name,
+        pixels=pixels,
+        spectral_dim=given[0],
+        detector_dim=given[1],
+        rows_last=stored.rows_last,
+        axis_lengths={candidate.values.size for candidate in stored.axes},
+    )
+    stored.notes += notes
+    return layout
+
+
+def _check_detector(stored: Stored, layout: Layout, detector: int | Literal["sum"]) -> None:
+    if detector == "sum":
+        return
+    count = len(stored.arrays) if layout.detector is None else stored.arrays[0].shape[layout.detector]
+    if not 0 <= detector < count or (count == 1 and layout.detector is None):
+        found = f"there are {count}, counted from 0" if count > 1 else "there is one"
+        raise UserError(f"{stored.name}: no detector {detector}: {found}; leave detector out to sum")

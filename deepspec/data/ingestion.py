@@ -1,0 +1,188 @@
+"""Turn cubes into a set of shuffled shards: which pixels go where, and as what type.
+
+Shapes: H rows, W columns, C channels, n rows of a block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deepspec.data.pixels import FiniteChannels, dead_pixels
+from deepspec.data.rebin import rebin
+from deepspec.data.shard_writer import SPLITS, ShardWriter
+from deepspec.data.splits import check_fractions, split_blocks, split_images
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from deepspec.data.axis import SpectralAxis
+    from deepspec.data.cube import SpectralCube
+    from deepspec.data.manifest import ShardSet
+
+By = Literal["image", "block"]
+_BLOCK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class IngestPlan:
+    """How cubes become shards.
+
+    Attributes:
+        split: fractions of train, val and test.
+        by: whether whole images or square blocks of each image are assigned to splits.
+        keep: fraction of the valid pixels to keep, chosen at random.
+        rebin: whether cubes on another axis are brought onto that of the first.
+        seed: of every random choice.
+
+    Raises:
+        UserError: if a fraction is out of range.
+    """
+
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    by: By = "block"
+    keep: float = 1.0
+    rebin: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fractions(self.split)
+        if not 0 < self.keep <= 1:
+            raise UserError(f"keep is {self.keep:g}, expected a fraction above 0 and up to 1")
+
+
+def ingest_cubes(
+    cubes: Sequence[SpectralCube],
+    out_dir: Path,
+    plan: IngestPlan,
+    *,
+    rows_per_shard: int = 2**18,
+    overwrite: bool = False,
+    progress: Callable[[str, int], None] | None = None,
+) -> ShardSet:
+    """Write the spectra of all valid, living pixels into shuffled shards.
+
+    Integers from 0 to 65535 are stored as uint16, all else as float32.
+
+    Args:
+        cubes: open cubes with matching axes, unless the plan rebins.
+        out_dir: folder for the shards.
+        plan: splits and choices.
+        rows_per_shard: see `ShardWriter`.
+        overwrite: see `ShardWriter`.
+        progress: called with "read" or "write" and a number of pixels dealt with.
+
+    Raises:
+        UserError: if two axes differ, a cube has no usable pixel, or the folder is not empty.
+    """
+    axis = cubes[0].axis
+    check_axes(cubes, plan.rebin)
+    split_maps = _split_maps(cubes, plan)
+    sources = [{"path": str(c.path), "rows": c.shape[0], "columns": c.shape[1], "dtype": c.dtype.name} for c in cubes]
+    parameters: dict[str, Any] = {"split": list(plan.split), "by": plan.by, "keep": plan.keep, "rebin": plan.rebin}
+    rebinned = any(not axis.matches(cube.axis) for cube in cubes)
+    with ShardWriter(
+        out_dir,
+        axis,
+        "float32" if rebinned else storage_type(cubes),
+        plan.seed,
+        rows_per_shard=rows_per_shard,
+        sources=sources,
+        parameters=parameters,
+        overwrite=overwrite,
+    ) as writer:
+        for number, (cube, split_HW) in enumerate(zip(cubes, split_maps, strict=True)):
+            for spectra, y, x in _usable_pixels(cube, number, plan, progress):
+                _write(writer, _on_axis(spectra, cube, axis), number, y, x, split_HW[y, x])
+        return writer.close(None if progress is None else lambda _, rows: progress("write", rows))
+
+
+def check_axes(cubes: Sequence[SpectralCube], rebin: bool) -> None:
+    """Refuse cubes whose axes differ by more than a tenth of a channel, unless they are to be rebinned.
+
+    Raises:
+        UserError: naming both cubes and the difference.
+    """
+    for cube in cubes[1:]:
+        difference = cubes[0].axis.difference(cube.axis)
+        if difference and not rebin:
+            raise UserError(
+                f"the axes of {cubes[0].path} and {cube.path} differ: {difference}; "
+                "give rebin=true to bring all onto the first, or axis to correct a wrong one"
+            )
+
+
+def storage_type(cubes: Sequence[SpectralCube]) -> str:
+    """ "uint16" if every value of every cube is an integer from 0 to 65535, else "float32".
+
+    Only cubes whose type leaves it open are read for this.
+    """
+    for cube in cubes:
+        if cube.dtype.kind == "f":
+            return "float32"
+    for cube in cubes:
+        if np.can_cast(cube.dtype, np.uint16):
+            continue
+        for rows, x_nWC in cube.blocks(_block_pixels(cube)):
+            x_NC = x_nWC[cube.mask[rows]]
+            if x_NC.size and (x_NC.min() < 0 or x_NC.max() > 65535):
+                return "float32"
+    return "uint16"
+
+
+def _split_maps(cubes: Sequence[SpectralCube], plan: IngestPlan) -> list[NDArray[np.int8]]:
+    """For each cube the split of each pixel, (H, W)."""
+    if plan.by == "image":
+        of_image = split_images(len(cubes), plan.split, plan.seed)
+        return [np.full(cube.mask.shape, split, np.int8) for cube, split in zip(cubes, of_image, strict=True)]
+    return [split_blocks(cube.mask, plan.split, (plan.seed, i)) for i, cube in enumerate(cubes)]
+
+
+def _block_pixels(cube: SpectralCube) -> int:
+    return max(1, _BLOCK_BYTES // (cube.axis.channels * cube.dtype.itemsize))
+
+
+def _usable_pixels(
+    cube: SpectralCube, number: int, plan: IngestPlan, progress: Callable[[str, int], None] | None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]]:
+    """Spectra (n, C) with their y and x: valid by the mask, not dead, and drawn if only a fraction is kept."""
+    wanted = cube.mask.copy()
+    if plan.keep < 1:
+        wanted &= np.random.default_rng((plan.seed, number)).random(wanted.shape) < plan.keep
+    finite, found = FiniteChannels(cube.axis.channels), 0
+    for rows, x_nWC in cube.blocks(_block_pixels(cube)):
+        dead = dead_pixels(x_nWC)
+        finite.add(x_nWC, dead)
+        y, x = np.nonzero(wanted[rows] & ~dead)
+        found += len(y)
+        yield x_nWC[y, x], y + rows.start, x
+        if progress is not None:
+            progress("read", dead.size)
+    if not found:
+        raise UserError(f"{cube.path}: no pixel has a usable spectrum{finite.explain()}")
+
+
+def _on_axis(x_NC: NDArray[Any], cube: SpectralCube, axis: SpectralAxis) -> NDArray[Any]:
+    if axis.matches(cube.axis):
+        return x_NC
+    return rebin(x_NC, cube.axis, axis, counts=cube.dtype.kind in "iub")
+
+
+def _write(
+    writer: ShardWriter,
+    spectra: NDArray[Any],
+    number: int,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+    split: NDArray[np.int8],
+) -> None:
+    pixel = np.stack([np.full_like(y, number), y, x], axis=1).astype(np.int32)
+    for code, name in enumerate(SPLITS):
+        here = split == code
+        writer.write(name, spectra[here], pixel[here])

@@ -1,0 +1,103 @@
+"""HDF5: a dataset at any path, or a group with one dataset per detector as in APS MAPS files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers the compression filters that other programs use)
+import numpy as np
+
+from deepspec.data.readers.signature import is_matlab73
+from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_CHUNK_CACHE = 64 * 2**20  # bytes; a row of chunks of a channel-first cube stays decompressed while it is read
+
+
+def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
+    """Open a cube in an HDF5 file.
+
+    Args:
+        path: the file.
+        dataset: path of a dataset, or of a group whose largest 3-D datasets of one shape are the detectors;
+            default `MAPS_RAW` if present, else the dataset with a usual name or the largest.
+        dims: numbers of dimensions that the dataset may have.
+
+    Raises:
+        UserError: if the file is damaged or holds no such dataset.
+    """
+    with reading(path, "HDF5"):
+        file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
+    try:
+        with reading(path, "HDF5"):
+            return _open(path, file, dataset, dims)
+    except UserError:
+        file.close()
+        raise
+
+
+def _open(path: Path, file: h5py.File, dataset: str | None, dims: Sequence[int]) -> Stored:
+    found: dict[str, h5py.Dataset] = {}
+
+    def collect(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and item.ndim > 0:
+            found[name] = item
+
+    file.visititems(collect)
+    maps = dataset is None and isinstance(file.get("MAPS_RAW"), h5py.Group)
+    place = "MAPS_RAW" if maps else None if dataset is None else dataset.strip("/")
+    notes: list[str] = []
+    if place is not None and isinstance(file.get(place), h5py.Group):
+        arrays = _detectors(path, place, found, dims)
+        notes.append(f"took the datasets {', '.join(a.name for a in arrays)} as {len(arrays)} detectors")
+    else:
+        place, notes = choose_key(path, {name: item.shape for name, item in found.items()}, place, dims)
+        arrays = [found[place]]
+    reversed_dims = is_matlab73(path)
+    return Stored(
+        arrays=arrays,
+        name=f"{path}:{place}",
+        spectral_dim=0 if place.startswith("MAPS_RAW") or (reversed_dims and arrays[0].ndim == 3) else None,
+        rows_last=reversed_dims,
+        axes=_axes(found),
+        metadata={**_attributes(file), **_attributes(arrays[0])},
+        notes=notes,
+        close=file.close,
+    )
+
+
+def _detectors(path: Path, group: str, found: dict[str, h5py.Dataset], dims: Sequence[int]) -> list[h5py.Dataset]:
+    children = [d for name, d in found.items() if name.rpartition("/")[0] == group and d.ndim == 3]
+    if not children:
+        raise UserError(f"{path}: the group '{group}' has no 3-D dataset")
+    largest = max(children, key=lambda d: int(d.size))
+    check_dims(path, largest.name, largest.shape, dims)
+    return [d for d in children if d.shape == largest.shape]
+
+
+def _axes(found: dict[str, h5py.Dataset]) -> list[AxisCandidate]:
+    candidates = []
+    for name, item in found.items():
+        leaf = name.rsplit("/", 1)[-1].lower()
+        if leaf in AXIS_NAMES and max(item.shape) == item.size:
+            unit = _attributes(item).get("unit", _attributes(item).get("units"))
+            values = np.asarray(item[()], dtype=np.float64).ravel()
+            candidates.append(AxisCandidate(name, values, None if unit is None else str(unit)))
+    return candidates
+
+
+def _attributes(item: h5py.HLObject) -> dict[str, str | int | float]:
+    """Attributes that are one text or number; others (references, tables) are left out."""
+    plain: dict[str, str | int | float] = {}
+    for key, raw in item.attrs.items():
+        value: Any = raw.item() if isinstance(raw, (np.ndarray, np.generic)) and raw.size == 1 else raw
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if isinstance(value, (str, int, float)):
+            plain[key] = value.strip() if isinstance(value, str) else value
+    return plain

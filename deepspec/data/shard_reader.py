@@ -1,0 +1,162 @@
+"""Read one shard; refuse a damaged, cut short or foreign file by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers Blosc2)
+import numpy as np
+
+from deepspec.data.axis import SpectralAxis
+from deepspec.data.readers.stored import reading
+from deepspec.data.shard_format import (
+    CHUNK_ROWS,
+    DTYPES,
+    FORMAT,
+    VERSION,
+    SpectraBlock,
+    chunk_checksums,
+    empty_block,
+    table_checksum,
+)
+from deepspec.errors import UserError
+
+
+class ShardReader:
+    """Rows of one shard.
+
+    The file is opened again in each process that reads: an HDF5 handle carried over a fork reads wrong data. The
+    handle is dropped when the reader is pickled.
+
+    Attributes:
+        path: the file.
+        rows: number of rows N.
+        axis: positions of the C channels.
+        dtype: type of the spectra, uint16 or float32.
+        labelled: whether there are labels.
+        checksum: CRC-32 of the table of chunk checksums.
+        attributes: the file's attributes.
+
+    Raises:
+        UserError: if the file is missing, damaged, or no shard of a version known here.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self._owner = 0
+        if not self.path.is_file():
+            raise UserError(f"{path}: the shard is missing")
+        with reading(self.path, "a shard"):
+            file = self._open()
+            self.attributes: dict[str, Any] = dict(file.attrs)
+            self._check_format()
+            self.rows = int(file["spectra"].shape[0])
+            self.axis = SpectralAxis(file["axis"][()], file["axis"].attrs["unit"])
+            self.dtype = np.dtype(file["spectra"].dtype).newbyteorder("=")
+            self.labelled = "label" in file
+            self._crc32 = np.asarray(file["crc32"][()])
+            self.checksum = table_checksum(self._crc32)
+            self._check_shapes(file)
+
+    def _check_format(self) -> None:
+        if self.attributes.get("format") != FORMAT:
+            raise UserError(f"{self.path}: an HDF5 file, but not a shard; make shards with deepspec ingest")
+        version = int(self.attributes.get("version", 0))
+        if version != VERSION:
+            raise UserError(f"{self.path}: shard version {version}, this deepspec reads version {VERSION}")
+
+    def _check_shapes(self, file: h5py.File) -> None:
+        shapes: dict[str, tuple[int, ...]] = {"spectra": (self.rows, self.axis.channels), "pixel": (self.rows, 3)}
+        if self.labelled:
+            shapes["label"] = (self.rows,)
+        shapes["crc32"] = (-(-self.rows // CHUNK_ROWS),)
+        for name, shape in shapes.items():
+            if file[name].shape != shape:
+                raise UserError(f"{self.path}: damaged shard: '{name}' is {file[name].shape}, expected {shape}")
+        if self.dtype.name not in DTYPES:
+            raise UserError(f"{self.path}: damaged shard: spectra are {self.dtype}, expected {' or '.join(DTYPES)}")
+
+    def _open(self) -> h5py.File:
+        if self._file is None or self._owner != os.getpid():
+            # Shards never change once named, so no lock is needed; locks fail on some network file systems.
+            self._file = h5py.File(self.path, "r", locking=False)
+            self._owner = os.getpid()
+        return self._file
+
+    def read(self, start: int, stop: int, into: SpectraBlock | None = None) -> SpectraBlock:
+        """Read rows `start` to `stop` (not included).
+
+        Whole chunks are read and compared with their checksums.
+
+        Args:
+            start: first row.
+            stop: row after the last.
+            into: stop - start rows to fill, which saves a copy; default new arrays.
+
+        Returns:
+            `into`, or a new block.
+
+        Raises:
+            UserError: if the rows do not exist or their content is damaged.
+        """
+        if not 0 <= start < stop <= self.rows:
+            raise UserError(f"{self.path}: rows {start}:{stop} asked of a shard with {self.rows}")
+        first = start // CHUNK_ROWS * CHUNK_ROWS
+        last = min(self.rows, -(-stop // CHUNK_ROWS) * CHUNK_ROWS)
+        with reading(self.path, f"rows {first}:{last} of a shard"):
+            file = self._open()
+            exact = (first, last) == (start, stop)
+            block = into if into is not None and exact else self._empty_block(last - first)
+            for name, part in zip(SpectraBlock._fields, block, strict=True):
+                if part is not None:
+                    file[name].read_direct(part, np.s_[first:last])
+        self._compare(block, first)
+        found = block.rows(start - first, stop - first)
+        if into is None or exact:
+            return found
+        for target, part in zip(into, found, strict=True):
+            if target is not None and part is not None:
+                np.copyto(target, part)
+        return into
+
+    def _empty_block(self, rows: int) -> SpectraBlock:
+        return empty_block(rows, self.axis.channels, self.dtype, self.labelled)
+
+    def _compare(self, block: SpectraBlock, first: int) -> None:
+        found = chunk_checksums(block)
+        expected = self._crc32[first // CHUNK_ROWS : first // CHUNK_ROWS + len(found)]
+        wrong = np.flatnonzero(found != expected)
+        if wrong.size:
+            row = first + int(wrong[0]) * CHUNK_ROWS
+            raise UserError(
+                f"{self.path}: damaged shard: rows {row}:{min(row + CHUNK_ROWS, self.rows)} do not match their "
+                "checksum; write the shards again"
+            )
+
+    def verify(self) -> None:
+        """Read everything and compare it with the checksums.
+
+        Raises:
+            UserError: at the first damaged chunk.
+        """
+        for start in range(0, self.rows, 8 * CHUNK_ROWS):
+            self.read(start, min(start + 8 * CHUNK_ROWS, self.rows))
+
+    def close(self) -> None:
+        """Close the file; it is opened again when needed."""
+        if self._file is not None and self._owner == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

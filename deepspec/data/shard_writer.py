@@ -1,0 +1,247 @@
+"""ShardWriter: blocks of spectra in, a folder of shuffled shards and its manifest out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepspec.data.manifest import MANIFEST, ShardEntry, ShardSet, write_manifest
+from deepspec.data.shard_file import write_shard
+from deepspec.data.shard_format import CHUNK_ROWS, DTYPES, SpectraBlock, recut
+from deepspec.data.shuffle import ScatterShuffle, record_type, to_records
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from deepspec.data.axis import SpectralAxis
+
+SPLITS = ("train", "val", "test")
+
+
+class ShardWriter:
+    """Writes a set of shards whose rows are shuffled over each whole split, in bounded memory.
+
+        with ShardWriter(out, axis, "uint16", seed=0) as writer:
+            writer.write("train", spectra, pixel)
+
+    Everything is written into a hidden folder inside `out_dir` and given its name when the `with` block ends
+    without an error; after an error nothing is left. The order of the rows depends on the seed and on the blocks
+    as they came.
+
+    Args:
+        out_dir: folder to write; made if missing.
+        axis: positions of the C channels.
+        dtype: "uint16" or "float32".
+        seed: of the shuffle; written into the manifest.
+        rows_per_shard: rows of each shard but the last of a split; rounded up to whole chunks of 1,024.
+        labelled: whether a label is given with each row.
+        sources: what the rows come from, in the order in which the first column of `pixel` counts them; plain types.
+        parameters: settings worth keeping with the data; plain types.
+        overwrite: whether a folder that is not empty may be written to. The shards of an older set are removed when
+            the new ones are complete; other files are left alone.
+        memory: bytes to use for shuffling.
+
+    Raises:
+        UserError: if `out_dir` is not empty and `overwrite` is not given, or the type is neither of the two.
+    """
+
+    def __init__(
+        self,
+        out_dir: str | Path,
+        axis: SpectralAxis,
+        dtype: str | np.dtype[Any],
+        seed: int,
+        *,
+        rows_per_shard: int = 2**18,
+        labelled: bool = False,
+        sources: Sequence[Mapping[str, Any]] = (),
+        parameters: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        memory: int = 256 * 2**20,
+    ) -> None:
+        self.out_dir, self.axis, self.dtype = Path(out_dir), axis, np.dtype(dtype).name
+        if self.dtype not in DTYPES:
+            raise UserError(f"shards hold {' or '.join(DTYPES)}, not {self.dtype}")
+        if rows_per_shard < 1:
+            raise UserError(f"rows_per_shard is {rows_per_shard}, expected at least 1")
+        self._shard_rows = -(-rows_per_shard // CHUNK_ROWS) * CHUNK_ROWS
+        self._seed, self._labelled, self._memory = seed, labelled, memory
+        self._sources, self._parameters = [dict(s) for s in sources], dict(parameters or {})
+        check_output(self.out_dir, overwrite)
+        self._made_folder = not self.out_dir.exists()
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.out_dir))
+        self._shuffles: dict[str, ScatterShuffle] = {}
+        self._record = record_type(axis.channels, self.dtype, labelled)
+
+    def write(
+        self,
+        split: str,
+        spectra: NDArray[Any],
+        pixel: NDArray[Any],
+        label: NDArray[Any] | None = None,
+    ) -> None:
+        """Add rows to a split; they are shuffled with all others of the split when the writer closes.
+
+        Args:
+            split: "train", "val" or "test".
+            spectra: (n, C) numbers that fit the shards' type; non-integers are refused for uint16.
+            pixel: (n, 3) integers: number of the source, y, x.
+            label: (n,) integers that fit int16, if and only if the writer is labelled.
+
+        Raises:
+            UserError: if a shape or a value does not fit.
+        """
+        if split not in SPLITS:
+            raise UserError(f"split '{split}': expected one of {', '.join(SPLITS)}")
+        n = len(spectra)
+        if spectra.shape != (n, self.axis.channels) or pixel.shape != (n, 3):
+            raise UserError(
+                f"expected spectra (n, {self.axis.channels}) and pixel (n, 3), got {spectra.shape} and {pixel.shape}"
+            )
+        if (label is not None) != self._labelled or (label is not None and label.shape != (n,)):
+            found = "none" if label is None else f"shape {label.shape}"
+            raise UserError(f"expected {'labels of shape (n,)' if self._labelled else 'no labels'}, got {found}")
+        if n == 0:
+            return
+        self._check_values(spectra)
+        if split not in self._shuffles:
+            rng = np.random.default_rng([self._seed, SPLITS.index(split)])
+            self._shuffles[split] = ScatterShuffle(self._folder / f"rows-{split}", self._record, rng, self._memory)
+        self._shuffles[split].add(to_records(SpectraBlock(spectra, pixel, label), self._record))
+
+    def _check_values(self, spectra: NDArray[Any]) -> None:
+        if self.dtype == "float32" and spectra.dtype.kind == "f":
+            if not np.isfinite(spectra).all():
+                raise UserError("a spectrum holds NaN or infinity: leave dead pixels out before writing shards")
+        elif self.dtype == "uint16" and spectra.dtype != np.uint16:
+            low, high = spectra.min(), spectra.max()
+            if spectra.dtype.kind not in "iub" or low < 0 or high > 65535:
+                raise UserError(
+                    f"values {low:g} to {high:g} of type {spectra.dtype} do not fit uint16 counts: write float32"
+                )
+
+    def close(self, progress: Callable[[str, int], None] | None = None) -> ShardSet:
+        """Shuffle, write the shards and then the manifest.
+
+        Args:
+            progress: called after each shard with its name and rows.
+
+        Returns:
+            The finished set.
+
+        Raises:
+            UserError: if no row was written.
+        """
+        try:
+            if not self._shuffles:
+                raise UserError(f"{self.out_dir}: no spectra to write")
+            splits = {s: self._write_split(s, progress) for s in SPLITS if s in self._shuffles}
+            self._publish(splits)
+        except BaseException:
+            self.abandon()
+            raise
+        shutil.rmtree(self._folder)
+        return ShardSet(self.out_dir)
+
+    def _write_split(self, split: str, progress: Callable[[str, int], None] | None) -> list[ShardEntry]:
+        shuffle = self._shuffles[split]
+        attributes = {
+            "split": split,
+            "seed": self._seed,
+            "source": self._sources,
+            "parameters": self._parameters,
+        }
+        entries = []
+        # Pieces of a shard go to the file as they come: a shard never lies in memory as a whole.
+        pieces = recut(shuffle.blocks(), CHUNK_ROWS)
+        for number, first in enumerate(range(0, shuffle.rows, self._shard_rows)):
+            rows = min(self._shard_rows, shuffle.rows - first)
+            path = self._folder / f"{split}-{number:05d}.h5"
+            checksum = write_shard(
+                path,
+                itertools.islice(pieces, -(-rows // CHUNK_ROWS)),
+                rows,
+                axis=self.axis,
+                dtype=self.dtype,
+                labelled=self._labelled,
+                attributes=attributes,
+            )
+            entries.append(ShardEntry(path.name, rows, path.stat().st_size, checksum))
+            if progress is not None:
+                progress(path.name, rows)
+        return entries
+
+    def _publish(self, splits: Mapping[str, Sequence[ShardEntry]]) -> None:
+        """Give the shards their names; the old manifest goes first, the new one comes last."""
+        old = _shard_names(self.out_dir)
+        (self.out_dir / MANIFEST).unlink(missing_ok=True)
+        new = [entry.file for entries in splits.values() for entry in entries]
+        for name in new:
+            os.replace(self._folder / name, self.out_dir / name)
+        for name in old.difference(new):
+            (self.out_dir / name).unlink(missing_ok=True)
+        write_manifest(
+            self.out_dir,
+            axis=self.axis,
+            dtype=self.dtype,
+            seed=self._seed,
+            labelled=self._labelled,
+            sources=self._sources,
+            parameters=self._parameters,
+            splits=splits,
+        )
+
+    def abandon(self) -> None:
+        """Remove everything written so far."""
+        for shuffle in self._shuffles.values():
+            shuffle.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._made_folder and self.out_dir.is_dir() and not any(self.out_dir.iterdir()):
+            self.out_dir.rmdir()
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self.abandon()
+        elif self._folder.exists():
+            self.close()
+
+
+def check_output(out_dir: Path, overwrite: bool) -> None:
+    """Refuse a folder that is not empty, unless it may be overwritten.
+
+    Raises:
+        UserError: if it is a file, or not empty without `overwrite`.
+    """
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UserError(f"{out_dir}: this is a file, expected a folder to write shards to")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not overwrite:
+        what = "holds a set of shards" if (out_dir / MANIFEST).exists() else "is not empty"
+        raise UserError(f"{out_dir}: the folder {what}; choose another one or give overwrite")
+
+
+def _shard_names(root: Path) -> set[str]:
+    """Files that the manifest of an older set names; none if there is no readable manifest."""
+    try:
+        splits = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["splits"]
+        return {
+            entry["file"]
+            for entries in splits.values()
+            for entry in entries
+            if Path(entry["file"]).name == entry["file"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()

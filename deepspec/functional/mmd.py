@@ -1,0 +1,138 @@
+"""Maximum mean discrepancy between two samples: how far the latents are from the prior.
+
+Equation 5 of Bombini et al. 2024: `E k(x, x') - 2 E k(x, y) + E k(y, y')` (Gretton et al. 2012, JMLR 13:723).
+
+Shapes: N latents, M prior points, L dimensions. All kernels are functions of the squared distance, so value and
+gradient are both sums over the same matrix; the gradient is formed in the forward pass, where the matrix is at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch.nn import functional as F
+
+from deepspec.functional.distances import as_left, as_right, check_points, squared_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+Kernel = Literal["rbf", "imq", "paper"]
+Estimator = Literal["biased", "unbiased"]
+
+MEDIAN_POINTS = 128
+"""Points of each sample that the median heuristic looks at."""
+
+
+def mmd(
+    x_NL: Tensor,
+    y_ML: Tensor,
+    *,
+    kernel: Kernel = "rbf",
+    bandwidths: Sequence[float] | None = None,
+    estimator: Estimator = "biased",
+) -> Tensor:
+    """Squared maximum mean discrepancy; differentiable in both samples.
+
+    Args:
+        x_NL: (N, L) float latents; finite.
+        y_ML: (M, L) float draws from the prior; finite.
+        kernel: "rbf" `exp(-d^2 / (2 s^2))`; "imq" inverse multiquadratic `s^2 / (s^2 + d^2)`; "paper"
+            `exp(-d^2 / L^2)`, the published code's (it divides by the latent dimension twice).
+        bandwidths: values of s, in units of the latents; the kernel is their mean. None takes the median distance of
+            the pooled samples (without gradient). Not for "paper", which has no bandwidth.
+        estimator: "biased" averages over all pairs, a point with itself included: equation 5 as printed, never
+            negative. "unbiased" leaves those out; its expectation is 0 for equal distributions.
+
+    Returns:
+        A scalar, 0 when the samples coincide (biased).
+
+    Raises:
+        ValueError: for samples of different dimension, not finite or too small, and for impossible options.
+
+    >>> z = torch.tensor([[0.0], [1.0]])
+    >>> float(mmd(z, z, bandwidths=[1.0]))
+    0.0
+    """
+    least = 2 if estimator == "unbiased" else 1
+    check_points(x_NL, "x", minimum=least)
+    check_points(y_ML, "y", minimum=least)
+    if x_NL.shape[1] != y_ML.shape[1]:
+        raise ValueError(f"expected samples of one dimension, got {x_NL.shape[1]} for x and {y_ML.shape[1]} for y")
+    if kernel not in ("rbf", "imq", "paper"):
+        raise ValueError(f"kernel: expected 'rbf', 'imq' or 'paper', got {kernel!r}")
+    if estimator not in ("biased", "unbiased"):
+        raise ValueError(f"estimator: expected 'biased' or 'unbiased', got {estimator!r}")
+    if bandwidths is not None and (kernel == "paper" or len(bandwidths) == 0 or min(bandwidths) <= 0):
+        raise ValueError(f"bandwidths: expected positive numbers, and none for the paper's kernel, got {bandwidths}")
+    if kernel == "paper":
+        squares = [x_NL.shape[1] ** 2 / 2]  # exp(-d^2 / L^2) is the Gaussian of 2 s^2 = L^2
+    elif bandwidths is None:
+        squares = [_median_square(x_NL, y_ML)]
+    else:
+        squares = [s**2 for s in bandwidths]
+    unbiased = estimator == "unbiased"
+    return _MMD.apply(x_NL, y_ML, kernel != "imq", squares, unbiased)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def _median_square(x_NL: Tensor, y_ML: Tensor) -> float:
+    """Median squared distance between evenly spaced members of the pooled samples; 1 if they all coincide."""
+    picks = [z[:: max(1, len(z) // MEDIAN_POINTS)][:MEDIAN_POINTS] for z in (x_NL.detach(), y_ML.detach())]
+    return float(F.pdist(torch.cat(picks)).square().median()) or 1.0
+
+
+class _MMD(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_NL: Tensor, y_ML: Tensor, gaussian: bool, squares: list[float], unbiased: bool) -> Tensor:
+        origin = x_NL.detach().double().mean(0)
+        x, y = x_NL.detach().double() - origin, y_ML.detach().double() - origin
+        n, m = len(x), len(y)
+        own = int(unbiased)  # pairs of a point with itself that do not count
+        terms = [(x, x, 1 / (n * (n - own)), own * n), (y, y, 1 / (m * (m - own)), own * m), (x, y, -2 / (n * m), 0)]
+        value = torch.zeros((), dtype=x_NL.dtype, device=x.device)
+        grads = {id(x): torch.zeros_like(x_NL), id(y): torch.zeros_like(y_ML)}
+        for a, b, weight, selves in terms:
+            within = a is b
+            k_AB, slope_AB = _kernel(squared_distances(as_left(a), as_right(b), x_NL.dtype), gaussian, squares)
+            value += weight * (k_AB.sum() - selves)
+            # d k(|a_i - b_j|^2) / d a_i = 2 k' (a_i - b_j); within one sample every pair occurs twice.
+            if ctx.needs_input_grad[0 if a is x else 1]:
+                grads[id(a)] += (4 if within else 2) * weight * _attract(slope_AB, a, b)
+            if not within and ctx.needs_input_grad[1]:
+                grads[id(b)] += 2 * weight * _attract(slope_AB.T, b, a)
+        ctx.save_for_backward(grads[id(x)], grads[id(y)])
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_x, grad_y = ctx.saved_tensors
+        return upstream * grad_x, upstream * grad_y, None, None, None
+
+
+def _kernel(d2_AB: Tensor, gaussian: bool, squares: list[float]) -> tuple[Tensor, Tensor]:
+    """Mean kernel over the bandwidths and its derivative by the squared distance."""
+    value, slope = None, None
+    for s2 in squares:
+        if gaussian:
+            k = (d2_AB * (-0.5 / s2)).exp_()
+            d = k * (-0.5 / s2)
+        else:
+            k = s2 / (s2 + d2_AB)
+            d = k.square() / -s2
+        value = k if value is None else value + k
+        slope = d if slope is None else slope + d
+    assert value is not None
+    assert slope is not None
+    return value / len(squares), slope / len(squares)
+
+
+def _attract(slope_AB: Tensor, a_AL: Tensor, b_BL: Tensor) -> Tensor:
+    """(A, L) sum over j of slope_ij (a_i - b_j)."""
+    a_AL, b_BL = a_AL.to(slope_AB.dtype), b_BL.to(slope_AB.dtype)
+    sums_1LA = F.pad(b_BL, (0, 1), value=1.0).T @ slope_AB.T  # the narrow factor first, the faster way round
+    return sums_1LA[-1][:, None] * a_AL - sums_1LA[:-1].T

@@ -1,0 +1,155 @@
+"""`python -m deepspec.ingest CUBE... --out DIR`: measured cubes in, shuffled shards for training out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+from rich.progress import Progress
+
+from deepspec.command import run_command
+from deepspec.data.cube import read_cube
+from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
+from deepspec.data.manifest import ShardSet
+from deepspec.data.shard_writer import check_output
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepspec.data.cube import SpectralCube
+
+
+def ingest(
+    cubes: list[str],
+    out: str | None = None,
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    by: Literal["auto", "image", "block"] = "auto",
+    dataset: str | None = None,
+    spectral_dim: int | None = None,
+    spatial_shape: tuple[int, int] | None = None,
+    order: Literal["C", "F"] = "C",
+    detector: int | Literal["sum"] = "sum",
+    detector_dim: int | None = None,
+    channels: str | None = None,
+    axis: str | None = None,
+    mask: str | list[str] | None = None,
+    rebin: bool = False,
+    keep: float = 1.0,
+    rows_per_shard: int = 262144,
+    seed: int = 0,
+    overwrite: bool = False,
+    verify: bool = False,
+) -> None:
+    """Write the spectra of cubes (HDF5, NPY, NPZ, MATLAB, FITS) into shuffled shards for training.
+
+    Args:
+        cubes: the files; with `verify` folders of shards instead.
+        out: folder to write the shards and their manifest to.
+        split: fractions of train, val and test.
+        by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on.
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension).
+        spectral_dim: which dimension of the stored array is the spectral one, from 0.
+        spatial_shape: rows and columns of the image, for files with one row per spectrum.
+        order: how such pixels are counted: C along the rows, F along the columns.
+        detector: number of the detector to take, or sum.
+        detector_dim: which dimension of a 4-D array holds the detectors.
+        channels: ranges of channels to keep, such as 0:107,113:153.
+        axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
+        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
+        rebin: bring cubes on another axis onto that of the first.
+        keep: fraction of the pixels to keep, chosen at random.
+        rows_per_shard: spectra in one file.
+        seed: of the shuffle and every random choice.
+        overwrite: replace the shards in `out`.
+        verify: read the given folders of shards and compare every chunk with its checksum; writes nothing.
+    """
+    if verify:
+        for folder in cubes:
+            _verify(folder)
+        return
+    if out is None:
+        raise UserError("ingest needs --out FOLDER, where to write the shards")
+    check_output(Path(out), overwrite)
+    chosen = by if by != "auto" else "image" if len(cubes) >= 3 else "block"
+    plan = IngestPlan(split, chosen, keep, rebin, seed)
+    with ExitStack() as files:
+        opened = [
+            files.enter_context(
+                read_cube(
+                    path,
+                    dataset=dataset,
+                    spectral_dim=spectral_dim,
+                    spatial_shape=spatial_shape,
+                    order=order,
+                    detector=detector,
+                    detector_dim=detector_dim,
+                    channels=channels,
+                    axis=axis,
+                    mask=cube_mask,
+                )
+            )
+            for path, cube_mask in zip(cubes, _masks(mask, len(cubes)), strict=True)
+        ]
+        pixels = sum(cube.mask.size for cube in opened)
+        with Progress(console=Console(stderr=True)) as bar:
+            tasks = {"read": bar.add_task("reading", total=pixels), "write": bar.add_task("writing", total=pixels)}
+            shards = ingest_cubes(
+                opened,
+                Path(out),
+                plan,
+                rows_per_shard=rows_per_shard,
+                overwrite=overwrite,
+                progress=lambda step, n: bar.advance(tasks[step], n),
+            )
+            bar.update(tasks["write"], completed=pixels)  # dead and masked pixels count as done
+        _report(shards, opened, chosen)
+
+
+def _masks(mask: str | list[str] | None, cubes: int) -> list[str | None]:
+    if isinstance(mask, list) and len(mask) == cubes:
+        return [*mask]
+    if isinstance(mask, list):
+        raise UserError(f"{len(mask)} masks for {cubes} cubes: give one for each, or a single one for all")
+    return [mask] * cubes
+
+
+def _report(shards: ShardSet, cubes: Sequence[SpectralCube], by: By) -> None:
+    print(f"{shards.root}: {shards.axis}, {shards.dtype}")
+    pixels = sum(cube.mask.size for cube in cubes)
+    rows = sum(shards.rows(split) for split in shards.splits)
+    for split in shards.splits:
+        entries = shards.entries(split)
+        size = sum(entry.bytes for entry in entries)
+        ratio = size / (shards.rows(split) * shards.channels * shards.dtype.itemsize)
+        print(
+            f"  {split}: {shards.rows(split)} spectra, {len(entries)} shard{'s' if len(entries) > 1 else ''}, "
+            f"{size / 1e6:.1f} MB ({ratio:.2f} of the uncompressed size)"
+        )
+    print(f"  left out: {pixels - rows} of {pixels} pixels (masked, dead or not kept)")
+    if by == "block" and len(shards.splits) > 1:
+        print(
+            "  splits are blocks of the same image: neighbours resemble each other, so validation and test are not "
+            "independent of training; give three images or more to split by image"
+        )
+
+
+def _verify(folder: str) -> None:
+    shards = ShardSet(folder)
+    rows = sum(shards.rows(split) for split in shards.splits)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("verifying", total=rows)
+        shards.verify(lambda _, n: bar.advance(task, n))
+    count = sum(len(shards.entries(split)) for split in shards.splits)
+    print(f"{folder}: {count} shards, {rows} spectra, every checksum matches")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    run_command(ingest, prog="python -m deepspec.ingest", positional="cubes", many=True, args=args)
+
+
+if __name__ == "__main__":
+    main()

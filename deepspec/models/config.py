@@ -1,0 +1,89 @@
+"""What a network looks like, as plain values that fit a YAML file and a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from deepspec.errors import UserError
+from deepspec.models.widths import WidthRule, encoder_widths
+
+NetworkKind = Literal["snn", "mlp"]
+LatentActivation = Literal["tanh", "none"]
+OutputActivation = Literal["sigmoid", "linear", "softplus"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape and layers of an autoencoder; the number of channels comes from the data.
+
+    The networks of Bombini et al. (2024), section 3, are `encoder=[256, 128, 64, 32]`, `decoder=[64, 128, 256]`,
+    `variational=True` on 512 channels (XRF) and `encoder=[512, 256, 32]`, `decoder=[128, 256]` on 1024 (nebulae).
+    """
+
+    kind: NetworkKind = "snn"
+    """Hidden layers: `snn` is SELU with alpha dropout (self-normalising), `mlp` is ReLU with dropout."""
+
+    encoder: list[int] | None = None
+    """Hidden widths from the channels inwards, e.g. [256, 128, 64, 32]. By `rule` and `layers` if not given."""
+
+    decoder: list[int] | None = None
+    """Hidden widths from the latent space outwards, e.g. [64, 128, 256]. The encoder's, mirrored, if not given."""
+
+    rule: WidthRule = "power"
+    """Widths where `encoder` is not given: channels / 2k (`linear`) or channels / 2^k (`power`), k = 1, 2, ..."""
+
+    layers: int = 4
+    """The most hidden layers that `rule` makes; it stops above the latent dimension."""
+
+    latent: int = 3
+    """Dimension of the latent space."""
+
+    dropout: float = 0.0
+    """Probability of dropping a hidden node in training; at 0 there is no dropout layer to pay for."""
+
+    bias: bool = False
+    """Whether hidden layers have a bias. The published networks have none; latent and output layers always do."""
+
+    latent_activation: LatentActivation = "tanh"
+    """`tanh` acts on the encoder's last hidden vector, before the linear latent layer; `none` leaves that vector
+    with the activation of the other hidden layers. The latent values themselves are unbounded in both cases."""
+
+    output: OutputActivation = "sigmoid"
+    """Last activation: `sigmoid` for spectra scaled to 0..1, `softplus` for non-negative, `linear` for any."""
+
+    variational: bool = False
+    """Whether the encoder gives a distribution (mean and log-variance) and the decoder can generate spectra."""
+
+    def __post_init__(self) -> None:
+        """Check each value and say which key to change."""
+        for key, value, choices in (
+            ("kind", self.kind, NetworkKind),
+            ("rule", self.rule, WidthRule),
+            ("latent_activation", self.latent_activation, LatentActivation),
+            ("output", self.output, OutputActivation),
+        ):
+            if value not in get_args(choices):
+                raise UserError(f"network.{key} must be one of {', '.join(get_args(choices))}; got {value!r}")
+        for key, number in (("latent", self.latent), ("layers", self.layers)):
+            if number < 1:
+                raise UserError(f"network.{key} must be at least 1; got {number}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"network.dropout must be at least 0 and below 1; got {self.dropout}")
+        if self.encoder is not None and not self.encoder:
+            raise UserError("network.encoder must hold at least one width; leave it out to use `rule` and `layers`")
+        for key, widths in (("encoder", self.encoder), ("decoder", self.decoder)):
+            if any(width < 1 for width in widths or []):
+                raise UserError(f"network.{key} must hold widths of at least 1; got {widths}")
+
+    def hidden_widths(self, channels: int) -> tuple[list[int], list[int]]:
+        """Hidden widths of encoder and decoder for spectra of `channels` channels.
+
+        >>> NetworkConfig(latent=3, layers=3).hidden_widths(1024)
+        ([512, 256, 128], [128, 256, 512])
+        """
+        encoder = self.encoder
+        if encoder is None:
+            encoder = encoder_widths(channels, self.layers, self.rule, smallest=self.latent)
+        decoder = encoder[::-1] if self.decoder is None else self.decoder
+        return list(encoder), list(decoder)

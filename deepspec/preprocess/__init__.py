@@ -1,0 +1,24 @@
+"""Preprocessing: a chain of small steps, described in YAML and saved inside the checkpoint.
+
+```yaml
+preprocess:
+  - {step: rebin, bins: 512}
+  - sqrt
+  - max
+```
+
+| step | parameters (default) | what it does |
+|---|---|---|
+| `rebin` | `bins`, `mode` (sum, or mean, paper) | wider channels; any ratio; counts are conserved |
+| `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
+| `clip` | `min` (0) | raise smaller values to `min` |
+| `log1p`, `sqrt`, `anscombe` | | log(1 + x), sqrt(x), 2 sqrt(x + 3/8) |
+| `max`, `area`, `unit` | | divide each spectrum by its maximum, sum or Euclidean length |
+| `standard` | `scale` (global, or channel), `centre` (true) | zero mean and unit variance over the training sample |
+| `minmax` | | each channel to 0..1 over the training sample |
+| `quantile_tanh` | `regulator` (0.001) | tanh of the logarithm scaled by the spectrum's own quartiles |
+"""
+
+from deepspec.preprocess.chain import Preprocess
+
+__all__ = ["Preprocess"]

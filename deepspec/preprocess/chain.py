@@ -1,0 +1,210 @@
+"""The chain of preprocessing steps that a checkpoint carries, so that fit and segment see the same spectra.
+
+N spectra, C channels in, D channels out.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepspec.errors import UserError
+from deepspec.preprocess.parse import build_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from deepspec.preprocess.step import Step
+
+
+class Preprocess(nn.Module):
+    """Raw spectra to what the network sees, and back as far as that is possible.
+
+    >>> preprocess = Preprocess(4, [{"step": "rebin", "bins": 2}, "sqrt"])
+    >>> preprocess(torch.tensor([[1, 3, 4, 5]]))
+    tensor([[2., 3.]])
+    >>> preprocess.inverse(torch.tensor([[2.0, 3.0]]))
+    tensor([[4., 9.]])
+    >>> preprocess.axis([1.0, 2.0, 3.0, 4.0])
+    array([1.5, 3.5])
+
+    Args:
+        channels: number of channels C of a raw spectrum.
+        steps: in the order to apply them, each a name or a mapping with the key `step` (see `deepspec.preprocess`).
+
+    Attributes:
+        spec: the steps as plain values, from which an equal chain can be built.
+        channels_in: C.
+        channels_out: D, other than C after a `rebin`.
+        fitted: buffer, bool (): whether the statistics are set; always true for a chain that has none. It and the
+            statistics are in the state dict.
+
+    Raises:
+        UserError: a step or parameter is unknown or impossible; the message names the nearest valid one.
+    """
+
+    fitted: Tensor
+
+    def __init__(self, channels: int, steps: Sequence[str | dict[str, Any]] = ()) -> None:
+        super().__init__()
+        if channels < 1:
+            raise UserError(f"preprocessing needs at least 1 channel; got {channels}")
+        if isinstance(steps, (str, dict)):
+            raise UserError(f"preprocessing steps are a list; got {steps!r}: put it in brackets")
+        self.spec: list[str | dict[str, Any]] = copy.deepcopy(list(steps))
+        self.channels_in = channels
+        self.channels_out = channels
+        self.steps = nn.ModuleList()
+        for item in self.spec:
+            step = build_step(item, self.channels_out)
+            self.steps.append(step)
+            self.channels_out = step.channels_out
+        self.needs_fit = any(step.needs_fit for step in self._steps())
+        self.register_buffer("fitted", torch.tensor(not self.needs_fit))
+        # Reading the buffer makes an accelerator wait, so it is read once, not in every training step.
+        self._known_to_be_fitted = not self.needs_fit
+        self.register_load_state_dict_post_hook(_forget_whether_fitted)  # type: ignore[no-untyped-call]
+
+    def _steps(self) -> Iterator[Step]:
+        return (cast("Step", step) for step in self.steps)
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        """Apply all steps.
+
+        Args:
+            x_NC: raw spectra (N, C) of any real dtype, unsigned ones included; never changed.
+
+        Returns:
+            float32 (N, D). A spectrum with a NaN has NaN in its result; spectra do not affect each other.
+
+        Raises:
+            RuntimeError: a step has statistics and `fit` was not called.
+            ValueError: `x_NC` is not (N, C).
+        """
+        self._check_fitted()
+        return self._apply_steps(self._as_float(x_NC), x_NC)
+
+    def fit(self, x_NC: Tensor) -> None:
+        """Set the statistics of all steps, in order, each on the spectra as the steps before it leave them.
+
+        It also tells, for chains without statistics too, whether the steps suit the data.
+
+        Args:
+            x_NC: a training sample (N, C) of any real dtype. Spectra with a NaN or an infinity are left out.
+
+        Raises:
+            UserError: no finite spectrum is left, or a step turns finite values into NaN (`sqrt` of negative ones).
+            ValueError: `x_NC` is not (N, C).
+        """
+        with torch.no_grad():
+            y_NC = self._as_float(x_NC)
+            y_NC = y_NC[y_NC.isfinite().all(1)]  # a copy, so the steps may overwrite it
+            if len(y_NC) == 0:
+                raise UserError(f"preprocessing needs finite spectra to fit on; got {len(x_NC)} spectra, none finite")
+            for item, step in zip(self.spec, self._steps(), strict=True):
+                low = y_NC.min().item()
+                step.fit(y_NC)
+                y_NC = step(y_NC, own=True)
+                if not y_NC.isfinite().all():
+                    raise UserError(
+                        f"the preprocessing step {item} gives NaN or infinity on values down to {low:.6g}; "
+                        "put clip before it"
+                    )
+            self.fitted.fill_(True)
+        self._known_to_be_fitted = True
+
+    def inverse(self, y_ND: Tensor) -> Tensor:
+        """Undo the steps from the last to the first, as far as they can be; `invertible_to` names what comes out.
+
+        Element-wise steps (sqrt, log1p, anscombe, standard, minmax) are undone. Rebin, smooth, clip and the
+        per-spectrum normalisations stay as they are: nobody knows what they took away. Where spectra have lost their
+        scale, a step before that is undone only if the result is still proportional to the intensity: this holds for
+        `sqrt`. At `log1p`, for one, undoing ends.
+
+        Args:
+            y_ND: preprocessed spectra (N, D), such as a decoder's.
+
+        Returns:
+            float32 (N, D), in a new tensor or `y_ND` itself.
+
+        Raises:
+            RuntimeError: a step has statistics and `fit` was not called.
+        """
+        self._check_fitted()
+        y_ND = y_ND.to(torch.float32)
+        undone, _ = self._undoing()
+        for step in undone:
+            y_ND = step.inverse(y_ND)
+        return y_ND
+
+    @property
+    def invertible_to(self) -> str:
+        """The quantity that `inverse` gives.
+
+        `counts` (whatever the raw spectra are in, per outgoing channel), `relative intensity` (the same but for a
+        factor per spectrum), or `relative intensity after STEP`, where STEP is the last step not undone.
+
+        >>> Preprocess(4, ["sqrt", "max"]).invertible_to, Preprocess(4, ["log1p", "max"]).invertible_to
+        ('relative intensity', 'relative intensity after log1p')
+        """
+        return self._undoing()[1]
+
+    def _undoing(self) -> tuple[list[Step], str]:
+        undone: list[Step] = []
+        quantity = "counts"
+        for item, step in zip(reversed(self.spec), reversed(list(self._steps())), strict=True):
+            if step.undo == "not possible" or (step.undo == "exact" and quantity != "counts"):
+                return undone, f"relative intensity after {item if isinstance(item, str) else item['step']}"
+            if step.undo == "scale is lost":
+                quantity = "relative intensity"
+            undone.append(step)
+        return undone, quantity
+
+    def axis(self, values_C: ArrayLike) -> NDArray[np.float64]:
+        """Axis values of the outgoing channels: in each bin, the mean of its channels' centres.
+
+        Args:
+            values_C: energies, wavelengths or numbers of the raw channels, (C,).
+
+        Returns:
+            float64 (D,), in the same unit.
+
+        Raises:
+            ValueError: there are not C values.
+        """
+        values = np.array(values_C, dtype=np.float64)
+        if values.shape != (self.channels_in,):
+            raise ValueError(f"expected {self.channels_in} axis values, one per channel; got shape {values.shape}")
+        for step in self._steps():
+            values = step.axis(values)
+        return values
+
+    def _as_float(self, x_NC: Tensor) -> Tensor:
+        if x_NC.ndim != 2 or x_NC.shape[1] != self.channels_in:
+            raise ValueError(f"expected spectra of shape (N, {self.channels_in}); got {tuple(x_NC.shape)}")
+        return x_NC.to(torch.float32)
+
+    def _apply_steps(self, y_NC: Tensor, given: Tensor) -> Tensor:
+        keep = torch.is_grad_enabled() and y_NC.requires_grad
+        for step in self._steps():
+            y_NC = step(y_NC, own=not keep and y_NC is not given)
+        return y_NC
+
+    def _check_fitted(self) -> None:
+        if not self._known_to_be_fitted:
+            if not self.fitted:
+                raise RuntimeError(
+                    "this Preprocess has statistics that are not set: call fit(x) with a training sample, or load a "
+                    "state dict that has them"
+                )
+            self._known_to_be_fitted = True
+
+
+def _forget_whether_fitted(module: nn.Module, _: object) -> None:
+    cast("Preprocess", module)._known_to_be_fitted = False

@@ -1,0 +1,541 @@
+"""Each step against numpy, scipy or scikit-learn, then the chain: state, ownership, inverse, errors."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from deepspec.errors import UserError
+from deepspec.preprocess import Preprocess
+from deepspec.preprocess.parse import STEPS, build_step
+
+CHAINS = [
+    ["sqrt", "max"],
+    [{"step": "rebin", "bins": 7}, "log1p", "area"],
+    [{"step": "rebin", "bins": 10, "mode": "mean"}, "anscombe", {"step": "standard", "scale": "channel"}],
+    [{"step": "rebin", "bins": 19, "mode": "paper"}, "max"],
+    [{"step": "smooth", "width": 3}, "quantile_tanh"],
+    [{"step": "smooth", "sigma": 1.5}, "unit"],
+    [{"step": "clip", "min": 2}, "minmax", "standard"],
+    ["standard"],
+    ["clip"],
+    [],
+]
+
+
+def counts(n=50, channels=20, seed=0, mean=20.0):
+    return torch.from_numpy(np.random.default_rng(seed).poisson(mean, (n, channels)).astype(np.uint16))
+
+
+def apply(x, *steps):
+    """Fit on x, and return x transformed, as float64 numpy."""
+    x = torch.as_tensor(x)
+    preprocess = Preprocess(x.shape[1], steps)
+    preprocess.fit(x)
+    return preprocess(x).double().numpy()
+
+
+# Rebin
+
+
+def interpolated_cumulative(x, bins):
+    """Independent reference: differences of the cumulative spectrum, interpolated at the bins' edges."""
+    channels = x.shape[1]
+    cumulative = np.concatenate([np.zeros((len(x), 1)), np.cumsum(x, 1, dtype=np.float64)], axis=1)
+    edges = np.linspace(0, channels, bins + 1)
+    return np.diff([np.interp(edges, np.arange(channels + 1), row) for row in cumulative], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "bins"), [(20, 10), (20, 20), (24, 2), (60, 5), (20, 1), (20, 7), (20, 19), (37, 5)]
+)
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_rebin_is_the_interpolated_cumulative_spectrum(channels, bins, mode):
+    x = counts(channels=channels)
+    expected = interpolated_cumulative(x.numpy(), bins) * (1 if mode == "sum" else bins / channels)
+    result = apply(x, {"step": "rebin", "bins": bins, "mode": mode})
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 3, 512, 1000, 3680])
+def test_rebin_conserves_counts(bins):
+    x = counts(5, 3681)
+    result = apply(x, {"step": "rebin", "bins": bins})
+    np.testing.assert_allclose(result.sum(1), x.long().sum(1), rtol=1e-6)
+
+
+def test_rebin_keeps_a_count_beside_a_huge_peak():
+    # differences of a float32 cumulative sum would lose it
+    x = torch.zeros(1, 3000)
+    x[0, 10], x[0, 2999] = 3e9, 1.0
+    assert apply(x, {"step": "rebin", "bins": 1024})[0, -1] == 1.0
+
+
+def test_rebin_paper_drops_what_does_not_fill_whole_groups():
+    x = counts(3, 3000)
+    expected = x[:, :2048].numpy().reshape(3, 1024, 2).sum(2)
+    np.testing.assert_array_equal(apply(x, {"step": "rebin", "bins": 1024, "mode": "paper"}), expected)
+
+
+def test_rebin_axis_is_the_centre_of_each_bin():
+    axis = 4750 + 1.25 * np.arange(3681)
+    for bins in (1024, 1227, 3681, 1):
+        edges = 4750 - 0.625 + 1.25 * 3681 / bins * np.arange(bins + 1)
+        result = Preprocess(3681, [{"step": "rebin", "bins": bins}]).axis(axis)
+        assert result.dtype == np.float64
+        # equal but for the sub-channel shift that sharing a channel out as a whole makes
+        np.testing.assert_allclose(result, (edges[1:] + edges[:-1]) / 2, atol=1.25 * bins / 3681)
+    paper = Preprocess(3000, [{"step": "rebin", "bins": 1024, "mode": "paper"}]).axis(np.arange(3000.0))
+    np.testing.assert_array_equal(paper, 0.5 + 2 * np.arange(1024))
+
+
+def test_rebin_axis_weights_a_crooked_axis_by_overlap():
+    # bins of 1.5 channels: (0, 1/2 of 1), (1/2 of 1, 2)
+    result = Preprocess(3, [{"step": "rebin", "bins": 2}]).axis([0.0, 3.0, 30.0])
+    np.testing.assert_allclose(result, [(0 + 1.5) / 1.5, (1.5 + 30) / 1.5])
+
+
+# Smooth and pointwise
+
+
+@pytest.mark.parametrize("width", [1, 3, 9])
+def test_moving_average_is_scipys(width):
+    x = counts().double().numpy()
+    np.testing.assert_allclose(
+        apply(x, {"step": "smooth", "width": width}), ndimage.uniform_filter1d(x, width, mode="mirror"), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.8, 3.0])
+def test_gaussian_is_scipys(sigma):
+    x = counts().double().numpy()
+    np.testing.assert_allclose(
+        apply(x, {"step": "smooth", "sigma": sigma}), ndimage.gaussian_filter1d(x, sigma, mode="mirror"), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "reference"),
+    [
+        ("log1p", np.log1p),
+        ("sqrt", np.sqrt),
+        ("anscombe", lambda x: 2 * np.sqrt(x + 0.375)),
+        ("clip", lambda x: x),
+        ({"step": "clip", "min": 15}, lambda x: np.maximum(x, 15)),
+    ],
+)
+def test_pointwise(step, reference):
+    x = counts().double().numpy()
+    np.testing.assert_allclose(apply(x, step), reference(x), rtol=1e-6)
+
+
+def test_clip_raises_negative_values():
+    np.testing.assert_array_equal(apply(np.array([[-3.0, 0.0, 2.0]]), "clip"), [[0, 0, 2]])
+
+
+def test_anscombe_evens_out_poisson_noise():
+    x = np.random.default_rng(0).poisson([5, 20, 100, 1000], (20000, 4))
+    np.testing.assert_allclose(apply(x, "anscombe").var(0), 1, atol=0.05)
+
+
+# Normalisation per spectrum
+
+
+@pytest.mark.parametrize(
+    ("step", "size"),
+    [("max", lambda x: x.max(1)), ("area", lambda x: x.sum(1)), ("unit", lambda x: np.linalg.norm(x, axis=1))],
+)
+def test_normalise(step, size):
+    x = counts(seed=3).double().numpy()
+    result = apply(x, step)
+    np.testing.assert_allclose(result, x / size(x)[:, None], rtol=1e-6)
+    np.testing.assert_allclose(size(result), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", ["max", "area", "unit", "quantile_tanh"])
+def test_spectra_without_signal_become_zeros(step):
+    x = torch.zeros(3, 8)
+    x[1] = torch.arange(8)
+    if step != "unit":
+        x[2] = -1  # no positive maximum, area or mean
+    result = Preprocess(8, [step])(x)
+    assert not result[0].any()
+    assert not result[2].any()
+    assert result[1].any()
+    assert result.isfinite().all()
+
+
+@pytest.mark.parametrize("step", ["max", "area", "unit"])
+def test_normalise_tiny_and_huge_spectra(step):
+    x = torch.tensor([[1e-39, 2e-39], [1e18, 2e18]])
+    result = Preprocess(2, [step])(x)
+    assert result.isfinite().all()
+    if step == "max":
+        torch.testing.assert_close(result[:, 1], torch.ones(2))
+
+
+# Scaling by a training sample
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_standard_by_channel_is_scikit_learns(centre):
+    x = counts(9000).double().numpy() * np.linspace(1, 9, 20)
+    expected = StandardScaler(with_mean=centre).fit_transform(x)
+    result = apply(x, {"step": "standard", "scale": "channel", "centre": centre})
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_standard_by_one_global_deviation(centre):
+    x = counts().double().numpy() * np.linspace(1, 9, 20)
+    centred = x - x.mean(0)
+    expected = (centred if centre else x) / np.sqrt((centred**2).mean())
+    np.testing.assert_allclose(apply(x, {"step": "standard", "centre": centre}), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(apply(x, "standard"), apply(x, {"step": "standard", "scale": "global"}))
+
+
+def test_minmax_is_scikit_learns():
+    x = counts().double().numpy()
+    np.testing.assert_allclose(apply(x, "minmax"), MinMaxScaler().fit_transform(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", ["minmax", "standard", {"step": "standard", "scale": "channel"}])
+@pytest.mark.parametrize("value", [0.0, 0.1, 12345.678])
+def test_constant_channels_become_zero(step, value):
+    x = np.full((3000, 2), value)
+    x[:, 1] += np.arange(3000)
+    result = apply(x, step)
+    np.testing.assert_allclose(result[:, 0], 0, atol=1e-3)
+    assert np.isfinite(result).all()
+    all_constant = apply(np.full((10, 2), value), step)
+    np.testing.assert_allclose(all_constant, 0, atol=1e-3)
+
+
+def test_statistics_do_not_drift_on_many_large_values():
+    # a float32 sum of these is off by far more than the deviation of 1
+    x = 60000 + torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
+    result = apply(x, {"step": "standard", "scale": "channel"})
+    np.testing.assert_allclose(result.mean(0), 0, atol=0.01)
+    np.testing.assert_allclose(result.std(0), 1, atol=0.01)
+
+
+# Quantile-tanh
+
+
+@pytest.mark.parametrize("channels", [4, 5, 6, 7, 101, 256])
+def test_quantile_tanh_by_numpy(channels):
+    x = np.random.default_rng(0).gamma(2.0, 100.0, (30, channels))
+    y = np.log(x / x.mean(1, keepdims=True) + 1e-3)
+    q1, q3 = np.quantile(y, [0.25, 0.75], axis=1, method="nearest")[:, :, None]
+    expected = np.tanh(-1 + 2 * (y - q1) / (q3 - q1))
+    np.testing.assert_allclose(apply(x, "quantile_tanh"), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_quantile_tanh_puts_the_quartiles_at_tanh_1_and_ignores_intensity():
+    x = np.random.default_rng(1).gamma(2.0, 100.0, (20, 101))
+    result = apply(x, "quantile_tanh")
+    np.testing.assert_allclose(
+        np.quantile(result, [0.25, 0.75], axis=1), [[-np.tanh(1)] * 20, [np.tanh(1)] * 20], atol=1e-5
+    )
+    np.testing.assert_allclose(apply(1000 * x, "quantile_tanh"), result, atol=1e-5)
+
+
+def test_quantile_tanh_degenerate_spectra():
+    x = np.zeros((3, 16))
+    x[0] = 5.0  # flat: Q1 = Q3
+    x[1, :3] = 9.0  # counts in fewer than a quarter of the channels
+    x[2] = np.arange(16) - 3.0  # negative values count as 0
+    result = apply(x, "quantile_tanh")
+    assert not result[:2].any()
+    assert np.isfinite(result).all()
+    assert result[2, 0] == result[2, 3]
+
+
+# The chain
+
+
+@pytest.mark.parametrize("spec", CHAINS, ids=str)
+def test_state_dict_round_trip(spec):
+    x = counts()
+    first = Preprocess(20, spec)
+    first.fit(x)
+    file = io.BytesIO()
+    torch.save({"spec": first.spec, "state": first.state_dict()}, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=True)
+    second = Preprocess(20, loaded["spec"])
+    second.load_state_dict(loaded["state"])
+    assert second.fitted
+    assert torch.equal(first(x), second(x))
+    assert second.channels_out == first(x).shape[1] == len(second.axis(np.arange(20)))
+
+
+@pytest.mark.parametrize("spec", CHAINS, ids=str)
+@pytest.mark.parametrize("grad", [False, True])
+def test_input_is_never_changed(spec, grad):
+    x = counts(6) + torch.rand(6, 20, generator=torch.Generator().manual_seed(2))  # no ties between channels
+    preprocess = Preprocess(20, spec)
+    preprocess.fit(x)
+    expected = preprocess(x.to(torch.float64))  # converted, so the steps worked in place on their own copy
+    before = x.clone()
+    result = preprocess(x.requires_grad_(grad))
+    assert torch.equal(x, before)
+    torch.testing.assert_close(result, expected)
+    assert result.requires_grad == grad
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"step": "rebin", "bins": 10},
+        {"step": "rebin", "bins": 7, "mode": "mean"},
+        {"step": "smooth", "width": 3},
+        *[name for name in STEPS if name not in ("rebin", "smooth")],
+    ],
+    ids=str,
+)
+def test_gradients_of_each_step(item):
+    step = build_step(item, 20).double()
+    x = (0.5 + 20 * torch.rand(3, 20, dtype=torch.float64)).requires_grad_()
+    step.fit(x.detach())
+    assert torch.autograd.gradcheck(lambda x: step(x, own=False), x)
+    assert torch.autograd.gradcheck(step.inverse, step(x, own=False).detach().requires_grad_())
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_input_survives_a_view_as_the_first_step(n):
+    x = counts(n).float()
+    before = x.clone()
+    Preprocess(20, [{"step": "rebin", "bins": 12, "mode": "paper"}, "sqrt"])(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int64, torch.float16, torch.float64])
+def test_any_dtype_becomes_float32(dtype):
+    x = counts()
+    for spec in (["sqrt"], [{"step": "rebin", "bins": 10}], []):
+        result = Preprocess(20, spec)(x.to(torch.int32).to(dtype))
+        assert result.dtype == torch.float32
+        assert torch.equal(result, Preprocess(20, spec)(x))
+
+
+def test_uint16_sums_beyond_its_range():
+    x = torch.full((1, 8), 65535, dtype=torch.uint16)
+    assert Preprocess(8, [{"step": "rebin", "bins": 1}])(x).item() == 8 * 65535
+
+
+@pytest.mark.parametrize("spec", CHAINS, ids=str)
+def test_spectra_do_not_affect_each_other(spec):
+    x = counts().float()
+    preprocess = Preprocess(20, spec)
+    preprocess.fit(x)
+    expected = preprocess(x)
+    x[7, 3] = torch.nan
+    result = preprocess(x)
+    others = torch.arange(50) != 7
+    assert torch.equal(result[others], expected[others])
+    assert result[7].isnan().any()
+    assert torch.equal(preprocess(x[:1]), expected[:1])
+    assert preprocess(x[:0]).shape == (0, preprocess.channels_out)
+
+
+def test_fit_leaves_out_spectra_that_are_not_finite():
+    x = counts().float()
+    clean = Preprocess(20, ["standard"])
+    clean.fit(x)
+    preprocess = Preprocess(20, ["standard"])
+    preprocess.fit(torch.cat([x, torch.full((2, 20), torch.nan), torch.full((1, 20), torch.inf)]))
+    assert torch.equal(preprocess(x), clean(x))
+    with pytest.raises(UserError, match="got 2 spectra, none finite"):
+        preprocess.fit(torch.full((2, 20), torch.nan))
+
+
+def test_statistics_are_those_after_the_steps_before():
+    x = counts()
+    both = apply(x, "sqrt", "standard")
+    np.testing.assert_allclose(both, apply(np.sqrt(x.double().numpy()), "standard"), rtol=1e-4, atol=1e-5)
+
+
+def test_fit_again_replaces_the_statistics():
+    preprocess = Preprocess(20, ["minmax"])
+    preprocess.fit(counts(mean=5.0))
+    preprocess.fit(counts(mean=500.0))
+    assert preprocess(counts(mean=500.0)).min() == 0
+    assert preprocess(counts(mean=500.0)).max() == 1
+
+
+def test_unfitted_statistics():
+    x = counts()
+    preprocess = Preprocess(20, ["sqrt", "standard"])
+    assert not preprocess.fitted
+    for use in (preprocess.forward, preprocess.inverse):
+        with pytest.raises(RuntimeError, match=r"call fit\(x\) with a training sample"):
+            use(x)
+    blank = preprocess.state_dict()
+    blank = {name: value.clone() for name, value in blank.items()}
+    preprocess.fit(x)
+    preprocess(x)
+    preprocess.load_state_dict(blank)
+    with pytest.raises(RuntimeError, match="statistics that are not set"):
+        preprocess(x)
+
+
+def test_without_statistics_no_fit_is_needed():
+    preprocess = Preprocess(20, ["sqrt", "max"])
+    assert preprocess.fitted
+    preprocess(counts())
+
+
+# Inverse
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ["sqrt"],
+        ["log1p"],
+        ["anscombe"],
+        ["standard"],
+        ["minmax"],
+        [{"step": "standard", "scale": "channel"}],
+        ["clip", "log1p", {"step": "standard", "centre": False}],
+        ["anscombe", "minmax", "standard"],
+        [],
+    ],
+    ids=str,
+)
+def test_inverse_gives_the_counts_back(spec):
+    x = counts().float()
+    preprocess = Preprocess(20, spec)
+    preprocess.fit(x)
+    torch.testing.assert_close(preprocess.inverse(preprocess(x)), x, rtol=1e-4, atol=1e-3)
+    assert preprocess.invertible_to == "counts"
+
+
+def test_inverse_leaves_rebinned_counts_rebinned():
+    x = counts().float()
+    preprocess = Preprocess(20, [{"step": "rebin", "bins": 7}, "sqrt", "standard"])
+    preprocess.fit(x)
+    rebinned = Preprocess(20, [{"step": "rebin", "bins": 7}])(x)
+    torch.testing.assert_close(preprocess.inverse(preprocess(x)), rebinned, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "spec", [["max"], ["sqrt", "max"], ["clip", "sqrt", "area", "standard"], ["sqrt", "sqrt", "unit", "log1p"]], ids=str
+)
+def test_inverse_after_a_normalisation_is_proportional(spec):
+    x = counts().float()
+    preprocess = Preprocess(20, spec)
+    preprocess.fit(x)
+    assert preprocess.invertible_to == "relative intensity"
+    ratio = preprocess.inverse(preprocess(x)) / x
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "quantity", "as_if"),
+    [
+        (["log1p", "max"], "relative intensity after log1p", ["log1p", "max"]),
+        (["log1p", "max", "sqrt"], "relative intensity after log1p", ["log1p", "max"]),
+        (["anscombe", "unit", "minmax"], "relative intensity after anscombe", ["anscombe", "unit"]),
+        ([{"step": "standard"}, "max"], "relative intensity after standard", ["standard", "max"]),
+        (["quantile_tanh"], "relative intensity after quantile_tanh", ["quantile_tanh"]),
+        (["sqrt", "quantile_tanh", "standard"], "relative intensity after quantile_tanh", ["sqrt", "quantile_tanh"]),
+    ],
+)
+def test_inverse_stops_where_it_would_be_wrong(spec, quantity, as_if):
+    x = counts().float()
+    preprocess, expected = Preprocess(20, spec), Preprocess(20, as_if)
+    preprocess.fit(x)
+    expected.fit(x)
+    assert preprocess.invertible_to == quantity
+    torch.testing.assert_close(preprocess.inverse(preprocess(x)), expected(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", ["sqrt", "anscombe"])
+def test_inverse_of_what_no_square_root_gives(step):
+    y = torch.tensor([[-2.0, 0.0, 2.0]])
+    result = Preprocess(3, [step]).inverse(y)
+    assert result[0, 0] == result[0, 1] < result[0, 2]
+
+
+def test_inverse_leaves_its_input_alone_and_passes_gradients():
+    x = counts().float()
+    preprocess = Preprocess(20, ["log1p", "sqrt", "anscombe", "minmax", "standard"])
+    preprocess.fit(x)
+    y = preprocess(x).requires_grad_()
+    before = y.detach().clone()
+    preprocess.inverse(y).sum().backward()
+    assert torch.equal(y, before)
+    assert y.grad.isfinite().all()
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("sqr", "unknown preprocessing step 'sqr'; did you mean 'sqrt'"),
+        ("normalize", "unknown preprocessing step 'normalize'; choose from rebin, smooth, "),
+        ({"step": "rebin", "bin": 5}, "rebin: unknown parameter 'bin'; did you mean 'bins'"),
+        ({"step": "rebin", "width": 5}, "rebin: unknown parameter 'width'; choose from bins, mode"),
+        ({"step": "max", "axis": 1}, "max: unknown parameter 'axis'; it takes none"),
+        ({"step": "max", "channels": 1}, "max: unknown parameter 'channels'"),
+        ("rebin", "rebin: the parameter 'bins' is missing; write {step: rebin, bins: ...}"),
+        ({"bins": 5}, "is a name, or a mapping such as"),
+        (5, "is a name, or a mapping such as .* got 5"),
+        ({"step": "rebin", "bins": 21}, "bins must be an integer from 1 to the 20 channels; got 21"),
+        ({"step": "rebin", "bins": 0}, "bins must be an integer from 1"),
+        ({"step": "rebin", "bins": 2.5}, "bins must be an integer from 1"),
+        ({"step": "rebin", "bins": 5, "mode": "max"}, "mode must be one of sum, mean, paper; got 'max'"),
+        ("smooth", "give either width or sigma; got width=None, sigma=None"),
+        ({"step": "smooth", "width": 3, "sigma": 1.0}, "give either width or sigma"),
+        ({"step": "smooth", "width": 4}, "width must be an odd number of channels; got 4"),
+        ({"step": "smooth", "sigma": 0}, "sigma must be above 0 channels; got 0"),
+        ({"step": "smooth", "sigma": 6}, "reaches over 24 channels to each side; spectra have only 20"),
+        ({"step": "clip", "min": "zero"}, "min must be a finite number; got 'zero'"),
+        ({"step": "standard", "scale": "both"}, "scale must be global or channel; got 'both'"),
+        ({"step": "standard", "centre": "yes"}, "centre must be true or false; got 'yes'"),
+        ({"step": "quantile_tanh", "regulator": 0}, "regulator must be a number above 0; got 0"),
+    ],
+)
+def test_mistakes_in_a_step(step, message):
+    with pytest.raises(UserError, match=message):
+        Preprocess(20, [step])
+
+
+@pytest.mark.parametrize("step", ["sqrt", "log1p", "anscombe"])
+def test_fit_tells_that_values_are_too_low(step):
+    with pytest.raises(UserError, match=f"step {step} gives NaN .* values down to -7; put clip before"):
+        Preprocess(2, [step]).fit(torch.tensor([[1.0, -7.0]]))
+    Preprocess(2, ["clip", step]).fit(torch.tensor([[1.0, -7.0]]))
+
+
+def test_mistakes_in_the_chain():
+    with pytest.raises(UserError, match=r"steps are a list; got 'sqrt'"):
+        Preprocess(20, "sqrt")
+    with pytest.raises(UserError, match="at least 1 channel; got 0"):
+        Preprocess(0, [])
+    with pytest.raises(ValueError, match=r"shape \(N, 20\); got \(4, 19\)"):
+        Preprocess(20, ["max"])(torch.zeros(4, 19))
+    with pytest.raises(ValueError, match=r"shape \(N, 20\); got \(20,\)"):
+        Preprocess(20, ["max"])(torch.zeros(20))
+    with pytest.raises(ValueError, match=r"expected 20 axis values, .* got shape \(19,\)"):
+        Preprocess(20, ["max"]).axis(np.arange(19))
+
+
+def test_the_spec_is_a_copy_of_plain_values():
+    steps = [{"step": "rebin", "bins": 10}, "sqrt"]
+    preprocess = Preprocess(20, steps)
+    steps[0]["bins"] = 3
+    assert preprocess.spec == [{"step": "rebin", "bins": 10}, "sqrt"]
+
+
+def test_every_step_is_in_the_packages_table():
+    import deepspec.preprocess
+
+    assert all(f"`{name}`" in deepspec.preprocess.__doc__ for name in STEPS)
