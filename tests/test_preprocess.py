@@ -524,6 +524,8 @@ def test_mistakes_in_the_chain():
         Preprocess(20, ["max"])(torch.zeros(4, 19))
     with pytest.raises(ValueError, match=r"shape \(N, 20\); got \(20,\)"):
         Preprocess(20, ["max"])(torch.zeros(20))
+    with pytest.raises(ValueError, match=r"shape \(N, 10\); got \(4, 20\)"):
+        Preprocess(20, [{"step": "rebin", "bins": 10}]).inverse(torch.zeros(4, 20))
     with pytest.raises(ValueError, match=r"expected 20 axis values, .* got shape \(19,\)"):
         Preprocess(20, ["max"]).axis(np.arange(19))
 

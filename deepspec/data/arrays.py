@@ -57,7 +57,7 @@ def _read_png(path: Path) -> NDArray[Any]:
 
     with Image.open(path) as image:
         if image.mode in ("RGB", "RGBA"):
-            return np.asarray(image.convert("RGB")).max(axis=2)
+            return np.asarray(np.asarray(image.convert("RGB")).max(axis=2))
         return np.asarray(image)
 
 

@@ -95,8 +95,7 @@ class SpectraDataModule(lightning.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Check every shard against the manifest, and let rank 0 decide where the rows are kept."""
         for split in self.shards.splits:
-            for shard in self.shards.open(split):
-                shard.close()
+            self.shards.open(split)
         if self.trainer is not None:
             # The two residencies give out rows in different orders: all ranks must take the same.
             self._residency = self.trainer.strategy.broadcast(self.residency)
@@ -154,8 +153,7 @@ class SpectraDataModule(lightning.LightningDataModule):
             piece = pieces[number]
             blocks.append(shards[piece.shard].read(piece.start, piece.stop).spectra)
             found += len(blocks[-1])
-        for shard in shards:
-            shard.close()
+            shards[piece.shard].close()
         return torch.from_numpy(np.concatenate(blocks)[:n])
 
     def teardown(self, stage: str) -> None:

@@ -28,7 +28,7 @@ from deepspec.errors import UserError
 class ShardReader:
     """Rows of one shard.
 
-    The file is opened again in each process that reads: an HDF5 handle carried over a fork reads wrong data. The
+    The file is opened by the first read of each process: an HDF5 handle carried over a fork reads wrong data. The
     handle is dropped when the reader is pickled.
 
     Attributes:
@@ -50,17 +50,22 @@ class ShardReader:
         self._owner = 0
         if not self.path.is_file():
             raise UserError(f"{path}: the shard is missing")
-        with reading(self.path, "a shard"):
-            file = self._open()
-            self.attributes: dict[str, Any] = dict(file.attrs)
-            self._check_format()
-            self.rows = int(file["spectra"].shape[0])
-            self.axis = SpectralAxis(file["axis"][()], file["axis"].attrs["unit"])
-            self.dtype = np.dtype(file["spectra"].dtype).newbyteorder("=")
-            self.labelled = "label" in file
-            self._crc32 = np.asarray(file["crc32"][()])
-            self.checksum = table_checksum(self._crc32)
-            self._check_shapes(file)
+        try:
+            with reading(self.path, "a shard"):
+                self._describe(self._open())
+        finally:
+            self.close()
+
+    def _describe(self, file: h5py.File) -> None:
+        self.attributes: dict[str, Any] = dict(file.attrs)
+        self._check_format()
+        self.rows = int(file["spectra"].shape[0])
+        self.axis = SpectralAxis(file["axis"][()], file["axis"].attrs["unit"])
+        self.dtype = np.dtype(file["spectra"].dtype).newbyteorder("=")
+        self.labelled = "label" in file
+        self._crc32 = np.asarray(file["crc32"][()])
+        self.checksum = table_checksum(self._crc32)
+        self._check_shapes(file)
 
     def _check_format(self) -> None:
         if self.attributes.get("format") != FORMAT:

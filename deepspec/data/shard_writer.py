@@ -122,8 +122,10 @@ class ShardWriter:
 
     def _check_values(self, spectra: NDArray[Any]) -> None:
         if self.dtype == "float32" and spectra.dtype.kind == "f":
-            if not np.isfinite(spectra).all():
-                raise UserError("a spectrum holds NaN or infinity: leave dead pixels out before writing shards")
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(spectra.astype(np.float32, copy=False)).all()
+            if not finite:
+                raise UserError("a spectrum holds NaN, infinity or a value beyond float32: leave dead pixels out")
         elif self.dtype == "uint16" and spectra.dtype != np.uint16:
             low, high = spectra.min(), spectra.max()
             if spectra.dtype.kind not in "iub" or low < 0 or high > 65535:

@@ -83,4 +83,4 @@ def split_blocks(mask_HW: NDArray[np.bool_], fractions: Sequence[float], seed: S
     middle = (np.cumsum(weights[order]) - weights[order] / 2) / max(weights.sum(), 1)
     split_of_tile = np.empty(len(weights), dtype=np.int8)
     split_of_tile[order] = np.searchsorted(np.cumsum(fractions)[:-1], middle, side="right")
-    return split_of_tile[tile_HW]
+    return np.asarray(split_of_tile[tile_HW])

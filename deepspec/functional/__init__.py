@@ -1,7 +1,7 @@
 """Pure tensor maths, no state: clustering, silhouette, discrepancy and agreement."""
 
 from deepspec.functional.agreement import adjusted_rand_index, contingency_table, match_labels
-from deepspec.functional.kmeans import IKMeansResult, KMeansResult, ikmeans, kmeans
+from deepspec.functional.kmeans import IKMeansResult, KMeansResult, TooFewPositionsError, ikmeans, kmeans
 from deepspec.functional.mmd import mmd
 from deepspec.functional.silhouette import (
     SilhouetteEstimate,
@@ -14,6 +14,7 @@ __all__ = [
     "IKMeansResult",
     "KMeansResult",
     "SilhouetteEstimate",
+    "TooFewPositionsError",
     "adjusted_rand_index",
     "contingency_table",
     "ikmeans",

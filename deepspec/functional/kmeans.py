@@ -36,6 +36,10 @@ EXACT_POINTS = 8192
 SCORED_POINTS = 2048
 
 
+class TooFewPositionsError(ValueError):
+    """The points have fewer distinct positions than clusters were asked for."""
+
+
 @dataclass(frozen=True)
 class KMeansResult:
     """A partition into K clusters."""
@@ -133,7 +137,8 @@ def ikmeans(
         The winning partition and the scores of all.
 
     Raises:
-        ValueError: as for `kmeans`, and when the points have fewer than k_min distinct positions.
+        TooFewPositionsError: a ValueError, when the points have fewer than k_min distinct positions.
+        ValueError: as for `kmeans`.
     """
     _check(x_NL, k_min, k_max, iterations, restarts, least=2)
     best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
@@ -144,7 +149,7 @@ def ikmeans(
     scores = scores_of_partitions(x_NL.detach(), best.labels_KN, clusters, rows_M).tolist()
     winner = max(range(len(clusters)), key=lambda i: -math.inf if math.isnan(scores[i]) else scores[i])
     if math.isnan(scores[winner]):
-        raise ValueError(f"x: expected at least k_min = {k_min} distinct points, got fewer; every clustering is empty")
+        raise TooFewPositionsError(f"x: expected at least k_min = {k_min} distinct points, got fewer")
     return IKMeansResult(
         labels=best.labels_KN[winner],
         centres=best.centres[winner],

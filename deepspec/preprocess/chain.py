@@ -88,7 +88,7 @@ class Preprocess(nn.Module):
             ValueError: `x_NC` is not (N, C).
         """
         self._check_fitted()
-        return self._apply_steps(self._as_float(x_NC), x_NC)
+        return self._apply_steps(_as_float(x_NC, self.channels_in), x_NC)
 
     def fit(self, x_NC: Tensor) -> None:
         """Set the statistics of all steps, in order, each on the spectra as the steps before it leave them.
@@ -103,7 +103,7 @@ class Preprocess(nn.Module):
             ValueError: `x_NC` is not (N, C).
         """
         with torch.no_grad():
-            y_NC = self._as_float(x_NC)
+            y_NC = _as_float(x_NC, self.channels_in)
             y_NC = y_NC[y_NC.isfinite().all(1)]  # a copy, so the steps may overwrite it
             if len(y_NC) == 0:
                 raise UserError(f"preprocessing needs finite spectra to fit on; got {len(x_NC)} spectra, none finite")
@@ -135,9 +135,10 @@ class Preprocess(nn.Module):
 
         Raises:
             RuntimeError: a step has statistics and `fit` was not called.
+            ValueError: `y_ND` is not (N, D).
         """
         self._check_fitted()
-        y_ND = y_ND.to(torch.float32)
+        y_ND = _as_float(y_ND, self.channels_out)
         undone, _ = self._undoing()
         for step in undone:
             y_ND = step.inverse(y_ND)
@@ -185,11 +186,6 @@ class Preprocess(nn.Module):
             values = step.axis(values)
         return values
 
-    def _as_float(self, x_NC: Tensor) -> Tensor:
-        if x_NC.ndim != 2 or x_NC.shape[1] != self.channels_in:
-            raise ValueError(f"expected spectra of shape (N, {self.channels_in}); got {tuple(x_NC.shape)}")
-        return x_NC.to(torch.float32)
-
     def _apply_steps(self, y_NC: Tensor, given: Tensor) -> Tensor:
         keep = torch.is_grad_enabled() and y_NC.requires_grad
         for step in self._steps():
@@ -204,6 +200,12 @@ class Preprocess(nn.Module):
                     "state dict that has them"
                 )
             self._known_to_be_fitted = True
+
+
+def _as_float(x_NC: Tensor, channels: int) -> Tensor:
+    if x_NC.ndim != 2 or x_NC.shape[1] != channels:
+        raise ValueError(f"expected spectra of shape (N, {channels}); got {tuple(x_NC.shape)}")
+    return x_NC.to(torch.float32)
 
 
 def _forget_whether_fitted(module: nn.Module, _: object) -> None:

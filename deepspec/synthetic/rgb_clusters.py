@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from skimage.color import rgb2lab
-from sklearn.cluster import KMeans
-from sklearn.metrics import euclidean_distances, silhouette_score
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deepspec.errors import UserError
 
@@ -77,26 +74,41 @@ def cluster_colours(
             f"the image has {colours} distinct colours in {len(sample)} pixels, too few for {k_min} clusters: "
             f"use another image or a lower k_range"
         )
-    picks = [rng.choice(len(sample), min(SCORED_PIXELS, len(sample)), replace=False) for _ in range(SCORES_PER_K)]
-    models, scores = {}, {}
-    # One thread: with more, the order of summation and so the last bits of the centres vary from run to run.
-    with threadpool_limits(1):
-        distances = [euclidean_distances(sample[pick]) for pick in picks] if k_min < k_max else []
-        for k in range(k_min, min(k_max, colours, len(sample) - 1) + 1):
-            models[k] = KMeans(k, n_init=4, random_state=int(rng.integers(2**31))).fit(sample)
-            labels_of_picks = [models[k].labels_[pick] for pick in picks]
-            if k_min < k_max:
-                scores[k] = float(np.mean(list(map(_silhouette, distances, labels_of_picks))))
-        best = min((k for k in scores if scores[k] >= max(scores.values()) - TOLERANCE), default=k_min)
-        predicted = models[best].predict(x_N3)
-    # Relabelled without gaps: a cluster that keeps no pixel of the whole image does not exist.
-    _, labels = np.unique(predicted, return_inverse=True)
+    labels, scores = _search(sample, x_N3, range(k_min, min(k_max, colours, len(sample) - 1) + 1), rng)
     sizes = np.bincount(labels)
     means = np.stack([np.bincount(labels, weights=rgb_N3[:, i]) / sizes for i in range(3)], axis=1)
     return ColourClusters(labels.reshape(height, width).astype(np.int16), means, scores)
 
 
+def _search(
+    sample_N3: NDArray[np.float64], x_N3: NDArray[np.float64], ks: range, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], dict[int, float]]:
+    """Labels of all pixels for the smallest K that scores like the best on the sample, and the scores."""
+    # Here, not on top: scikit-learn takes two seconds to import, and most commands that get here do not need it.
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import euclidean_distances
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    scored = min(SCORED_PIXELS, len(sample_N3))
+    picks = [rng.choice(len(sample_N3), scored, replace=False) for _ in range(SCORES_PER_K if len(ks) > 1 else 0)]
+    models, scores = {}, {}
+    # One thread: with more, the order of summation and so the last bits of the centres vary from run to run.
+    with threadpool_limits(1):
+        distances = [euclidean_distances(sample_N3[pick]) for pick in picks]
+        for k in ks:
+            models[k] = KMeans(k, n_init=4, random_state=int(rng.integers(2**31))).fit(sample_N3)
+            if picks:
+                labels_of_picks = [models[k].labels_[pick] for pick in picks]
+                scores[k] = float(np.mean(list(map(_silhouette, distances, labels_of_picks))))
+        best = min((k for k in scores if scores[k] >= max(scores.values()) - TOLERANCE), default=ks[0])
+        predicted = models[best].predict(x_N3)
+    # Relabelled without gaps: a cluster that keeps no pixel of the whole image does not exist.
+    return np.unique(predicted, return_inverse=True)[1], scores
+
+
 def _silhouette(distance_NN: NDArray[np.float64], labels_N: NDArray[np.int32]) -> float:
     if not 1 < len(np.unique(labels_N)) < len(labels_N):
         return 0.0  # the subsample missed all clusters but one
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(distance_NN, labels_N, metric="precomputed"))

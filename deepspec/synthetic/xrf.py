@@ -104,7 +104,7 @@ def xrf_cube(
     Raises:
         UserError: for a value out of its range; the message names it.
     """
-    _check(rgb, counts, mean_counts, mode, weighting, fwhm_ev)
+    _check(rgb, counts, mean_counts, mode, weighting, fwhm_ev, seed)
     setup = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     clusters = cluster_colours(rgb, k_range, space=colour_space, seed=int(setup.integers(2**31)))
     fwhm = float(setup.uniform(*fwhm_ev))
@@ -154,6 +154,7 @@ def _check(
     mode: str,
     weighting: str,
     fwhm_ev: tuple[float, float],
+    seed: int,
 ) -> None:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise UserError(f"rgb: expected a uint8 array (H, W, 3), got {rgb.dtype} {rgb.shape}")
@@ -168,6 +169,8 @@ def _check(
         raise UserError(f"mean_counts={mean_counts}: expected a positive number of photons per pixel")
     if counts == "fixed" and mean_counts != int(mean_counts):
         raise UserError(f"mean_counts={mean_counts}: counts='fixed' draws a whole number of photons")
+    if seed < 0:
+        raise UserError(f"seed={seed}: expected 0 or more")
     if not fwhm_ev[0] <= fwhm_ev[1]:
         raise UserError(f"fwhm_ev={fwhm_ev}: expected the lower end of the range first")
 

@@ -105,6 +105,13 @@ def test_output_range(output, low, high):
     assert (x_NC < 0).any() == (output == "linear")
 
 
+def test_no_hidden_decoder_layer_makes_a_linear_decoder():
+    network = build_network(64, NetworkConfig(decoder=[], output="linear"))
+    assert linear_shapes(network.decoder) == [(3, 64)]
+    z_NL = torch.randn(1, 3)
+    torch.testing.assert_close(network.decode(2 * z_NL), 2 * network.decode(z_NL))  # biases are zero at the start
+
+
 def test_input_is_left_alone():
     x_NC = torch.randn(8, 64)
     before = x_NC.clone()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 
 from deepspec.data.readers.stored import AxisCandidate, Stored, choose_key, reading
@@ -37,13 +36,13 @@ def open_fits(path: Path, extension: str | None, dims: Sequence[int]) -> Stored:
     Raises:
         UserError: if the file is cut short or holds no such image.
     """
-    with reading(path, "FITS"), warnings.catch_warnings():
-        warnings.filterwarnings("error", ".*truncated.*", AstropyUserWarning)
-        try:
-            hdus = fits.open(path, memmap=True)
-            len(hdus)  # finds all units, and with them a missing end
-        except AstropyUserWarning as error:
-            raise UserError(f"{path}: the file is cut short: {error}") from error
+    with reading(path, "FITS"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        hdus = fits.open(path)
+        len(hdus)  # finds all units, and with them a missing end
+    if any("truncated" in str(warning.message) for warning in caught):
+        hdus.close()
+        raise UserError(f"{path}: the file is cut short: {caught[0].message}")
     try:
         with reading(path, "FITS"):
             return _open(path, hdus, extension, dims)

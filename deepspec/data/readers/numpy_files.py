@@ -32,7 +32,8 @@ def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
     Raises:
         UserError: if the file is damaged or has no such array.
     """
-    with reading(path, "NPZ"), np.load(path, allow_pickle=False) as archive:
+    # Opened here because np.load leaves the file open when the archive is damaged.
+    with reading(path, "NPZ"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         shapes = npz_shapes(archive)
         chosen, notes = choose_key(path, shapes, key, dims)
         axes = [

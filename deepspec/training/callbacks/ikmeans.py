@@ -1,0 +1,216 @@
+"""Clusters the latents of a fixed sample of validation spectra after every epoch, and watches for collapse.
+
+Shapes: N sampled spectra, L latent dimensions, K clusters.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from deepspec.errors import UserError
+from deepspec.functional import TooFewPositionsError, contingency_table, ikmeans, match_labels
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import lightning
+    from torch import Tensor
+
+    from deepspec.functional import IKMeansResult
+    from deepspec.training.module import DeepClustering
+
+
+class CollapseWarning(UserWarning):
+    """The latent space has lost what the silhouette was meant to bring out."""
+
+
+class IKMeansCallback(Callback):
+    """IKMeans on a sample of validation latents; the centres go into the model's `clusters`.
+
+    Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
+    into their final order: by size, the largest first, and equal ones by their centres.
+
+    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K, `ikmeans/spread` (root mean square
+    distance of the latents from their mean), `ikmeans/rank` (effective number of latent dimensions in use),
+    `ikmeans/moved` (share of the sample that changed its cluster) and `ikmeans/empty` (values of K that the sample has
+    too few distinct latents for).
+
+    Args:
+        k_min: fewest clusters tried.
+        k_max: most clusters tried.
+        every_n_epochs: how often, counted from the first epoch; always after the last.
+        sample: validation spectra (training spectra if the run has no validation) that are clustered.
+        restarts: K-means runs per K.
+        iterations: Lloyd iterations of each, at the most.
+        seed: of the sample and of the K-means seeds.
+    """
+
+    def __init__(
+        self,
+        k_min: int = 3,
+        k_max: int = 10,
+        every_n_epochs: int = 1,
+        sample: int = 4096,
+        restarts: int = 3,
+        iterations: int = 100,
+        seed: int = 0,
+    ) -> None:
+        if not 2 <= k_min <= k_max:
+            raise UserError(f"ikmeans: expected 2 <= k_min <= k_max, got k_min = {k_min}, k_max = {k_max}")
+        if sample <= k_max or min(every_n_epochs, restarts, iterations) < 1:
+            raise UserError(f"ikmeans: expected sample > k_max and the other numbers >= 1, got sample = {sample}")
+        self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
+        self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
+        self._spectra: Tensor | None = None
+        self._history: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+        """Cluster, keep the numbering, log, and warn of a collapse."""
+        last = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
+        if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
+            return
+        z_NL = self._latents(trainer, pl_module)
+        logged = {"spread": _spread(z_NL), "rank": _effective_rank(z_NL)}
+        result = self._cluster(z_NL)
+        if result is None:
+            logged |= {"k": 1.0, "silhouette": math.nan}
+        else:
+            logged["moved"] = self._store(pl_module, z_NL, result)
+            logged |= {"k": float(result.k), "silhouette": result.score}
+            logged |= {f"silhouette_{k}": score for k, score in result.scores.items()}
+            logged["empty"] = float(sum(math.isnan(score) for score in result.scores.values()))
+        reconstruction = trainer.callback_metrics.get(
+            "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
+        )
+        self._history.append({**logged, "reconstruction": float(reconstruction)})
+        pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
+        for message in signs_of_collapse(self._history, self.k_min):
+            if trainer.is_global_zero:
+                warnings.warn(f"epoch {trainer.current_epoch}: {message}", CollapseWarning, stacklevel=2)
+
+    @torch.no_grad()
+    def finish(self, trainer: lightning.Trainer, model: DeepClustering) -> IKMeansResult | None:
+        """Cluster once more with the final weights and put the clusters into canonical order.
+
+        Returns:
+            The clustering, in canonical order; None if the latents have fewer than k_min distinct positions.
+        """
+        z_NL = self._latents(trainer, model)
+        result = self._cluster(z_NL)
+        if result is not None:
+            model.clusters.set(result.centres[canonical_order(result.labels, result.centres)].to(model.device))
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history, by which a resumed run knows what has got worse."""
+        return {"history": self._history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back the history."""
+        self._history = state_dict["history"]
+
+    def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
+        if not torch.isfinite(z_NL).all():
+            raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+        generator = torch.Generator().manual_seed(self.seed)
+        k_max = min(self.k_max, len(z_NL) - 1)
+        if k_max < self.k_min:
+            return None
+        try:
+            return ikmeans(
+                z_NL, self.k_min, k_max, iterations=self.iterations, restarts=self.restarts, generator=generator
+            )
+        except TooFewPositionsError:
+            return None
+
+    @torch.no_grad()
+    def _latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
+        """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
+        if self._spectra is None:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            split = "val" if "val" in data.shards.splits else "train"
+            self._spectra = data.sample(split, self.sample, seed=self.seed)
+        training = model.training
+        model.eval()
+        z_NL = torch.cat([model.encode(part.to(model.device)).cpu() for part in self._spectra.split(1024)])
+        model.train(training)
+        return z_NL
+
+    def _store(self, model: DeepClustering, z_NL: Tensor, result: IKMeansResult) -> float:
+        """Put the centres into the model under the numbers they had before; the share of points that moved."""
+        order = torch.arange(result.k)
+        moved = 1.0
+        if int(model.clusters.count):
+            # With the old centres and the new weights most points are where they were: that carries the numbers over.
+            before = model.clusters.assign(z_NL.to(model.device)).cpu()
+            order = numbering(result.labels, before, result.k)
+        labels = order[result.labels]
+        if int(model.clusters.count):
+            moved = float((labels != before).double().mean())
+        centres = torch.empty_like(result.centres)
+        centres[order] = result.centres
+        model.clusters.set(centres.to(model.device))
+        return moved
+
+
+def numbering(labels_N: Tensor, before_N: Tensor, k: int) -> Tensor:
+    """New number of each of k clusters: that of the earlier cluster it shares most points with.
+
+    Clusters without a partner get the numbers left over, in order; numbers are 0 to k - 1.
+
+    >>> numbering(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 1, 0, 0]), 3).tolist()
+    [1, 0, 2]
+    """
+    table = contingency_table(labels_N, before_N)
+    match = torch.full((k,), -1)
+    match[: len(table)] = match_labels(table)
+    match[match >= k] = -1
+    free = iter(sorted(set(range(k)) - set(match.tolist())))
+    return torch.tensor([number if number >= 0 else next(free) for number in match.tolist()])
+
+
+def canonical_order(labels_N: Tensor, centres_KL: Tensor) -> Tensor:
+    """Indices that sort clusters by falling size, and equal ones by their centres."""
+    sizes = torch.bincount(labels_N, minlength=len(centres_KL)).tolist()
+    keys = [(-size, centre) for size, centre in zip(sizes, centres_KL.tolist(), strict=True)]
+    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def signs_of_collapse(history: list[dict[str, float]], k_min: int) -> list[str]:
+    """What the history of epochs says of a collapse, in words; empty if nothing.
+
+    Args:
+        history: per clustering, `k`, `silhouette`, `spread`, `rank` and `reconstruction`.
+        k_min: the fewest clusters that were tried.
+    """
+    if not history:
+        return []
+    signs, now = [], history[-1]
+    best_reconstruction = min(entry["reconstruction"] for entry in history)
+    widest = max(entry["spread"] for entry in history)
+    if now["k"] < k_min or now["spread"] < 1e-3 * widest or now["spread"] == 0:
+        signs.append("latent collapse: the latents have drawn together in a point; lower gamma and beta, or the rate")
+    elif now["silhouette"] > 0.98 and now["reconstruction"] > 1.2 * best_reconstruction:
+        signs.append(
+            f"silhouette collapse: silhouette {now['silhouette']:.3f} while the reconstruction has become "
+            f"{now['reconstruction'] / best_reconstruction:.1f} times worse than its best; lower gamma"
+        )
+    if len(history) >= 5 and all(entry["k"] == k_min and entry["silhouette"] > 0.95 for entry in history[-5:]):
+        signs.append(f"K is stuck at its minimum {k_min} with a silhouette above 0.95; lower gamma, or widen the range")
+    return signs
+
+
+def _spread(z_NL: Tensor) -> float:
+    return float((z_NL - z_NL.mean(0)).square().sum(1).mean().sqrt())
+
+
+def _effective_rank(z_NL: Tensor) -> float:
+    """Exponential of the entropy of the covariance's spectrum (Roy & Vetterli 2007): 1 to L."""
+    values = torch.linalg.svdvals((z_NL - z_NL.mean(0)).double()).square()
+    share = values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    return float(torch.exp(-(share * share.clamp(min=1e-300).log()).sum()))

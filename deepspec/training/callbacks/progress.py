@@ -1,0 +1,40 @@
+"""One line per epoch, which also reads well in a log file."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.callbacks import Callback
+
+if TYPE_CHECKING:
+    import lightning
+
+COLUMNS = {
+    "reconstruction": "val/reconstruction",
+    "mmd": "val/mmd",
+    "silhouette loss": "val/silhouette",
+    "target": "val/target",
+    "K": "ikmeans/k",
+    "silhouette": "ikmeans/silhouette",
+}
+
+
+class EpochLine(Callback):
+    """Prints the losses of every epoch, on rank 0."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note the time."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Print the line."""
+        if not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        for title, key in COLUMNS.items():
+            found = metrics.get(key, metrics.get(key.replace("val/", "train/")))
+            if found is not None:
+                parts.append(f"{title} {float(found):.4g}")
+        print("  ".join(parts), f" {time.perf_counter() - self._started:.1f} s", flush=True)

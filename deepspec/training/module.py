@@ -1,0 +1,277 @@
+"""DeepClustering: the network, its preprocessing and its clusters, as a LightningModule.
+
+Shapes: N spectra, C raw channels, D preprocessed channels, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from deepspec.clusters import Clusters
+from deepspec.data.axis import SpectralAxis
+from deepspec.errors import UserError
+from deepspec.models import NetworkConfig, VariationalAutoencoder, build_network
+from deepspec.preprocess import Preprocess
+from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Batch = dict[str, torch.Tensor]
+
+FORMAT = "deepspec-checkpoint"
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """ADAM, and a learning rate that falls when the target stops falling."""
+
+    lr: float = 1e-3
+    """Learning rate at the start."""
+    weight_decay: float = 0.0
+    """L2 penalty on the weights."""
+    factor: float = 0.1
+    """What the learning rate is multiplied by on a plateau."""
+    patience: int = 5
+    """Epochs without a lower target before that."""
+    min_lr: float = 1e-6
+    """The learning rate never falls below this."""
+
+
+class DeepClustering(lightning.LightningModule):
+    """A (variational) autoencoder of spectra whose latent space is pulled into clusters.
+
+    What the learning rate, the best checkpoint and early stopping watch is the *target*: the loss parts of the
+    validation split put together with the weights that the schedules end at. Unlike the total it does not move when a
+    weight does, and unlike the reconstruction alone it does not call the model before the ramp the best.
+
+    Args:
+        axis: calibration of the raw channels, as `SpectralAxis.to_dict` gives it; taken from the data by `fit`.
+        network: shape of encoder and decoder.
+        preprocess: steps from raw spectra to the network's input, in order (see `deepspec.preprocess`).
+        objective: parts of the loss; their weights are the loss schedule's.
+        optimiser: learning rate and its schedule.
+        max_clusters: the most clusters that a checkpoint has room for.
+        statistics_rows: training spectra that the statistics of `preprocess` are fitted on.
+        sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
+            does not.
+    """
+
+    def __init__(
+        self,
+        axis: dict[str, Any],
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008  frozen
+        preprocess: list[str | dict[str, Any]] | None = None,
+        objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008  frozen
+        optimiser: OptimiserConfig = OptimiserConfig(),
+        max_clusters: int = 64,
+        statistics_rows: int = 20_000,
+        sample_without_beta: bool = True,
+    ) -> None:
+        super().__init__()
+        self.axis = SpectralAxis.from_dict(axis)
+        self.preprocess = Preprocess(self.axis.channels, preprocess or [])
+        self.network = build_network(self.preprocess.channels_out, network)
+        self.clusters = Clusters(network.latent, max_clusters)
+        self.objective = Objective(objective)
+        self.optimiser = optimiser
+        self.statistics_rows = statistics_rows
+        self.sample_without_beta = sample_without_beta
+        self.settings: dict[str, Any] = {
+            "axis": axis,
+            "network": asdict(network),
+            "preprocess": self.preprocess.spec,
+            "objective": asdict(objective),
+            "optimiser": asdict(optimiser),
+            "max_clusters": max_clusters,
+            "statistics_rows": statistics_rows,
+            "sample_without_beta": sample_without_beta,
+        }
+        self.run_config = ""
+        """The resolved configuration of the run as YAML, kept in the checkpoint."""
+        self.seed = 0
+        """Of everything random in training: dropout, latent draws, prior, K-means seeds."""
+        self.weights = self.final_weights = Weights()
+        self._plateau: ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] = {}
+
+    # Using a model
+
+    @classmethod
+    def load(cls, path: str | Path) -> DeepClustering:
+        """The model of a checkpoint, on the CPU, ready to encode.
+
+        Args:
+            path: a checkpoint that `fit` wrote. Only plain types and tensors are read, no code.
+
+        Raises:
+            UserError: the file is missing, no checkpoint, or not one of deepspec.
+        """
+        content = read_checkpoint(path)
+        settings = dict(content[FORMAT]["settings"])
+        settings["network"] = NetworkConfig(**settings["network"])
+        objective = dict(settings["objective"])
+        settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
+        settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+        model = cls(**settings)
+        model.load_state_dict(content["state_dict"])
+        model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
+        return model.eval()
+
+    @torch.no_grad()
+    def encode(self, x_NC: Tensor) -> Tensor:
+        """Latent points of raw spectra.
+
+        Args:
+            x_NC: (N, C) raw spectra of any real dtype on the model's device, channels as in `axis`.
+
+        Returns:
+            (N, L) float32; for a variational network the means. Call `eval()` first on a model that was training.
+        """
+        return self.network.encode(self.preprocess(x_NC)).mean_NL.float()
+
+    @torch.no_grad()
+    def decode(self, z_NL: Tensor) -> Tensor:
+        """Spectra of latent points, with the preprocessing undone as far as it can be.
+
+        Returns:
+            (N, D) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
+        """
+        return self.preprocess.inverse(self.network.decode(z_NL).float())
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n, D) new spectra from the prior; a variational model's only.
+
+        Raises:
+            UserError: the network is a plain autoencoder.
+        """
+        if not isinstance(self.network, VariationalAutoencoder):
+            raise UserError("only a variational network can generate spectra: fit with model.network.variational true")
+        return self.preprocess.inverse(self.network.sample(n, generator))
+
+    @property
+    def decoded_axis(self) -> SpectralAxis:
+        """Positions of the channels of `decode`."""
+        return SpectralAxis(self.preprocess.axis(self.axis.values), self.axis.unit)
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        """Fit the statistics of the preprocessing on training spectra, unless a checkpoint brought them."""
+        if stage == "fit" and not bool(self.preprocess.fitted):
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.preprocess.fit(data.sample("train", self.statistics_rows, seed=self.seed))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """ADAM. The plateau scheduler is stepped here and not by Lightning.
+
+        Lightning steps it after the checkpoint of the epoch was written: a run resumed from there would have missed
+        one step and ended elsewhere.
+        """
+        options = self.optimiser
+        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        self._plateau = ReduceLROnPlateau(
+            optimiser, factor=options.factor, patience=options.patience, min_lr=options.min_lr
+        )
+        if self._plateau_state:
+            self._plateau.load_state_dict(self._plateau_state)
+        return optimiser
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Loss of a batch of raw spectra."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss parts of a batch of validation spectra."""
+        self._step(batch, "val")
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed by place in the run alone, so that a resumed run draws what an uninterrupted one would have."""
+        torch.manual_seed(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank))
+
+    def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Seed the same in every epoch: validation differs by the model only."""
+        torch.manual_seed(_seed_of(self.seed, 0, batch_idx, self.global_rank))
+
+    def on_train_epoch_end(self) -> None:
+        """Step the learning rate by the target; see `configure_optimizers`."""
+        target = self.trainer.callback_metrics.get(self.monitor)
+        assert self._plateau is not None
+        if target is not None:
+            self._plateau.step(float(target))
+        self.log("lr", self._plateau.optimizer.param_groups[0]["lr"])
+
+    @property
+    def monitor(self) -> str:
+        """The metric to watch: the target, of the validation split if the run has one."""
+        return "val/target" if "val/target" in self.trainer.callback_metrics else "train/target"
+
+    def _step(self, batch: Batch, stage: str) -> Tensor | None:
+        spectra = batch["spectra"] if batch["valid"].all() else batch["spectra"][batch["valid"]]
+        if len(spectra) == 0:  # a rank's share of the last validation batch may be padding only
+            return None
+        x_ND = self.preprocess(spectra)
+        latent = self.network.encode(x_ND)
+        z_NL = latent.mean_NL
+        drawn = isinstance(self.network, VariationalAutoencoder) and (self.sample_without_beta or self.weights.beta > 0)
+        if drawn:
+            z_NL = self.network.reparameterise(latent)
+        parts = self.objective(x_ND, self.network.decode(z_NL), latent.mean_NL, z_NL, self.weights, self.final_weights)
+        logged = parts.named() | {"target": self.objective.combine(parts, self.final_weights)}
+        if parts.k is not None:
+            logged["k"] = torch.tensor(float(parts.k))
+        self.log_dict(
+            {f"{stage}/{name}": part for name, part in logged.items()},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(spectra),
+        )
+        return parts.total
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what `load` needs, in plain types."""
+        checkpoint[FORMAT] = {"version": 1, "settings": self.settings, "config": self.run_config, "seed": self.seed}
+        if self._plateau is not None:
+            state = self._plateau.state_dict()
+            checkpoint[FORMAT]["plateau"] = {k: v for k, v in state.items() if isinstance(v, (int, float, str, list))}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back the state of the learning rate."""
+        self._plateau_state = checkpoint[FORMAT].get("plateau", {})
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a deepspec checkpoint: tensors and plain types only.
+
+    Raises:
+        UserError: the file is missing, damaged, or not a checkpoint of deepspec.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen types on a file that is no checkpoint
+        raise UserError(f"{path}: expected a checkpoint, got a file that cannot be read as one ({error})") from error
+    if not isinstance(content, dict) or FORMAT not in content:
+        raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
+    found: dict[str, Any] = content
+    return found
+
+
+def _seed_of(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """One of 2^63 seeds, different for every place in a run."""
+    mixed = seed
+    for part in (epoch, batch, rank):
+        mixed = (mixed * 6364136223846793005 + part + 1442695040888963407) % 2**63
+    return mixed
