@@ -1,4 +1,4 @@
-"""Turn a typed function into a command: arguments from its signature, one clear error for a user's mistake."""
+"""Turn a typed function into a command: arguments from its signature, one clear error for a mistake."""
 
 from __future__ import annotations
 
@@ -13,28 +13,42 @@ import jsonargparse
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
 
-class CommandParser(jsonargparse.ArgumentParser):
-    """A parser whose errors are one line, exit with status 2 and name the nearest valid key."""
+class OneLineErrors:
+    """Mixin for a jsonargparse parser: errors are one line, exit with status 2 and name the nearest valid key."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        """Print `message` with a suggestion for each unknown key, and exit with status 2."""
-        fail(self.prog, " ".join(message.split()) + self._suggestion(message))
+    prog: str
+    _actions: list[argparse.Action]
 
-    def _suggestion(self, message: str) -> str:
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print `message` with a suggestion for an unknown key, and exit with status 2."""
         known = {action.dest for action in self._actions}
-        # jsonargparse writes "unrecognized arguments: --foo" of the command line and
-        # "Key 'foo.bar' is not expected" or "Option 'foo' is not accepted" of a config file.
-        for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
-            key = next(filter(None, found))
-            if key in known:
-                continue
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            if near:
-                return f" (did you mean '{near[0]}'?)"
-        return ""
+        fail(self.prog, " ".join(message.split()) + nearest_key(message, known))
+
+
+class CommandParser(OneLineErrors, jsonargparse.ArgumentParser):  # type: ignore[misc]  # error() has one default more
+    """The parser of a verb."""
+
+
+def nearest_key(message: str, known: set[str]) -> str:
+    """A suggestion for the unknown key that a parser's message names; empty if it names none or none is near.
+
+    >>> nearest_key("unrecognized arguments: --clustrs refit", {"clusters", "seed"})
+    " (did you mean 'clusters'?)"
+    >>> nearest_key("Key 'trainer.max_epoch' is not expected", {"trainer.max_epochs", "trainer.max_steps"})
+    " (did you mean 'trainer.max_epochs'?)"
+    """
+    # jsonargparse writes "unrecognized arguments: --foo" of the command line and
+    # "Key 'foo.bar' is not expected" or "Option 'foo' is not accepted" of a config file.
+    for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
+        key = next(filter(None, found))
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        if near and key not in known:
+            return f" (did you mean '{near[0]}'?)"
+    return ""
 
 
 def fail(prog: str, message: str) -> NoReturn:

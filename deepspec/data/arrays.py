@@ -75,10 +75,10 @@ def _read_keyed(path: Path, kind: str, key: str | None, what: str) -> NDArray[An
 
 def _npz(path: Path) -> _Contents:
     def load(key: str) -> NDArray[Any]:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return np.asarray(archive[key])
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return npz_shapes(archive), load
 
 

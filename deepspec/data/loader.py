@@ -51,6 +51,11 @@ class SpectraLoader:
         """Itself: Lightning calls `loader.sampler.set_epoch` when an epoch begins."""
         return self
 
+    @property
+    def batch_sampler(self) -> SpectraLoader:
+        """Itself: Lightning looks here for a shuffling sampler and asks it for its `sampler`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration."""
         self._epoch = epoch

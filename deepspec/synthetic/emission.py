@@ -100,7 +100,10 @@ def emit(stack: tuple[Slab, ...], beam: Beam, kilovolt: float, atoms: AtomicData
     """
     grid = scatter_grid(kilovolt)
     found = Emission({}, np.zeros(beam.lines), np.zeros(grid.size))
+    edges = np.append(grid - STEP_KEV / 2, grid[-1] + STEP_KEV / 2)
+    continuum = beam.energy.size - beam.lines
     shifted = compton_energy(beam.energy)
+    spread = binned_gaussian(shifted, COMPTON_SIGMA * shifted, edges)
     for index, slab in enumerate(stack):
         above = stack[:index]
         mu_in = atoms.attenuation(slab.elements, beam.energy)
@@ -118,11 +121,9 @@ def emit(stack: tuple[Slab, ...], beam: Beam, kilovolt: float, atoms: AtomicData
         inelastic = 4.0 * np.pi * atoms.inelastic(slab.elements, beam.energy, SCATTER_ANGLE) * arriving
         inelastic *= effective_depth(mu_in, atoms.attenuation(slab.elements, shifted), slab.mass)
         inelastic *= _transmission(above, shifted, atoms)
-        continuum = beam.energy.size - beam.lines
-        edges = np.append(grid - STEP_KEV / 2, grid[-1] + STEP_KEV / 2)
         found.anode += elastic[continuum:]
         found.scattered += np.histogram(beam.energy[:continuum], edges, weights=elastic[:continuum])[0]
-        found.scattered += inelastic @ binned_gaussian(shifted, COMPTON_SIGMA * shifted, edges)
+        found.scattered += inelastic @ spread
     return found
 
 

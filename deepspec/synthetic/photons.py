@@ -2,7 +2,8 @@
 
 A table over the first 16 random bits of a photon gives its channel directly, but for the about 1 % of entries
 that a channel boundary falls into; those draw 16 more bits and search. That costs some 15 ns per photon, where
-drawing each channel's Poisson number costs 35 ns per channel, most of them empty at a few hundred counts.
+drawing each channel's Poisson number costs 35 ns per channel, most of them empty at a few hundred counts. Pixels
+of thousands of counts are drawn channel by channel.
 
 Shapes: N pixels, S sources, C channels.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _BITS = 16
 _ENTRIES = 1 << _BITS
+_DIRECT = 4  # photons per channel from which drawing channel by channel is quicker
 MAX_CHANNELS = 2**15 - 1  # the table keeps a channel in int16, -1 marks a boundary
 
 
@@ -103,13 +105,20 @@ def sample_counts(
         (H, W, C) uint16.
     """
     sampler = PhotonSampler(spectra_SC)
+    unit_SC = spectra_SC / spectra_SC.sum(axis=1, keepdims=True)
     height, width, _ = means_HWS.shape
     counts = np.empty((height, width, sampler.channels), dtype=np.uint16)
     for row, means_WS in enumerate(means_HWS.astype(np.float64, copy=False)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, first_row + row)))
-        if fixed is None:
-            totals_WS = rng.poisson(means_WS)
+        if means_WS.sum() > _DIRECT * width * sampler.channels:
+            counts[row] = _draw(means_WS @ unit_SC, fixed, rng)
         else:
-            totals_WS = rng.multinomial(fixed, means_WS / means_WS.sum(axis=1, keepdims=True))
-        counts[row] = sampler.counts(totals_WS, rng)
+            counts[row] = sampler.counts(_draw(means_WS, fixed, rng), rng)
     return counts
+
+
+def _draw(means_NX: NDArray[np.float64], fixed: int | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Poisson numbers, or a fixed total per pixel shared out in proportion to the means."""
+    if fixed is None:
+        return rng.poisson(means_NX)
+    return rng.multinomial(fixed, means_NX / means_NX.sum(axis=1, keepdims=True))

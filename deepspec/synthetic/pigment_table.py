@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xraylib
 import xraylib_np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deepspec.synthetic import detector, emission, tube
 from deepspec.synthetic.emission import Elements, Slab
@@ -143,7 +144,8 @@ def beam_at_sample() -> Beam:
 def emission_of(recipe: Recipe) -> Emission:
     """What a pigment on parchment sends to the detector."""
     stack = tuple(_slab(layer) for layer in (*recipe.layers, PARCHMENT))
-    return emission.emit(stack, beam_at_sample(), SCANNER.kilovolt, ATOMS)
+    with threadpool_limits(1):  # xraylib starts threads for arrays of a few elements, ten times slower if shared
+        return emission.emit(stack, beam_at_sample(), SCANNER.kilovolt, ATOMS)
 
 
 def _slab(layer: Layer) -> Slab:
@@ -235,16 +237,23 @@ def line_list() -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["element", "line", "energy_kev", "relative_intensity"])
-    for z in range(11, 93):
-        for shell in "KLM":
-            lines = [name for name in ATOMS.lines(z) if name.startswith(shell)]
-            rates = [float(ATOMS.production(z, name, np.array([SCANNER.kilovolt]))[0]) for name in lines]
-            writer.writerows(
-                [xraylib.AtomicNumberToSymbol(z), name, f"{ATOMS.lines(z)[name]:.4f}", f"{rate / max(rates):.4f}"]
-                for name, rate in zip(lines, rates, strict=True)
-                if rate > 0
-            )
+    with threadpool_limits(1):
+        for z in range(11, 93):
+            for shell in "KLM":
+                writer.writerows(_shell_lines(z, shell))
     return text.getvalue()
+
+
+def _shell_lines(z: int, shell: str) -> list[list[str]]:
+    excited = np.array([SCANNER.kilovolt])
+    energies = {name: energy for name, energy in ATOMS.lines(z).items() if name.startswith(shell)}
+    rates = {name: float(ATOMS.production(z, name, excited)[0]) for name in energies}
+    strongest = max(rates.values(), default=0.0)
+    return [
+        [xraylib.AtomicNumberToSymbol(z), name, f"{energies[name]:.4f}", f"{rate / strongest:.4f}"]
+        for name, rate in rates.items()
+        if rate > 0
+    ]
 
 
 def write(path: Path, content: bytes) -> None:

@@ -47,13 +47,11 @@ BINDER = "C5H8O2"
 BINDER_SHARE = 0.25  # dry binder in a paint layer, by mass
 
 # Collagen with the lime, gypsum and salts of parchment making. Mass fractions.
+_SALTS = {"CaCO3": 0.032, "CaSO4": 0.006, "KCl": 0.004, "Si": 0.002, "Fe": 0.0003}
+_COLLAGEN = 1.0 - sum(_SALTS.values())
 PARCHMENT = Layer(
-    {
-        "C": 0.955 * 0.50, "H": 0.955 * 0.07, "N": 0.955 * 0.17, "O": 0.955 * 0.26,
-        "CaCO3": 0.032, "CaSO4": 0.006, "KCl": 0.004, "Si": 0.002, "Fe": 0.0003,
-    },
-    25.0,
-)  # fmt: skip
+    {"C": 0.50 * _COLLAGEN, "H": 0.07 * _COLLAGEN, "N": 0.17 * _COLLAGEN, "O": 0.26 * _COLLAGEN, **_SALTS}, 25.0
+)
 
 _KAOLIN = "Al2Si2O9H4"
 _DYE = "C16H10O7"

@@ -106,10 +106,11 @@ def xrf_cube(
     """
     _check(rgb, counts, mean_counts, mode, weighting, fwhm_ev, seed)
     setup = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    clusters = cluster_colours(rgb, k_range, space=colour_space, seed=int(setup.integers(2**31)))
+    cluster_seed = int(setup.integers(2**31))
     fwhm = float(setup.uniform(*fwhm_ev))
     parchment = setup if vary_parchment else None
     table = load_pigments(channels, fwhm_ev=fwhm, parchment=parchment).select(palette)
+    clusters = cluster_colours(rgb, k_range, space=colour_space, seed=cluster_seed)
 
     def weigh(colours_N3: NDArray[np.float64]) -> NDArray[np.float64]:
         distance_NP = colour_distance(colours_N3, table.srgb / 255.0)
@@ -126,11 +127,11 @@ def xrf_cube(
         means_HWS = pixel_weights * relative_P
         spectra_SC = table.spectra
     means_HWS *= mean_counts / means_HWS.sum(axis=2).mean()
-    rates = _mean_by_cluster(means_HWS, clusters.labels) @ spectra_SC
-    if rates.max() > MAX_RATE:
+    brightest = float(means_HWS.sum(axis=2).max() * spectra_SC.max())
+    if brightest > MAX_RATE:
         raise UserError(
-            f"mean_counts={mean_counts}: a channel would hold {rates.max():.0f} counts, uint16 has room for "
-            f"{MAX_RATE}: lower it"
+            f"mean_counts={mean_counts}: a channel could hold {brightest:.0f} counts, more than the {MAX_RATE} that "
+            "uint16 is safe for: lower it"
         )
     return SyntheticScan(
         counts=sample_counts(means_HWS, spectra_SC, fixed=int(mean_counts) if counts == "fixed" else None, seed=seed),
@@ -139,7 +140,7 @@ def xrf_cube(
         pigments=table.names,
         rgb=rgb,
         axis=table.axis,
-        rates=rates,
+        rates=_mean_by_cluster(means_HWS, clusters.labels) @ spectra_SC,
         colours=clusters.colours,
         scores=clusters.scores,
         fwhm_ev=fwhm,

@@ -53,7 +53,7 @@ def test_photographs_of_scikit_learn():
 
 
 def test_mistakes_are_explained(folder):
-    with pytest.raises(UserError, match="nowhere.png: not found; expected an image file"):
+    with pytest.raises(UserError, match=r"nowhere\.png: not found; expected an image file"):
         list_images(["nowhere.png"])
     with pytest.raises(UserError, match="miniature:x: expected miniature:N"):
         list_images(["miniature:x"])

@@ -24,16 +24,37 @@ def test_pooled_counts_follow_the_spectrum(fixed, source):
     assert stats.chisquare(pooled, SPECTRA[source] * pooled.sum()).pvalue > ALPHA
 
 
-@pytest.mark.parametrize("fixed", [None, 400])
-def test_the_boundary_search_is_exact(fixed):
-    # 700 channels in 65,536 table entries and one channel much narrower than an entry
-    p = np.random.default_rng(1).uniform(size=700)
-    p[350] = 1e-4
-    pooled = sample_counts(np.full((40, 40, 1), 400.0), p[None, :], fixed=fixed).sum(axis=(0, 1), dtype=np.int64)
-    expected = p / p.sum() * pooled.sum()
-    keep = expected > 5  # channel 350 expects 0.2 photons
-    assert stats.chisquare(pooled[keep], expected[keep] * pooled[keep].sum() / expected[keep].sum()).pvalue > ALPHA
-    assert pooled[350] <= 5
+class GivenBits:
+    """A generator whose random integers are known: the first and the last 16 bits of each photon."""
+
+    def __init__(self, bits):
+        self.high, self.low = bits >> 16, bits & 0xFFFF
+
+    def integers(self, low, high, size, dtype=np.int64):
+        if dtype == np.uint16:
+            return self.high.astype(np.uint16)
+        return self.low[self.unsure]
+
+
+def test_every_photon_gets_the_channel_of_the_inverse_distribution():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(size=(3, 700))
+    p[0, 350] = 1e-7  # much narrower than a table entry
+    p[1, :300] = 0.0
+    p[2] = 0.0
+    p[2, :4] = np.diff([0, 2**16 - 1, 2**17, 2**20, 2**32])  # boundaries on the ends of table entries
+    upper = np.round(np.cumsum(p, axis=1) / p.sum(axis=1, keepdims=True) * 2**32).astype(np.int64)
+    for source in range(3):
+        # both sides of each boundary, and anything
+        bits = np.concatenate([upper[source][:-1] - 1, upper[source][:-1], rng.integers(0, 2**32, 5000)])
+        bits = bits[(bits >= 0) & (bits < 2**32)]
+        sampler = PhotonSampler(p)
+        given = GivenBits(bits)
+        given.unsure = sampler._table[(source << 16) + given.high] < 0
+        totals = np.zeros((bits.size, 3), dtype=int)
+        totals[:, source] = 1
+        found = sampler.counts(totals, given).argmax(axis=1)
+        np.testing.assert_array_equal(found, np.searchsorted(upper[source], bits, side="right"))
 
 
 def test_totals_of_fixed_scans_are_exact():
@@ -79,6 +100,20 @@ def test_an_image_drawn_in_parts_is_the_image_drawn_at_once():
     for step in (1, 4, 23):
         parts = [sample_counts(means[row : row + step], SPECTRA, seed=7, first_row=row) for row in range(0, 23, step)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("fixed", [None, 20_000])
+def test_bright_pixels_follow_the_same_law(fixed):
+    mean = 20_000.0  # forty photons per channel: drawn channel by channel
+    counts = scan(12, 12, mean=mean, fixed=fixed)
+    totals = counts.sum(axis=2, dtype=int)
+    for source in range(3):
+        pooled = counts[:, source::3].sum(axis=(0, 1), dtype=np.int64)
+        assert stats.chisquare(pooled, SPECTRA[source] * pooled.sum()).pvalue > ALPHA
+    if fixed:
+        assert (totals == fixed).all()
+    else:
+        assert totals.var() == pytest.approx(mean, rel=5 * np.sqrt(2 / totals.size))
 
 
 def test_rows_and_seeds_differ():

@@ -31,9 +31,10 @@ def test_the_committed_files_are_what_the_maker_makes():
 def test_scatter_is_a_small_part_of_heavy_pigments_and_most_of_parchment():
     share = {}
     for recipe in RECIPES:
-        found = pigment_table.emission_of(recipe)
-        scatter = found.anode.sum() + found.scattered.sum()
-        share[recipe.name] = scatter / (scatter + sum(found.lines.values()))
+        if recipe.name in ("lead white", "azurite", "parchment"):
+            found = pigment_table.emission_of(recipe)
+            scatter = found.anode.sum() + found.scattered.sum()
+            share[recipe.name] = scatter / (scatter + sum(found.lines.values()))
     assert 0.03 < share["lead white"] < 0.2
     assert 0.03 < share["azurite"] < 0.2
     assert 0.4 < share["parchment"] < 0.75

@@ -4,6 +4,7 @@ from scipy import stats
 
 from deepspec.errors import UserError
 from deepspec.synthetic import load_pigments, xrf_cube
+from deepspec.synthetic.photons import sample_counts
 from tests.synthetic.test_rgb_clusters import patches
 
 PARCHMENT, RED, BLUE, BLACK = (228, 214, 186), (206, 60, 46), (50, 92, 150), (0, 0, 0)
@@ -37,7 +38,7 @@ def test_same_seed_same_scan_and_another_seed_another():
 def test_each_patch_holds_what_its_colour_says():
     scan = xrf_cube(RGB, palette=2, weighting="softmin", top_k=1, **NOMINAL)
     for patch, pigment in enumerate(["parchment", "vermilion", "azurite", "carbon black"]):
-        [label] = np.unique(scan.labels[TRUTH == patch])
+        [label] = np.unique(scan.labels[patch == TRUTH])
         assert scan.pigments[scan.weights[label].argmax()] == pigment
 
 
@@ -88,10 +89,8 @@ def test_pixels_mode_weighs_each_pixel_by_its_own_colour():
     np.testing.assert_allclose(scan.pixel_weights.sum(axis=2), 1.0, rtol=1e-5)
     np.testing.assert_allclose(scan.weights[1], scan.pixel_weights[scan.labels == 1].mean(axis=0), rtol=1e-5)
     assert scan.pixel_weights[scan.labels == 1].std(axis=0).max() > 1e-3
-    table = load_pigments(512, fwhm_ev=scan.fwhm_ev)
     azurite = scan.counts[TRUTH == 2].sum(axis=0)
     assert abs(scan.axis.values[azurite.argmax()] - 8.04) < 0.08
-    assert table.names.index("azurite") >= 0
     assert xrf_cube(RGB).pixel_weights is None
 
 
@@ -103,11 +102,8 @@ def test_pixels_of_one_colour_get_the_mixture_of_that_colour():
     np.testing.assert_allclose(by_pixel.rates, by_cluster.rates, rtol=1e-4)
 
 
-def test_the_first_rows_do_not_depend_on_the_rest_of_the_random_numbers():
-    # K, weights and colours are those of the whole image; only the photons of other rows differ
+def test_any_rows_can_be_drawn_again_alone():
     scan = xrf_cube(RGB)
-    from deepspec.synthetic.photons import sample_counts
-
     spectra = scan.rates / scan.rates.sum(axis=1, keepdims=True)
     means = np.diag(scan.rates.sum(axis=1))[scan.labels]
     np.testing.assert_array_equal(sample_counts(means[5:7], spectra, first_row=5), scan.counts[5:7])
@@ -121,7 +117,7 @@ def test_the_first_rows_do_not_depend_on_the_rest_of_the_random_numbers():
         ({"weighting": "hard"}, "weighting='hard': expected one of linear, softmin"),
         ({"mean_counts": 0.0}, "mean_counts=0.0: expected a positive number"),
         ({"mean_counts": 10.5, "counts": "fixed"}, "mean_counts=10.5: .* whole number"),
-        ({"mean_counts": 1e7}, "mean_counts=10000000.0: a channel would hold .* lower it"),
+        ({"mean_counts": 1e7}, "mean_counts=10000000.0: a channel could hold .* lower it"),
         ({"fwhm_ev": (150.0, 130.0)}, "fwhm_ev=.*lower end of the range first"),
         ({"fwhm_ev": (50.0, 60.0)}, "fwhm_ev: .* Fano limit"),
         ({"seed": -1}, "seed=-1: expected 0 or more"),

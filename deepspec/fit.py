@@ -1,0 +1,24 @@
+"""`python -m deepspec.fit --config experiments/xrf.yaml`: train a model on shards of spectra."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepspec.command import fail
+from deepspec.errors import UserError
+from deepspec.training.cli import FitCLI
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a fit from a command line."""
+    try:
+        FitCLI(args).fit()
+    except UserError as error:
+        fail("python -m deepspec.fit", str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The command line of `fit`: a LightningCLI with fixed classes, so that a configuration is flat.
+
+Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `trainer`. A run folder holds
+
+    config.yaml         the resolved configuration
+    metrics.csv         every logged number, one row per epoch
+    checkpoints/        last.ckpt to resume from, best.ckpt by the target
+    model.ckpt          the result: network, preprocessing, clusters, axis, configuration
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from deepspec.command import OneLineErrors
+from deepspec.data.datamodule import SpectraDataModule
+from deepspec.errors import UserError
+from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
+from deepspec.training.epoch_log import EpochLog
+from deepspec.training.module import DeepClustering, read_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import lightning
+
+
+class FitParser(OneLineErrors, LightningArgumentParser):  # type: ignore[misc]  # error() has one default more
+    """LightningCLI's parser, with errors of one line."""
+
+
+class FitCLI(LightningCLI):
+    """Parses a run's configuration and runs it."""
+
+    model: DeepClustering
+    datamodule: SpectraDataModule
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        # Lightning's notices on GPUs, tips and advertisements; its warnings stay.
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # Lightning 2.6.6 calls what torch 2.13 deprecated.
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+        # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
+        super().__init__(
+            DeepClustering,
+            SpectraDataModule,
+            run=False,
+            save_config_callback=None,
+            parser_class=FitParser,
+            parser_kwargs={"prog": "python -m deepspec.fit", "description": "Fit a model to shards of spectra."},
+            trainer_defaults={
+                "max_epochs": 20,
+                "enable_model_summary": False,
+                "enable_progress_bar": sys.stderr.isatty(),
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 1,  # everything is logged by epoch; 50, the default, warns of short epochs
+            },
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=None if args is None else list(args),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the keys of our own, and tie together what must agree."""
+        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of this run; made if missing")
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="continue from this checkpoint; `last`: where this run was",
+        )
+        parser.add_argument(
+            "--keep", type=Literal["best", "last"], default="best", help="which epoch's weights model.ckpt gets"
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
+        parser.add_lightning_class_args(LossSchedule, "loss_schedule")
+        parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
+        parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run folder before anything is read or built."""
+        self.run_dir = Path(self.config["run_dir"])
+        self.checkpoint = _checkpoint_to_resume(self.run_dir, self.config["ckpt_path"])
+        if rank_zero_only.rank == 0 and self.checkpoint is None and not self.config["overwrite"]:
+            _refuse_earlier_run(self.run_dir)
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """The trainer, with its log and checkpoints in the run folder."""
+        settings = self.config["trainer"]
+        validates = "val" in self.datamodule.shards.splits and settings["limit_val_batches"] != 0
+        self.monitor = "val/target" if validates else "train/target"
+        given = settings["logger"]
+        loggers = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
+        self.trainer_defaults["callbacks"] = [
+            EpochLine(),
+            ModelCheckpoint(
+                self.run_dir / "checkpoints",
+                filename="best",
+                monitor=self.monitor,
+                save_last=True,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            ),
+        ]
+        return super().instantiate_trainer(
+            logger=[EpochLog(self.run_dir / "metrics.csv", self._resume_at()), *loggers],
+            default_root_dir=str(self.run_dir),
+            **kwargs,
+        )
+
+    def _resume_at(self) -> int:
+        """The epoch that training begins with."""
+        if self.checkpoint is None:
+            return 0
+        done: int = read_checkpoint(self.checkpoint)["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+        return done
+
+    def fit(self) -> Path:
+        """Train, cluster with the weights that are kept, and write `model.ckpt`.
+
+        Returns:
+            Its path.
+        """
+        self.model.seed = int(self.config["seed_everything"])
+        self.model.run_config = self.parser.dump(self.config, skip_none=False)
+        if rank_zero_only.rank == 0:
+            if self.checkpoint is None:
+                _clear(self.run_dir)
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            (self.run_dir / "config.yaml").write_text(self.model.run_config)
+            self._announce()
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
+        self._take_best()
+        ikmeans = next(callback for callback in self.trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]
+        result = ikmeans.finish(self.trainer, self.model)
+        path = self.run_dir / "model.ckpt"
+        self.trainer.save_checkpoint(path, weights_only=True)
+        if self.trainer.is_global_zero:
+            found = (
+                "no clusters: the latents coincide"
+                if result is None
+                else f"K = {result.k}, silhouette {result.score:.3f}"
+            )
+            print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
+        return path
+
+    def _announce(self) -> None:
+        data, model = self.datamodule, self.model
+        rows = "  ".join(f"{split} {data.rows(split):,}" for split in data.shards.splits)
+        parameters = sum(p.numel() for p in model.network.parameters())
+        print(
+            f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
+            f"network with {parameters:,} parameters; run folder {self.run_dir}; watching {self.monitor}",
+            flush=True,
+        )
+
+    def _take_best(self) -> None:
+        """Go back to the epoch with the best target, if that is what is kept."""
+        best = self.run_dir / "checkpoints" / "best.ckpt"
+        if self.config["keep"] == "best" and best.is_file():
+            self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+
+
+def _axis_of(data: SpectraDataModule) -> dict[str, Any]:
+    return data.axis.to_dict()
+
+
+def _checkpoint_to_resume(run_dir: Path, given: str | None) -> Path | None:
+    if given is None:
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if given == "last" else Path(given)
+    if not path.is_file():
+        raise UserError(f"ckpt_path: expected a checkpoint to resume from, got {path}, which does not exist")
+    return path
+
+
+def _earlier_run(run_dir: Path) -> list[Path]:
+    names = ("config.yaml", "metrics.csv", "model.ckpt", "checkpoints", "hparams.yaml")
+    return [run_dir / name for name in names if (run_dir / name).exists()]
+
+
+def _refuse_earlier_run(run_dir: Path) -> None:
+    found = _earlier_run(run_dir)
+    if found:
+        raise UserError(
+            f"{run_dir} holds an earlier run ({found[0].name}): give --ckpt_path last to continue it, "
+            "--overwrite true to replace it, or another --run_dir"
+        )
+
+
+def _clear(run_dir: Path) -> None:
+    for path in _earlier_run(run_dir):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

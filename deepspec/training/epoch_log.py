@@ -1,0 +1,73 @@
+"""metrics.csv: every logged number of a run, one row per epoch. The source of truth on a run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
+
+
+class EpochLog(Logger):
+    """Gathers what an epoch logs into one row, and goes on where an earlier part of the same run ended.
+
+    Lightning's own CSVLogger deletes the file when a run is resumed, and spreads an epoch over several rows.
+
+    Args:
+        path: the file, rewritten under a temporary name at the end of every epoch.
+        resume_at: rows of earlier epochs are kept, those of this epoch and later are dropped; 0 starts afresh.
+    """
+
+    def __init__(self, path: Path, resume_at: int = 0) -> None:
+        super().__init__()
+        self._path = path
+        self._rows: dict[int, dict[str, Any]] = {}
+        if resume_at and path.is_file():
+            with path.open(newline="") as file:
+                rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+            self._rows = {epoch: row for epoch, row in rows.items() if epoch < resume_at}
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self._path.parent.name
+
+    @property
+    def version(self) -> str:
+        """None: a run folder holds one run."""
+        return ""
+
+    @property
+    def log_dir(self) -> str:
+        """The run's folder."""
+        return str(self._path.parent)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml has them all."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add numbers to the row of their epoch."""
+        epoch = int(metrics["epoch"])
+        row = self._rows.setdefault(epoch, {"epoch": epoch})
+        row.update({name: value for name, value in metrics.items() if name != "epoch"}, step=step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the file."""
+        columns = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
+        temporary = self._path.with_suffix(".csv.part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["epoch", "step", *columns])
+            writer.writeheader()
+            writer.writerows(row for _, row in sorted(self._rows.items()))
+        temporary.replace(self._path)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what the last epoch logged."""
+        if self._rows:
+            self.save()
