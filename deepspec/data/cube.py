@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from deepspec.data.readers.stored import StoredArray
 
+_BLOCK_BYTES = 64 * 2**20
+
 
 @dataclass(eq=False)
 class SpectralCube:
@@ -152,7 +154,12 @@ class SpectralCube:
             stop = min(start + height, rows)
             yield slice(start, stop), self.read_rows(start, stop)
 
-    def find_dead(self, max_pixels: int = 65536) -> NDArray[np.bool_]:
+    @property
+    def block_pixels(self) -> int:
+        """Pixels whose spectra take 64 MiB: a `max_pixels` that suits any number of channels."""
+        return max(1, _BLOCK_BYTES // (self.axis.channels * self.dtype.itemsize))
+
+    def find_dead(self) -> NDArray[np.bool_]:
         """Read the cube once and find the pixels without a usable spectrum.
 
         A spectrum is dead if all its channels are zero or any is NaN or infinite. `mask` is left as it is; write
@@ -166,7 +173,7 @@ class SpectralCube:
         """
         dead = np.zeros(self.mask.shape, dtype=bool)
         finite = FiniteChannels(self.axis.channels)
-        for rows, x_nWC in self.blocks(max_pixels):
+        for rows, x_nWC in self.blocks(self.block_pixels):
             dead[rows] = dead_pixels(x_nWC)
             finite.add(x_nWC, dead[rows])
         if (dead | ~self.mask).all():

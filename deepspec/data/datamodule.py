@@ -93,12 +93,19 @@ class SpectraDataModule(lightning.LightningDataModule):
         return rows if self.max_rows is None else min(rows, self.max_rows)
 
     def setup(self, stage: str) -> None:
-        """Check every shard against the manifest, and let rank 0 decide where the rows are kept."""
+        """Check every shard against the manifest, and let rank 0 decide where the rows are kept.
+
+        Without a split `val` the trainer's validation is switched off.
+        """
         for split in self.shards.splits:
             self.shards.open(split)
         if self.trainer is not None:
             # The two residencies give out rows in different orders: all ranks must take the same.
             self._residency = self.trainer.strategy.broadcast(self.residency)
+            if "val" not in self.shards.splits and stage == "fit":
+                self.trainer.limit_val_batches = 0  # what Lightning documents as "no validation"
+                if self.trainer.is_global_zero:
+                    print(f"{self.shards.root}: no split 'val', so no validation", file=sys.stderr)
 
     def train_dataloader(self) -> SpectraLoader:
         """Shuffled batches of the split `train`.
@@ -117,11 +124,7 @@ class SpectraDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> SpectraLoader | list[SpectraLoader]:
         """Batches of the split `val` in fixed order; none if there is no such split."""
-        if "val" not in self.shards.splits:
-            if self._place()[0] == 0:
-                print(f"{self.shards.root}: no split 'val': training goes on without validation", file=sys.stderr)
-            return []
-        return self._evaluation("val")
+        return self._evaluation("val") if "val" in self.shards.splits else []
 
     def test_dataloader(self) -> SpectraLoader:
         """Batches of the split `test` in fixed order.

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from deepspec.data.manifest import ShardSet
 
 By = Literal["image", "block"]
-_BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def check_axes(cubes: Sequence[SpectralCube], rebin: bool) -> None:
 
 
 def storage_type(cubes: Sequence[SpectralCube]) -> str:
-    """ "uint16" if every value of every cube is an integer from 0 to 65535, else "float32".
+    """Return "uint16" if every value of every cube is an integer from 0 to 65535, else "float32".
 
     Only cubes whose type leaves it open are read for this.
     """
@@ -129,7 +128,7 @@ def storage_type(cubes: Sequence[SpectralCube]) -> str:
     for cube in cubes:
         if np.can_cast(cube.dtype, np.uint16):
             continue
-        for rows, x_nWC in cube.blocks(_block_pixels(cube)):
+        for rows, x_nWC in cube.blocks(cube.block_pixels):
             x_NC = x_nWC[cube.mask[rows]]
             if x_NC.size and (x_NC.min() < 0 or x_NC.max() > 65535):
                 return "float32"
@@ -144,10 +143,6 @@ def _split_maps(cubes: Sequence[SpectralCube], plan: IngestPlan) -> list[NDArray
     return [split_blocks(cube.mask, plan.split, (plan.seed, i)) for i, cube in enumerate(cubes)]
 
 
-def _block_pixels(cube: SpectralCube) -> int:
-    return max(1, _BLOCK_BYTES // (cube.axis.channels * cube.dtype.itemsize))
-
-
 def _usable_pixels(
     cube: SpectralCube, number: int, plan: IngestPlan, progress: Callable[[str, int], None] | None
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]]:
@@ -156,7 +151,7 @@ def _usable_pixels(
     if plan.keep < 1:
         wanted &= np.random.default_rng((plan.seed, number)).random(wanted.shape) < plan.keep
     finite, found = FiniteChannels(cube.axis.channels), 0
-    for rows, x_nWC in cube.blocks(_block_pixels(cube)):
+    for rows, x_nWC in cube.blocks(cube.block_pixels):
         dead = dead_pixels(x_nWC)
         finite.add(x_nWC, dead)
         y, x = np.nonzero(wanted[rows] & ~dead)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deepspec.data.row_order import Piece, epoch_pieces, row_order, windows
-from deepspec.data.shard_format import SpectraBlock, join
+from deepspec.data.shard_format import SpectraBlock, empty_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,16 +131,23 @@ class _WindowDataset(Dataset[tuple[Any, Any]]):
         self._in_use: dict[int, None] = {}
 
     def __getitem__(self, window: tuple[Piece, ...]) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        block = join([self._read(piece) for piece in window])
+        first = self._shards[window[0].shard]
+        rows = sum(piece.stop - piece.start for piece in window)
+        block = empty_block(rows, first.axis.channels, first.dtype, first.labelled)
+        filled = 0
+        for piece in window:
+            stop = filled + piece.stop - piece.start
+            self._read(piece, block.rows(filled, stop))
+            filled = stop
         return block.spectra, block.pixel
 
-    def _read(self, piece: Piece) -> SpectraBlock:
+    def _read(self, piece: Piece, into: SpectraBlock) -> None:
         self._in_use[piece.shard] = None
         if len(self._in_use) > _OPEN_SHARDS:
             oldest = next(iter(self._in_use))
             self._shards[oldest].close()
             del self._in_use[oldest]
-        return self._shards[piece.shard].read(piece.start, piece.stop)
+        self._shards[piece.shard].read(piece.start, piece.stop, into=into)
 
 
 class _WindowSampler(Sampler[tuple[Piece, ...]]):

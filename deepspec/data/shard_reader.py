@@ -47,6 +47,7 @@ class ShardReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file: h5py.File | None = None
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._owner = 0
         if not self.path.is_file():
             raise UserError(f"{path}: the shard is missing")
@@ -88,9 +89,17 @@ class ShardReader:
     def _open(self) -> h5py.File:
         if self._file is None or self._owner != os.getpid():
             # Shards never change once named, so no lock is needed; locks fail on some network file systems.
+            self._datasets = {}
             self._file = h5py.File(self.path, "r", locking=False)
             self._owner = os.getpid()
         return self._file
+
+    def _parts(self) -> dict[str, h5py.Dataset]:
+        """The datasets of the open file; looking one up takes as long as reading a third of a chunk."""
+        file = self._open()
+        if not self._datasets:
+            self._datasets = {name: file[name] for name in SpectraBlock._fields if name in file}
+        return self._datasets
 
     def read(self, start: int, stop: int, into: SpectraBlock | None = None) -> SpectraBlock:
         """Read rows `start` to `stop` (not included).
@@ -113,12 +122,12 @@ class ShardReader:
         first = start // CHUNK_ROWS * CHUNK_ROWS
         last = min(self.rows, -(-stop // CHUNK_ROWS) * CHUNK_ROWS)
         with reading(self.path, f"rows {first}:{last} of a shard"):
-            file = self._open()
+            parts = self._parts()
             exact = (first, last) == (start, stop)
             block = into if into is not None and exact else self._empty_block(last - first)
             for name, part in zip(SpectraBlock._fields, block, strict=True):
                 if part is not None:
-                    file[name].read_direct(part, np.s_[first:last])
+                    parts[name].read_direct(part, np.s_[first:last])
         self._compare(block, first)
         found = block.rows(start - first, stop - first)
         if into is None or exact:
@@ -155,10 +164,10 @@ class ShardReader:
         """Close the file; it is opened again when needed."""
         if self._file is not None and self._owner == os.getpid():
             self._file.close()
-        self._file = None
+        self._file, self._datasets = None, {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_datasets": {}}
 
     def __enter__(self) -> ShardReader:
         return self

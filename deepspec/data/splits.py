@@ -46,7 +46,7 @@ def split_images(images: int, fractions: Sequence[float], seed: int) -> list[int
         UserError: if there are fewer images than splits.
 
     >>> split_images(5, (0.6, 0.2, 0.2), seed=0)
-    [0, 1, 2, 0, 0]
+    [1, 2, 0, 0, 0]
     """
     wanted = [i for i, fraction in enumerate(fractions) if fraction > 0]
     if images < len(wanted):

@@ -1,7 +1,14 @@
 """Pure tensor maths, no state: clustering, silhouette, discrepancy and agreement."""
 
 from deepspec.functional.agreement import adjusted_rand_index, contingency_table, match_labels
-from deepspec.functional.kmeans import IKMeansResult, KMeansResult, TooFewPositionsError, ikmeans, kmeans
+from deepspec.functional.kmeans import (
+    IKMeansResult,
+    KMeansResult,
+    TooFewPositionsError,
+    clustered_silhouette,
+    ikmeans,
+    kmeans,
+)
 from deepspec.functional.mmd import mmd
 from deepspec.functional.silhouette import (
     SilhouetteEstimate,
@@ -16,6 +23,7 @@ __all__ = [
     "SilhouetteEstimate",
     "TooFewPositionsError",
     "adjusted_rand_index",
+    "clustered_silhouette",
     "contingency_table",
     "ikmeans",
     "kmeans",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from deepspec.functional.distances import check_points
-from deepspec.functional.silhouette import scores_of_partitions
+from deepspec.functional.silhouette import Average, PartitionScores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,17 +140,52 @@ def ikmeans(
         TooFewPositionsError: a ValueError, when the points have fewer than k_min distinct positions.
         ValueError: as for `kmeans`.
     """
+    return _ikmeans(x_NL, k_min, k_max, iterations, init, restarts, generator)[0]
+
+
+def clustered_silhouette(
+    x_NL: Tensor,
+    k_min: int,
+    k_max: int,
+    *,
+    average: Average = "samples",
+    iterations: int = 300,
+    init: Init = "k-means++",
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, IKMeansResult]:
+    """The best clustering over a range of K and its silhouette score, differentiable in `x_NL`.
+
+    The same as `ikmeans` and then `silhouette_score` of its labels, from one set of distances. Labels and K are chosen
+    without gradient. Arguments and errors as for those two.
+
+    Returns:
+        The score, a scalar, and the clustering.
+    """
+    result, scores = _ikmeans(x_NL, k_min, k_max, iterations, init, 1, generator)
+    return scores.differentiable(result.k - k_min, average), result
+
+
+def _ikmeans(
+    x_NL: Tensor,
+    k_min: int,
+    k_max: int,
+    iterations: int,
+    init: Init,
+    restarts: int,
+    generator: torch.Generator | None,
+) -> tuple[IKMeansResult, PartitionScores]:
     _check(x_NL, k_min, k_max, iterations, restarts, least=2)
     best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
     clusters = list(range(k_min, k_max + 1))
     rows_M = None
     if len(x_NL) > EXACT_POINTS:
         rows_M = torch.randperm(len(x_NL), generator=generator)[:SCORED_POINTS].to(x_NL.device)
-    scores = scores_of_partitions(x_NL.detach(), best.labels_KN, clusters, rows_M).tolist()
+    partitions = PartitionScores(x_NL, best.labels_KN, clusters, rows_M)
+    scores = partitions.scores.tolist()
     winner = max(range(len(clusters)), key=lambda i: -math.inf if math.isnan(scores[i]) else scores[i])
     if math.isnan(scores[winner]):
         raise TooFewPositionsError(f"x: expected at least k_min = {k_min} distinct points, got fewer")
-    return IKMeansResult(
+    result = IKMeansResult(
         labels=best.labels_KN[winner],
         centres=best.centres[winner],
         k=clusters[winner],
@@ -158,6 +193,7 @@ def ikmeans(
         scores=dict(zip(clusters, scores, strict=True)),
         inertias=dict(zip(clusters, best.inertias, strict=True)),
     )
+    return result, partitions
 
 
 def _check(x_NL: Tensor, k_min: int, k_max: int, iterations: int, restarts: int, least: int) -> None:
@@ -230,7 +266,7 @@ def _plus_plus(y_NL: Tensor, k_max: int, restarts: int, generator: torch.Generat
     restart_R = torch.arange(restarts, device=device)
     for step in range(1, k_max):
         cumulative_RN = nearest_RN.cumsum(1, dtype=torch.float64)
-        picked_RC = torch.searchsorted(cumulative_RN, draws[step] * cumulative_RN[:, -1:], right=True).clamp_(max=n - 1)
+        picked_RC = torch.searchsorted(cumulative_RN, draws[step] * cumulative_RN[:, -1:])
         lowered_RCN = torch.minimum(nearest_RN[:, None], left_NL[picked_RC] @ right_LN)
         winner_R = lowered_RCN.sum(2).argmin(1)
         nearest_RN = lowered_RCN[restart_R, winner_R].clamp_(min=0)
@@ -246,7 +282,9 @@ class _Lloyd:
     """
 
     def __init__(self, y_NL: Tensor, k_max: int) -> None:
-        self.points_LN = torch.cat([y_NL.T, torch.ones_like(y_NL[:, :1]).T])  # with a row of ones
+        ones = torch.ones_like(y_NL[:, :1])
+        self.points_LN = torch.cat([y_NL, ones], 1).T.contiguous()
+        self.doubled_LN = torch.cat([-2 * y_NL, ones], 1).T.contiguous()
         self.squares_N = y_NL.square().sum(1)
         self.inertia_1 = self.squares_N.sum(dtype=torch.float64)  # of one cluster
         self.variance = float(self.inertia_1) / len(y_NL)
@@ -256,16 +294,17 @@ class _Lloyd:
         """Iterate until nothing moves or the bound is reached; problems that have settled are left alone."""
         result_LPK = centres_LPK
         active_P = torch.arange(len(used_P), device=used_P.device)
-        bias_PK = self._bias(used_P)
+        idle_PK, bias_PK = self._idle(used_P), self._bias(used_P)
         for iteration in range(1, iterations + 1):
             before_LPK = centres_LPK
-            centres_LPK = self._step(before_LPK, bias_PK)
+            centres_LPK = self._step(before_LPK, idle_PK, bias_PK)
             if iteration % 4:  # to look costs as much as half a step of a small problem
                 continue
             moved_P = (centres_LPK - before_LPK).square_().amax((0, 2)) > 1e-8 * self.variance
             if not moved_P.all():
                 result_LPK = result_LPK.index_copy(1, active_P, centres_LPK)
-                active_P, centres_LPK, bias_PK = active_P[moved_P], centres_LPK[:, moved_P], bias_PK[moved_P]
+                active_P, centres_LPK = active_P[moved_P], centres_LPK[:, moved_P]
+                idle_PK, bias_PK = idle_PK[moved_P], bias_PK[moved_P]
                 if len(active_P) == 0:
                     return result_LPK
         return result_LPK.index_copy(1, active_P, centres_LPK)
@@ -281,22 +320,26 @@ class _Lloyd:
         gaps = self._gaps(centres_LPK, self._bias(used_P))
         return self.inertia_1 + sum(gap_PKN.amin(1).sum(1, dtype=torch.float64) for gap_PKN in gaps)
 
+    def _idle(self, used_P: Tensor) -> Tensor:
+        """(P, K) infinite for the centres that a problem does not use, 0 for the others."""
+        return torch.where(self.index_K < used_P[:, None], 0.0, torch.inf).to(self.points_LN.dtype)
+
     def _bias(self, used_P: Tensor) -> Tensor:
         """(P, K) added to squared distances: infinite for the centres that a problem does not use.
 
         Centres that coincide would share their points for ever; a shift far below the data's scale that grows with the
         index gives them all to the first, and the others, empty, move on.
         """
-        return torch.where(self.index_K < used_P[:, None], self.index_K * (1e-7 * self.variance), torch.inf)
+        return self._idle(used_P) + self.index_K * (1e-7 * self.variance)
 
     def _gaps(self, centres_LPK: Tensor, bias_PK: Tensor) -> Iterator[Tensor]:
         """(P, K, N) squared distances less |x|^2, a chunk of the points at a time."""
-        constant_PK = centres_LPK.square().sum(0).add_(bias_PK)
-        factor = torch.cat([centres_LPK * -2, constant_PK[None]]).flatten(1).T
-        for points_LN in self.points_LN.split(max(1, CHUNK_ELEMENTS // len(factor)), 1):
+        constant_1PK = centres_LPK.square().sum(0, keepdim=True).add_(bias_PK)
+        factor = torch.cat([centres_LPK, constant_1PK]).flatten(1).T
+        for points_LN in self.doubled_LN.split(max(1, CHUNK_ELEMENTS // len(factor)), 1):
             yield (factor @ points_LN).unflatten(0, bias_PK.shape)
 
-    def _step(self, centres_LPK: Tensor, bias_PK: Tensor) -> Tensor:
+    def _step(self, centres_LPK: Tensor, idle_PK: Tensor, bias_PK: Tensor) -> Tensor:
         """Means of the points nearest to each centre."""
         sums = torch.zeros(())
         done = 0
@@ -307,17 +350,19 @@ class _Lloyd:
             sums = chunk_LN @ member.T if done == 0 else sums.addmm_(chunk_LN, member.T)
             done += member.shape[1]
         sums_LPK = sums.unflatten(1, bias_PK.shape)
-        means_LPK = sums_LPK[:-1] / sums_LPK[-1].clamp(min=1)
-        empty_PK = (sums_LPK[-1] == 0).logical_and_(bias_PK < torch.inf)
-        if empty_PK.any():
-            self._reseed_empty(means_LPK, empty_PK, bias_PK)
-        return means_LPK
+        counts_PK = sums_LPK[-1] + idle_PK  # an idle centre is divided by infinity: it stays at the origin
+        if counts_PK.amin() < 0.5:
+            return self._reseeded(sums_LPK, bias_PK)
+        return sums_LPK[:-1] / counts_PK
 
-    def _reseed_empty(self, centres_LPK: Tensor, empty_PK: Tensor, bias_PK: Tensor) -> None:
-        """Move the empty centres in use, in place, to the points farthest from the other centres."""
+    def _reseeded(self, sums_LPK: Tensor, bias_PK: Tensor) -> Tensor:
+        """The means, with the empty centres in use moved to the points farthest from the other centres."""
+        means_LPK = sums_LPK[:-1] / sums_LPK[-1].clamp(min=1)
+        empty_PK = (sums_LPK[-1] == 0) & (bias_PK < torch.inf)
         for problem, cluster in empty_PK.nonzero().tolist():
             bias_K = torch.where(empty_PK[problem], torch.inf, bias_PK[problem])
-            gaps = self._gaps(centres_LPK[:, problem : problem + 1], bias_K[None])
+            gaps = self._gaps(means_LPK[:, problem : problem + 1], bias_K[None])
             farthest = (torch.cat([gap_PKN[0].amin(0) for gap_PKN in gaps]) + self.squares_N).argmax()
-            centres_LPK[:, problem, cluster] = self.points_LN[:-1, farthest]
+            means_LPK[:, problem, cluster] = self.points_LN[:-1, farthest]
             empty_PK[problem, cluster] = False  # taken: the next empty centre keeps away from it too
+        return means_LPK

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.nn import functional as F
 
-from deepspec.functional.distances import as_left, as_right, check_points, squared_distances
+from deepspec.functional.distances import as_left, as_right, check_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kernel = Literal["rbf", "imq", "paper"]
 Estimator = Literal["biased", "unbiased"]
 
-MEDIAN_POINTS = 128
+MEDIAN_POINTS = 64
 """Points of each sample that the median heuristic looks at."""
 
 
@@ -88,22 +88,26 @@ def _median_square(x_NL: Tensor, y_ML: Tensor) -> float:
 class _MMD(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_NL: Tensor, y_ML: Tensor, gaussian: bool, squares: list[float], unbiased: bool) -> Tensor:
-        origin = x_NL.detach().double().mean(0)
-        x, y = x_NL.detach().double() - origin, y_ML.detach().double() - origin
-        n, m = len(x), len(y)
-        own = int(unbiased)  # pairs of a point with itself that do not count
+        # Kernels are smooth at 0, so the distances need not be formed in float64.
+        origin = x_NL.detach().mean(0)
+        x, y = x_NL.detach() - origin, y_ML.detach() - origin
+        n, m, own = len(x), len(y), int(unbiased)
+        # Weight of each term in the sum over pairs, and how many pairs are of a point with itself and do not count.
         terms = [(x, x, 1 / (n * (n - own)), own * n), (y, y, 1 / (m * (m - own)), own * m), (x, y, -2 / (n * m), 0)]
-        value = torch.zeros((), dtype=x_NL.dtype, device=x.device)
-        grads = {id(x): torch.zeros_like(x_NL), id(y): torch.zeros_like(y_ML)}
+        value = torch.zeros((), dtype=x.dtype, device=x.device)
+        grads = {id(x): torch.zeros_like(x), id(y): torch.zeros_like(y)}
         for a, b, weight, selves in terms:
-            within = a is b
-            k_AB, slope_AB = _kernel(squared_distances(as_left(a), as_right(b), x_NL.dtype), gaussian, squares)
-            value += weight * (k_AB.sum() - selves)
-            # d k(|a_i - b_j|^2) / d a_i = 2 k' (a_i - b_j); within one sample every pair occurs twice.
-            if ctx.needs_input_grad[0 if a is x else 1]:
-                grads[id(a)] += (4 if within else 2) * weight * _attract(slope_AB, a, b)
-            if not within and ctx.needs_input_grad[1]:
-                grads[id(b)] += 2 * weight * _attract(slope_AB.T, b, a)
+            d2_AB = as_left(a) @ as_right(b)
+            for s2 in squares:
+                k_AB, slope_AB, factor = _kernel(d2_AB, gaussian, s2)
+                share = weight / len(squares)
+                value += share * (k_AB.sum() - selves)
+                # d k(|a_i - b_j|^2) / d a_i = 2 k' (a_i - b_j); within one sample every pair occurs twice.
+                within = a is b
+                if ctx.needs_input_grad[0 if a is x else 1]:
+                    grads[id(a)].add_(_attract(slope_AB, a, b), alpha=(4 if within else 2) * share * factor)
+                if not within and ctx.needs_input_grad[1]:
+                    grads[id(b)].add_(_attract(slope_AB.T, b, a), alpha=2 * share * factor)
         ctx.save_for_backward(grads[id(x)], grads[id(y)])
         return value
 
@@ -114,25 +118,16 @@ class _MMD(torch.autograd.Function):
         return upstream * grad_x, upstream * grad_y, None, None, None
 
 
-def _kernel(d2_AB: Tensor, gaussian: bool, squares: list[float]) -> tuple[Tensor, Tensor]:
-    """Mean kernel over the bandwidths and its derivative by the squared distance."""
-    value, slope = None, None
-    for s2 in squares:
-        if gaussian:
-            k = (d2_AB * (-0.5 / s2)).exp_()
-            d = k * (-0.5 / s2)
-        else:
-            k = s2 / (s2 + d2_AB)
-            d = k.square() / -s2
-        value = k if value is None else value + k
-        slope = d if slope is None else slope + d
-    assert value is not None
-    assert slope is not None
-    return value / len(squares), slope / len(squares)
+def _kernel(d2_AB: Tensor, gaussian: bool, s2: float) -> tuple[Tensor, Tensor, float]:
+    """Kernel, and its derivative by the squared distance as a matrix and a factor."""
+    if gaussian:
+        k_AB = (d2_AB * (-0.5 / s2)).exp_()
+        return k_AB, k_AB, -0.5 / s2
+    k_AB = s2 / (s2 + d2_AB)
+    return k_AB, k_AB.square(), -1 / s2
 
 
 def _attract(slope_AB: Tensor, a_AL: Tensor, b_BL: Tensor) -> Tensor:
     """(A, L) sum over j of slope_ij (a_i - b_j)."""
-    a_AL, b_BL = a_AL.to(slope_AB.dtype), b_BL.to(slope_AB.dtype)
     sums_1LA = F.pad(b_BL, (0, 1), value=1.0).T @ slope_AB.T  # the narrow factor first, the faster way round
     return sums_1LA[-1][:, None] * a_AL - sums_1LA[:-1].T

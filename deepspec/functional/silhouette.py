@@ -12,7 +12,7 @@ per point, so the backward pass recomputes each block of distances and never hol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -36,6 +36,9 @@ Average = Literal["samples", "clusters"]
 
 # A tile of 2^18 distances stays in the cache of a core through the five passes over it.
 _TILE_ROWS, _TILE_COLUMNS = 128, 2048
+
+# Distance to a cluster that does not count: its own, or one without members. Infinity would give infinity times zero.
+_FAR = 1e30
 
 # Closer than this share of the cloud's radius, the direction from one point to another is rounding: there the gradient
 # of a distance is taken to fade linearly to 0 instead of keeping length 1.
@@ -71,8 +74,7 @@ def silhouette_samples(x_NL: Tensor, labels_N: Tensor) -> Tensor:
     >>> silhouette_samples(x, torch.tensor([0, 0, 1, 1]))
     tensor([0.9048, 0.8947, 0.8947, 0.9048])
     """
-    compact_N, counts_K = _check(x_NL, labels_N)
-    return _Silhouette.apply(x_NL, compact_N, counts_K, None)  # type: ignore[no-any-return]
+    return _values(x_NL, _measure(x_NL, *_check(x_NL, labels_N), None))
 
 
 def silhouette_score(
@@ -104,7 +106,9 @@ def silhouette_score(
     compact_N, counts_K = _check(x_NL, labels_N)
     _check_average(average)
     rows_M = None if anchors is None else _stratified(compact_N, counts_K, anchors, generator)
-    values_M = _Silhouette.apply(x_NL, compact_N, counts_K, rows_M)
+    values_M = _values(x_NL, _measure(x_NL, compact_N, counts_K, rows_M))
+    if average == "samples" and rows_M is None:
+        return values_M.mean()
     means_K, _, _ = _by_cluster(values_M, compact_N if rows_M is None else compact_N[rows_M], len(counts_K))
     return (means_K * _weights(counts_K, average, means_K.dtype)).sum()
 
@@ -124,8 +128,7 @@ def silhouette_estimate(
     compact_N, counts_K = _check(x_NL, labels_N)
     _check_average(average)
     rows_M = _stratified(compact_N, counts_K, anchors, generator)
-    with torch.no_grad():
-        values_M = _Silhouette.apply(x_NL, compact_N, counts_K, rows_M)
+    values_M = _measure(x_NL, compact_N, counts_K, rows_M).parts.values
     means_K, variances_K, drawn_K = _by_cluster(values_M.double(), compact_N[rows_M], len(counts_K))
     weights_K = _weights(counts_K, average, torch.float64)
     unseen_K = 1 - drawn_K / counts_K  # finite-population correction: no error from clusters scored whole
@@ -133,33 +136,58 @@ def silhouette_estimate(
     return SilhouetteEstimate(float((weights_K * means_K).sum()), float(variance.sqrt()), len(rows_M))
 
 
-def scores_of_partitions(x_NL: Tensor, labels_PN: Tensor, clusters: list[int], rows_M: Tensor | None) -> Tensor:
-    """Silhouette score (average over samples) of several partitions of the same points from one set of distances.
+class PartitionScores:
+    """Silhouette scores (average over samples) of several partitions of the same points, from one set of distances.
 
     Args:
-        x_NL: (N, L) points.
+        x_NL: (N, L) float points.
         labels_PN: (P, N) labels of P partitions, `0 <= labels_PN[p] < clusters[p]`.
         clusters: the number of clusters of each partition.
         rows_M: (M,) indices of the points to score, None for all.
 
-    Returns:
-        (P,) scores; NaN for a partition with an empty cluster.
+    Attributes:
+        scores: (P,) scores; NaN for a partition with an empty cluster.
     """
-    wide_NL = centred(x_NL)
-    left, right = as_left(wide_NL), as_right(wide_NL)
-    # All partitions are given as many clusters as the largest has: the empty ones are never anybody's nearest.
-    shape = len(clusters), max(clusters), len(x_NL)
-    member_PKN = torch.zeros(shape, dtype=x_NL.dtype, device=x_NL.device).scatter_(1, labels_PN[:, None], 1.0)
-    counts_PK = member_PKN.sum(2)
-    total_P = torch.zeros(len(clusters), dtype=x_NL.dtype, device=x_NL.device)
-    for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
-        d_NB = distances(left, right[:, rows], x_NL.dtype)
-        d_NB.scatter_(0, rows[None], 0.0)
-        sums_PKB = (member_PKN.flatten(0, 1) @ d_NB).unflatten(0, shape[:2])
-        total_P += _from_sums(sums_PKB, member_PKN[..., rows], counts_PK).values.sum(1)
-    filled_P = (counts_PK > 0).sum(1)
-    complete_P = filled_P == torch.tensor(clusters, device=x_NL.device)
-    return torch.where(complete_P, total_P / (len(x_NL) if rows_M is None else len(rows_M)), torch.nan)
+
+    scores: Tensor
+
+    @torch.no_grad()
+    def __init__(self, x_NL: Tensor, labels_PN: Tensor, clusters: list[int], rows_M: Tensor | None = None) -> None:
+        self._x_NL, self._labels_PN, self._clusters = x_NL, labels_PN, clusters
+        wide_NL = centred(x_NL)
+        left, right = as_left(wide_NL), as_right(wide_NL)
+        # All partitions are given as many clusters as the largest has: the empty ones are never anybody's nearest.
+        shape = len(clusters), max(clusters), len(x_NL)
+        member_PKN = torch.zeros(shape, dtype=x_NL.dtype, device=x_NL.device).scatter_(1, labels_PN[:, None], 1.0)
+        counts_PK = member_PKN.sum(2)
+        total_P = torch.zeros(len(clusters), dtype=x_NL.dtype, device=x_NL.device)
+        for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
+            d_NB = distances(left, right[:, rows], x_NL.dtype)
+            d_NB.scatter_(0, rows[None], 0.0)
+            sums_PKB = (member_PKN.flatten(0, 1) @ d_NB).unflatten(0, shape[:2])
+            parts = _from_sums(sums_PKB, labels_PN[:, rows], counts_PK)
+            total_P += parts.values.sum(1)
+        filled_P = (counts_PK > 0).sum(1)
+        complete_P = filled_P == torch.tensor(clusters, device=x_NL.device)
+        self.scores = torch.where(complete_P, total_P / (len(x_NL) if rows_M is None else len(rows_M)), torch.nan)
+        self._whole = None if len(rows) < len(x_NL) else (wide_NL, member_PKN, counts_PK, d_NB, parts)
+
+    def differentiable(self, partition: int, average: Average) -> Tensor:
+        """Score of one of the partitions as `silhouette_score` gives it, with the gradient to the points.
+
+        Where all distances were at hand at once, they are not formed again.
+        """
+        if self._whole is None:
+            return silhouette_score(self._x_NL, self._labels_PN[partition], average=average)
+        wide_NL, member_PKN, counts_PK, d_NN, parts = self._whole
+        k = slice(self._clusters[partition])
+        own = _Parts(*(field[partition] for field in (parts.values, parts.a, parts.b, parts.others, parts.alone)))
+        d_NN.clamp_(min=_closest(wide_NL, d_NN.dtype))
+        measured = _Measured(wide_NL, member_PKN[partition, k], counts_PK[partition, k], None, d_NN, own.first(k))
+        values_N = _values(self._x_NL, measured)
+        if average == "samples":
+            return values_N.mean()
+        return (measured.member_KN @ values_N / measured.counts_K).mean()
 
 
 def _check(x_NL: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,94 +250,130 @@ class _Parts:
     values: Tensor  # (B,) silhouettes
     a: Tensor  # (B,) mean distance within the own cluster
     b: Tensor  # (B,) mean distance to the nearest other cluster
-    others: Tensor  # (K, B) mean distance to each other cluster, infinite for the own
+    others: Tensor  # (K, B) mean distance to each other cluster, `_FAR` and more for the own
     alone: Tensor  # (B,) bool: no silhouette to speak of
 
+    def first(self, k: slice) -> _Parts:
+        """The same without the clusters that only fill up."""
+        return replace(self, others=self.others[k])
 
-def _from_sums(sums_KB: Tensor, member_KB: Tensor, counts_K: Tensor) -> _Parts:
+
+def _from_sums(sums_KB: Tensor, labels_B: Tensor, counts_K: Tensor) -> _Parts:
     """Silhouettes from the summed distances of B points to each of K clusters; leading dimensions are batched.
 
     The clusters come before the points, because reducing over the leading one of two dimensions is many times
-    quicker.
+    quicker. `sums_KB` is overwritten.
     """
-    own_KB = member_KB > 0
-    size_B = (member_KB * counts_K[..., None]).sum(-2)
-    a_B = (sums_KB * member_KB).sum(-2) / (size_B - 1).clamp(min=1)
-    others_KB = sums_KB / counts_K[..., None]  # NaN for an empty cluster
-    others_KB.masked_fill_(own_KB | (counts_K == 0)[..., None], torch.inf)
+    own_1B = labels_B[..., None, :]
+    size_B = counts_K.gather(-1, labels_B)
+    a_B = sums_KB.gather(-2, own_1B)[..., 0, :] / (size_B - 1).clamp_(min=1)
+    empty_K = (counts_K == 0).to(counts_K.dtype)
+    others_KB = sums_KB.add_((empty_K * _FAR)[..., None]).div_((counts_K + empty_K)[..., None])
+    others_KB.scatter_(-2, own_1B, _FAR)
     b_B = others_KB.amin(-2)
     scale_B = torch.maximum(a_B, b_B)
-    alone_B = (size_B == 1) | (scale_B == 0)
-    values_B = ((b_B - a_B) / scale_B).masked_fill(alone_B, 0.0)
+    alone_B = (size_B == 1).logical_or_(scale_B == 0)
+    values_B = ((b_B - a_B) / scale_B).masked_fill_(alone_B, 0.0)
     return _Parts(values_B, a_B, b_B, others_KB, alone_B)
 
 
-class _Silhouette(torch.autograd.Function):
-    """Silhouettes of the points `rows` (all if None) against all points."""
+@dataclass(frozen=True)
+class _Measured:
+    """What the silhouettes of one partition were made from, for the backward pass."""
+
+    wide_NL: Tensor  # the points, centred, in the precision of the distances
+    member_KN: Tensor  # 1 where the point belongs to the cluster
+    counts_K: Tensor
+    rows_M: Tensor | None  # the scored points, None for all
+    d_NN: Tensor | None  # all distances, if they are few
+    parts: _Parts
+
+
+@torch.no_grad()
+def _measure(x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor | None) -> _Measured:
+    dtype = x_NL.dtype
+    wide_NL = centred(x_NL)
+    member_KN = torch.zeros(len(counts_K), len(x_NL), dtype=dtype, device=x_NL.device)
+    member_KN.scatter_(0, labels_N[None], 1.0)
+    d_NN = None
+    if rows_M is not None:
+        sums_KM = _sums_of_rows(wide_NL, rows_M, labels_N, counts_K, dtype)
+    elif len(x_NL) ** 2 <= BLOCK_ELEMENTS:
+        d_NN = distances(as_left(wide_NL), as_right(wide_NL), dtype)
+        d_NN.diagonal().zero_()
+        sums_KM = member_KN @ d_NN
+        d_NN.clamp_(min=_closest(wide_NL, dtype))
+    else:
+        sums_KM = _symmetric_sums(wide_NL, labels_N, counts_K, dtype)
+    parts = _from_sums(sums_KM, labels_N if rows_M is None else labels_N[rows_M], counts_K.to(dtype))
+    return _Measured(wide_NL, member_KN, counts_K.to(dtype), rows_M, d_NN, parts)
+
+
+def _values(x_NL: Tensor, measured: _Measured) -> Tensor:
+    """(M,) silhouettes, with their gradient to the points if these want one."""
+    return _Silhouettes.apply(x_NL, measured)  # type: ignore[no-any-return]
+
+
+class _Silhouettes(torch.autograd.Function):
+    """The silhouettes that were measured, and the way back from them to the points."""
 
     @staticmethod
-    def forward(ctx: Any, x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor | None) -> Tensor:
-        wide_NL = centred(x_NL)
-        member_KN = _membership(labels_N, counts_K, x_NL.dtype)
-        d_NN = None  # kept for the backward pass when it is small
-        if rows_M is not None:
-            sums_KM = _sums_of_rows(wide_NL, rows_M, labels_N, counts_K, x_NL.dtype)
-        elif len(x_NL) ** 2 <= BLOCK_ELEMENTS:
-            d_NN = distances(as_left(wide_NL), as_right(wide_NL), x_NL.dtype)
-            d_NN.diagonal().zero_()
-            sums_KM = member_KN @ d_NN
-            d_NN.clamp_(min=_closest(wide_NL, x_NL.dtype))
-        else:
-            sums_KM = _symmetric_sums(wide_NL, labels_N, counts_K, x_NL.dtype)
-        ctx.parts = _from_sums(sums_KM, member_KN if rows_M is None else member_KN[:, rows_M], counts_K.to(x_NL.dtype))
-        ctx.save_for_backward(wide_NL, member_KN, counts_K, rows_M, d_NN)
-        return ctx.parts.values
+    def forward(ctx: Any, x_NL: Tensor, measured: _Measured) -> Tensor:
+        ctx.measured = measured
+        return measured.parts.values.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor | None, None, None, None]:
-        wide_NL, member_KN, counts_K, rows_M, d_NN = ctx.saved_tensors
-        dtype = member_KN.dtype
-        member_KM = member_KN if rows_M is None else member_KN[:, rows_M]
+    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None]:
+        m: _Measured = ctx.measured
+        member_KM = m.member_KN if m.rows_M is None else m.member_KN[:, m.rows_M]
         # d(score)/d(distance_ij) is the weight of j's cluster for row i; d(distance_ij)/dx is the unit vector i - j.
-        weights_KM = _distance_weights(ctx.parts, upstream_M, member_KM, counts_K.to(dtype))
-        x_NL = wide_NL.to(dtype)
-        if d_NN is not None:
-            return _pull(weights_KM, member_KN, d_NN, x_NL, x_NL, slice(None)), None, None, None
-        grad_NL = torch.zeros_like(x_NL)
-        right = as_right(wide_NL)
-        done = 0
-        for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
-            d_BN = distances(as_left(wide_NL[rows]), right, dtype).clamp_(min=_closest(wide_NL, dtype))
-            grad_NL += _pull(weights_KM[:, done : done + len(rows)], member_KN, d_BN, x_NL[rows], x_NL, rows)
-            done += len(rows)
-        return grad_NL, None, None, None
+        weights_KM = _distance_weights(m.parts, upstream_M, member_KM, m.counts_K)
+        x_NL = m.wide_NL.to(weights_KM.dtype)
+        if m.rows_M is None:
+            return _pull_all(m, weights_KM, x_NL), None
+        return _pull_rows(m, weights_KM, x_NL, m.rows_M), None
+
+
+def _pull_all(m: _Measured, weights_KN: Tensor, x_NL: Tensor) -> Tensor:
+    """(N, L) gradient where every point was scored: sum_j (w_ij + w_ji) (x_i - x_j) / d_ij."""
+    mine = torch.cat([weights_KN, m.member_KN]).T
+    theirs = torch.cat([m.member_KN, weights_KN])
+    if m.d_NN is not None:
+        return _toward(mine @ theirs / m.d_NN, x_NL, x_NL)
+    right, closest = as_right(m.wide_NL), _closest(m.wide_NL, x_NL.dtype)
+    grad_NL = torch.empty_like(x_NL)
+    for rows in _row_blocks(None, len(x_NL), x_NL.device):
+        d_BN = distances(as_left(m.wide_NL[rows]), right, x_NL.dtype).clamp_(min=closest)
+        grad_NL[rows] = _toward((mine[rows] @ theirs).div_(d_BN), x_NL[rows], x_NL)
+    return grad_NL
+
+
+def _pull_rows(m: _Measured, weights_KM: Tensor, x_NL: Tensor, rows_M: Tensor) -> Tensor:
+    """(N, L) gradient where some points were scored, each against all: a pull on the scored one, one on the other."""
+    right, closest = as_right(m.wide_NL), _closest(m.wide_NL, x_NL.dtype)
+    grad_NL = torch.zeros_like(x_NL)
+    done = 0
+    for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
+        d_BN = distances(as_left(m.wide_NL[rows]), right, x_NL.dtype).clamp_(min=closest)
+        pull_BN = (weights_KM[:, done : done + len(rows)].T @ m.member_KN).div_(d_BN)
+        done += len(rows)
+        grad_NL.index_add_(0, rows, _toward(pull_BN, x_NL[rows], x_NL))
+        grad_NL += _toward(pull_BN.T, x_NL, x_NL[rows])
+    return grad_NL
+
+
+def _toward(pull_AB: Tensor, x_AL: Tensor, y_BL: Tensor) -> Tensor:
+    """(A, L) sum_j pull_ij (x_i - y_j)."""
+    # The column of ones gives sum_j pull_ij with the rest. The narrow factor goes first: matrix libraries are two to
+    # three times slower with it last.
+    sums_1LA = F.pad(y_BL, (0, 1), value=1.0).T @ pull_AB.T
+    return sums_1LA[-1][:, None] * x_AL - sums_1LA[:-1].T
 
 
 def _closest(wide_NL: Tensor, dtype: torch.dtype) -> float:
     """The distance below which directions are rounding; positive, so that a cloud of one point divides by no zero."""
     return max(_RESOLUTION[dtype] * float(wide_NL.abs().max()), torch.finfo(dtype).tiny)
-
-
-def _membership(labels_N: Tensor, counts_K: Tensor, dtype: torch.dtype) -> Tensor:
-    """(K, N) 1 where the point belongs to the cluster."""
-    member_KN = torch.zeros(len(counts_K), len(labels_N), dtype=dtype, device=labels_N.device)
-    return member_KN.scatter_(0, labels_N[None], 1.0)
-
-
-def _pull(
-    weights_KB: Tensor, member_KN: Tensor, d_BN: Tensor, x_BL: Tensor, x_NL: Tensor, rows: Tensor | slice
-) -> Tensor:
-    """(N, L) gradient from a block of distances: the sum of the unit vectors between its points, weighted."""
-    pull_BN = weights_KB.T @ member_KN
-    pull_BN /= d_BN
-    # sum_j pull_ij (x_i - x_j), for the columns and then for the rows. The column of ones gives sum_j pull_ij with the
-    # rest, and the narrow factor goes first: matrix libraries are two to three times slower with it last.
-    by_column_1LN = F.pad(x_BL, (0, 1), value=1.0).T @ pull_BN
-    by_row_1LB = F.pad(x_NL, (0, 1), value=1.0).T @ pull_BN.T
-    grad_NL = by_column_1LN[-1][:, None] * x_NL - by_column_1LN[:-1].T
-    grad_NL[rows] += by_row_1LB[-1][:, None] * x_BL - by_row_1LB[:-1].T
-    return grad_NL
 
 
 def _distance_weights(parts: _Parts, upstream_M: Tensor, member_KM: Tensor, counts_K: Tensor) -> Tensor:
@@ -319,7 +383,7 @@ def _distance_weights(parts: _Parts, upstream_M: Tensor, member_KM: Tensor, coun
     by_scale = (upstream_M / torch.maximum(a, b).square()).masked_fill(parts.alone, 0.0)
     by_a, by_b = -b * by_scale, a * by_scale
     counts_K1 = counts_K[:, None]
-    nearest_KM = parts.others.eq(b).to(by_b.dtype)
+    nearest_KM = parts.others.eq(b).to(b.dtype)
     nearest_KM /= nearest_KM.sum(0)  # clusters equally near share the weight
     return by_a * member_KM / (counts_K1 - 1).clamp(min=1) + by_b * nearest_KM / counts_K1
 

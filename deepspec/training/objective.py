@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deepspec.errors import UserError
-from deepspec.functional import TooFewPositionsError, ikmeans, mmd, silhouette_score
+from deepspec.functional import TooFewPositionsError, clustered_silhouette, mmd
 from deepspec.functional.kmeans import Init
 from deepspec.functional.mmd import Estimator, Kernel
 from deepspec.functional.silhouette import Average
@@ -160,10 +160,14 @@ class Objective:
         if k_max < options.k_min:
             return None, None
         try:
-            clusters = ikmeans(z_NL, options.k_min, k_max, iterations=options.iterations, init=options.init)
+            score, clusters = clustered_silhouette(
+                z_NL if options.silhouette_gradient else z_NL.detach(),
+                options.k_min,
+                k_max,
+                average=options.silhouette_average,
+                iterations=options.iterations,
+                init=options.init,
+            )
         except TooFewPositionsError:
             return None, None  # equal spectra: there is nothing to pull apart
-        if not options.silhouette_gradient:
-            z_NL = z_NL.detach()
-        score = silhouette_score(z_NL, clusters.labels, average=options.silhouette_average)
         return (1 - score) / 2, clusters.k

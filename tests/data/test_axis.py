@@ -42,7 +42,7 @@ def test_impossible_values_are_refused(values, message):
 
 
 def test_unknown_unit_names_the_known_ones():
-    with pytest.raises(UserError, match="unknown unit 'furlong'.*keV"):
+    with pytest.raises(UserError, match=r"unknown unit 'furlong'.*keV"):
         SpectralAxis(np.arange(3), "furlong")
 
 

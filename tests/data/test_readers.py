@@ -108,7 +108,7 @@ class TestDamage:
         with pytest.raises(UserError, match=rf"{path.name}: .*3 or 4 dimensions.*spatial_shape"):
             read_cube(path)
         if suffix != ".mat":  # MATLAB stores a list as a matrix of one row
-            with pytest.raises(UserError, match="expected 2 or 3 dimensions|with 2 or 3 dimensions"):
+            with pytest.raises(UserError, match=r"expected 2 or 3 dimensions|with 2 or 3 dimensions"):
                 read_cube(path, spatial_shape=(10, 10))
 
     def test_missing(self, tmp_path, suffix):

@@ -56,5 +56,3 @@ def test_windows():
     assert [len(w) for w in windows(pieces, 1)] == [1] * 5
     assert windows(pieces, 10**6) == [tuple(pieces)]
     assert windows([Piece(0, 0, 3)], 10) == [(Piece(0, 0, 3),)]
-
-

@@ -160,9 +160,13 @@ def test_missing_labels_are_refused(tmp_path):
 
 class TestOutputFolder:
     def test_an_error_leaves_nothing(self, tmp_path):
-        with pytest.raises(ZeroDivisionError), ShardWriter(tmp_path / "a", AXIS, "uint16", 0) as writer:
-            writer.write("train", *rows_of(100))
-            raise ZeroDivisionError
+        def write_and_fail():
+            with ShardWriter(tmp_path / "a", AXIS, "uint16", 0) as writer:
+                writer.write("train", *rows_of(100))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail()
         assert list(tmp_path.iterdir()) == []
 
     def test_an_error_while_writing_shards_leaves_the_old_set(self, tmp_path, monkeypatch):
@@ -185,7 +189,7 @@ class TestOutputFolder:
 
     def test_a_set_is_replaced_only_when_asked(self, tmp_path):
         write_set(tmp_path / "a", train=3000)
-        with pytest.raises(UserError, match="holds a set of shards.*overwrite"):
+        with pytest.raises(UserError, match=r"holds a set of shards.*overwrite"):
             write_set(tmp_path / "a")
         shards, _, _ = write_set(tmp_path / "a", train=1000, overwrite=True)
         names = sorted(path.name for path in (tmp_path / "a").iterdir())
@@ -284,7 +288,7 @@ class TestDamage:
             ShardSet(shards.root)
 
     def test_no_manifest_is_no_complete_set(self, tmp_path):
-        with pytest.raises(UserError, match="no manifest.json here"):
+        with pytest.raises(UserError, match=r"no manifest.json here"):
             ShardSet(tmp_path)
 
 

@@ -9,7 +9,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from deepspec.functional import ikmeans, kmeans
+from deepspec.functional import clustered_silhouette, ikmeans, kmeans
+from deepspec.functional import silhouette_score as our_silhouette_score
 
 module = sys.modules["deepspec.functional.kmeans"]
 
@@ -76,6 +77,22 @@ def test_same_seed_same_result_and_chunks_do_not_matter(monkeypatch):
     chunked = ikmeans(x, 2, 7, generator=seeded(5))
     assert adjusted_rand_score(first.labels, chunked.labels) > 0.999
     assert chunked.inertias[5] == pytest.approx(first.inertias[5], rel=1e-4)
+
+
+@pytest.mark.parametrize("average", ["samples", "clusters"])
+@pytest.mark.parametrize("n", [300, 2500])  # distances kept, and formed again
+def test_clustered_silhouette_is_ikmeans_and_its_score_with_gradient(n, average):
+    x, _ = make_blobs(n, 3, centers=4, cluster_std=1.5, random_state=2)
+    x = torch.tensor(x, requires_grad=True)
+    score, result = clustered_silhouette(x, 3, 6, average=average, iterations=10, generator=seeded(3))
+    alone = ikmeans(x, 3, 6, iterations=10, generator=seeded(3))
+    assert result.k == alone.k
+    assert torch.equal(result.labels, alone.labels)
+    expected = our_silhouette_score(x, alone.labels, average=average)
+    assert score.item() == pytest.approx(expected.item(), abs=1e-9)
+    (gradient,) = torch.autograd.grad(score, x)
+    (reference,) = torch.autograd.grad(expected, x)
+    torch.testing.assert_close(gradient, reference, atol=1e-9, rtol=1e-6)
 
 
 def test_many_points_are_scored_by_a_sample():

@@ -144,12 +144,12 @@ def test_partitions_scored_together_equal_one_by_one():
     x, _ = blobs(500, 5)
     generator = torch.Generator().manual_seed(0)
     partitions = torch.stack([torch.randint(0, k, (500,), generator=generator) for k in (2, 3, 7)])
-    scores = module.scores_of_partitions(x, partitions, [2, 3, 7], None)
+    scores = module.PartitionScores(x, partitions, [2, 3, 7]).scores
     np.testing.assert_allclose(scores, [reference_score(x, p) for p in partitions], atol=1e-5)
     rows = torch.arange(0, 500, 3)
-    some = module.scores_of_partitions(x, partitions, [2, 3, 7], rows)
+    some = module.PartitionScores(x, partitions, [2, 3, 7], rows).scores
     np.testing.assert_allclose(some, [reference_samples(x, p)[rows].mean() for p in partitions], atol=1e-5)
-    assert torch.isnan(module.scores_of_partitions(x, partitions[:1], [4], None)).all()
+    assert torch.isnan(module.PartitionScores(x, partitions[:1], [4]).scores).all()
 
 
 @pytest.mark.parametrize(
