@@ -1,1 +1,51 @@
-"""Deep clustering of spectral datacubes."""
+"""Deep clustering of spectral datacubes: what in an image is the same stuff, from its spectra alone.
+
+The public names are loaded when they are first used, because torch and Lightning take seconds to import and most
+commands need only one of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepspec import functional, synthetic
+    from deepspec.data.cube import SpectralCube, read_cube
+    from deepspec.data.datamodule import SpectraDataModule
+    from deepspec.segmentation import Segmentation, segment_cube
+    from deepspec.training.module import DeepClustering
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "DeepClustering": "deepspec.training.module",
+    "Segmentation": "deepspec.segmentation",
+    "SpectraDataModule": "deepspec.data.datamodule",
+    "SpectralCube": "deepspec.data.cube",
+    "read_cube": "deepspec.data.cube",
+    "segment_cube": "deepspec.segmentation",
+}
+
+__all__ = [
+    "DeepClustering",
+    "Segmentation",
+    "SpectraDataModule",
+    "SpectralCube",
+    "functional",
+    "read_cube",
+    "segment_cube",
+    "synthetic",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"deepspec.{name}")
+    raise AttributeError(f"module 'deepspec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,36 @@
+"""`deepspec VERB ...` is `python -m deepspec.VERB ...`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import deepspec
+from deepspec.command import fail
+
+VERBS = {
+    "synthesize": "make synthetic scans with known ground truth from pictures",
+    "ingest": "write the spectra of cubes into shuffled shards for training",
+    "fit": "train a model on shards",
+    "segment": "divide a cube into clusters with a trained model",
+}
+
+
+def main() -> None:
+    """Run the verb that the command line names."""
+    verb, *arguments = [*sys.argv[1:], "--help"][: max(1, len(sys.argv) - 1)]
+    if verb in ("-h", "--help"):
+        lines = "\n".join(f"  {name:<12}{summary}" for name, summary in VERBS.items())
+        print(f"usage: deepspec VERB ...\n\n{lines}\n\n`deepspec VERB --help` tells the options of a verb.")
+    elif verb == "--version":
+        print(deepspec.__version__)
+    elif verb not in VERBS:
+        fail("deepspec", f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
+    else:
+        # Processes that training starts beside this one run the same command line again.
+        sys.argv = [f"deepspec {verb}", *arguments]
+        importlib.import_module(f"deepspec.{verb}").main(arguments)
+
+
+if __name__ == "__main__":
+    main()
