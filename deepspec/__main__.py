@@ -27,8 +27,6 @@ def main() -> None:
     elif verb not in VERBS:
         fail("deepspec", f"unknown verb {verb!r}: expected one of {', '.join(VERBS)}")
     else:
-        # Processes that training starts beside this one run the same command line again.
-        sys.argv = [f"deepspec {verb}", *arguments]
         importlib.import_module(f"deepspec.{verb}").main(arguments)
 
 

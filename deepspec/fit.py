@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from deepspec.command import fail
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
+    if args is not None:
+        # Lightning reads sys.argv, and so do the processes that it starts for further devices.
+        sys.argv = ["deepspec.fit", *args]
     try:
-        FitCLI(args).fit()
+        FitCLI().fit()
     except UserError as error:
         fail("python -m deepspec.fit", str(error))
 

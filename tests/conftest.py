@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from deepspec.data.axis import SpectralAxis
+from deepspec.data.shard_writer import ShardWriter
 
 DATA = Path(os.environ.get("DEEPSPEC_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 
@@ -14,3 +18,29 @@ def shared_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"real data not found at {DATA}: set DEEPSPEC_DATA to its folder")
     return DATA
+
+
+def planted_spectra(n, channels=64, materials=4, counts=400.0, seed=0):
+    """(n, C) uint16 Poisson spectra of a few materials with three peaks each, and the (n,) material of each."""
+    rng = np.random.default_rng(seed)
+    shape = np.random.default_rng(99)  # the materials are the same whatever the seed
+    channel = np.arange(channels)
+    means = np.full((materials, channels), 0.02)
+    for mean in means:
+        for centre, height in zip(shape.uniform(5, channels - 5, 3), shape.uniform(0.5, 2.0, 3), strict=True):
+            mean += height * np.exp(-0.5 * ((channel - centre) / 1.5) ** 2)
+    means *= counts / means.sum(1, keepdims=True)
+    labels = rng.integers(0, materials, n)
+    return rng.poisson(means[labels]).astype(np.uint16), labels
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory) -> Path:
+    """Shards of 1,500 training and 400 validation spectra of 64 channels, four materials."""
+    root = tmp_path_factory.mktemp("shards") / "tiny"
+    axis = SpectralAxis.linear(0.5, 0.5, 64, "keV")
+    with ShardWriter(root, axis, "uint16", seed=0) as writer:
+        for split, n in (("train", 1500), ("val", 400)):
+            spectra, _ = planted_spectra(n, seed=n)
+            writer.write(split, spectra, np.zeros((n, 3), dtype=np.int32))
+    return root

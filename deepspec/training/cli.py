@@ -29,8 +29,6 @@ from deepspec.training.epoch_log import EpochLog
 from deepspec.training.module import DeepClustering, read_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import lightning
 
 
@@ -44,11 +42,12 @@ class FitCLI(LightningCLI):
     model: DeepClustering
     datamodule: SpectraDataModule
 
-    def __init__(self, args: Sequence[str] | None = None) -> None:
+    def __init__(self) -> None:
         # Lightning's notices on GPUs, tips and advertisements; its warnings stay.
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         # Lightning 2.6.6 calls what torch 2.13 deprecated.
+        warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")  # when resuming
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
@@ -68,7 +67,6 @@ class FitCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            args=None if args is None else list(args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

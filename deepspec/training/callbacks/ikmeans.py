@@ -66,6 +66,8 @@ class IKMeansCallback(Callback):
             raise UserError(f"ikmeans: expected sample > k_max and the other numbers >= 1, got sample = {sample}")
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
+        self.clustered_at = -1
+        """The epoch of the latest clustering."""
         self._spectra: Tensor | None = None
         self._history: list[dict[str, float]] = []
 
@@ -74,6 +76,7 @@ class IKMeansCallback(Callback):
         last = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
         if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
             return
+        self.clustered_at = trainer.current_epoch
         z_NL = self._latents(trainer, pl_module)
         logged = {"spread": _spread(z_NL), "rank": _effective_rank(z_NL)}
         result = self._cluster(z_NL)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch.callbacks import Callback
 
+from deepspec.training.callbacks.ikmeans import IKMeansCallback
+
 if TYPE_CHECKING:
     import lightning
 
-COLUMNS = {
+LOSSES = {
     "reconstruction": "val/reconstruction",
     "mmd": "val/mmd",
     "silhouette loss": "val/silhouette",
     "target": "val/target",
-    "K": "ikmeans/k",
-    "silhouette": "ikmeans/silhouette",
 }
+CLUSTERS = {"K": "ikmeans/k", "silhouette": "ikmeans/silhouette"}
 
 
 class EpochLine(Callback):
@@ -33,7 +34,12 @@ class EpochLine(Callback):
             return
         metrics = trainer.callback_metrics
         parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
-        for title, key in COLUMNS.items():
+        # Metrics stay until they are logged again: the numbers of an earlier clustering are not this epoch's.
+        clustered = any(
+            isinstance(callback, IKMeansCallback) and callback.clustered_at == trainer.current_epoch
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+        )
+        for title, key in (LOSSES | CLUSTERS if clustered else LOSSES).items():
             found = metrics.get(key, metrics.get(key.replace("val/", "train/")))
             if found is not None:
                 parts.append(f"{title} {float(found):.4g}")

@@ -1,0 +1,41 @@
+"""The public surface, frozen: growing it is a visible change."""
+
+import subprocess
+import sys
+
+import deepspec
+import deepspec.functional
+
+
+def test_public_names():
+    assert set(deepspec.__all__) == {
+        "DeepClustering", "Segmentation", "SpectraDataModule", "SpectralCube", "functional", "read_cube",
+        "segment_cube", "synthetic",
+    }  # fmt: skip
+    for name in deepspec.__all__:
+        assert getattr(deepspec, name) is not None
+    assert set(deepspec.functional.__all__) == {
+        "IKMeansResult", "KMeansResult", "SilhouetteEstimate", "TooFewPositionsError", "adjusted_rand_index",
+        "clustered_silhouette", "contingency_table", "ikmeans", "kmeans", "match_labels", "mmd", "silhouette_estimate",
+        "silhouette_samples", "silhouette_score",
+    }  # fmt: skip
+
+
+def test_importing_the_package_is_quick_because_torch_waits():
+    code = "import sys, deepspec; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "-m", "deepspec", *arguments], capture_output=True, text=True)
+
+
+def test_deepspec_verb():
+    shown = run()
+    assert shown.returncode == 0
+    for verb in ("synthesize", "ingest", "fit", "segment"):
+        assert verb in shown.stdout
+    wrong = run("segmnt")
+    assert wrong.returncode == 2
+    assert "expected one of" in wrong.stderr
+    assert run("--version").stdout.strip() == deepspec.__version__

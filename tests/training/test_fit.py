@@ -1,0 +1,204 @@
+"""The real command: runs, resumes exactly, refuses what it must."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from deepspec import DeepClustering
+from deepspec.fit import main
+from deepspec.training.callbacks import CollapseWarning
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+SMALL = [
+    "--model.network.encoder", "[32, 16]", "--model.network.decoder", "[32]", "--model.network.output", "linear",
+    "--model.preprocess", "[sqrt, {step: standard}]", "--data.batch_size", "128",
+    "--trainer.accelerator", "cpu", "--ikmeans.sample", "300",
+]  # fmt: skip
+
+
+def arguments(shards, run_dir, *more, epochs=3):
+    return [
+        "--data.root", str(shards), "--run_dir", str(run_dir), "--trainer.max_epochs", str(epochs), *SMALL, *more
+    ]  # fmt: skip
+
+
+def rows_of(run_dir):
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_shards, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
+    main(arguments(tiny_shards, run_dir, epochs=8))
+    return run_dir
+
+
+def test_a_run_leaves_what_the_next_command_needs(finished):
+    model = DeepClustering.load(finished / "model.ckpt")
+    assert model.axis.unit == "keV"
+    assert 3 <= int(model.clusters.count) <= 10
+    assert yaml.safe_load(model.run_config)["trainer"]["max_epochs"] == 8
+    assert (finished / "config.yaml").read_text() == model.run_config
+    rows = rows_of(finished)
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(8)]
+    for name in ("train/reconstruction", "train/silhouette", "train/total", "val/target", "lr", "beta", "gamma",
+                 "ikmeans/k", "ikmeans/silhouette", "ikmeans/silhouette_5", "ikmeans/spread"):  # fmt: skip
+        assert all(row[name] for row in rows), name
+    assert float(rows[-1]["val/reconstruction"]) < float(rows[0]["val/reconstruction"])
+
+
+def test_planted_materials_are_found(finished):
+    from sklearn.metrics import adjusted_rand_score
+
+    from tests.conftest import planted_spectra
+
+    spectra, materials = planted_spectra(500, seed=123)
+    model = DeepClustering.load(finished / "model.ckpt")
+    labels = model.clusters.assign(model.encode(torch.from_numpy(spectra)))
+    assert adjusted_rand_score(materials, labels) > 0.95
+
+
+def test_an_earlier_run_is_not_written_over(finished, tiny_shards, capsys):
+    before = (finished / "model.ckpt").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments(tiny_shards, finished))
+    assert "--ckpt_path last to continue it" in capsys.readouterr().err
+    assert (finished / "model.ckpt").read_bytes() == before
+
+
+def test_overwrite_replaces_an_earlier_run(tiny_shards, tmp_path):
+    main(arguments(tiny_shards, tmp_path / "run", epochs=2))
+    main(arguments(tiny_shards, tmp_path / "run", "--overwrite", "true", epochs=1))
+    assert len(rows_of(tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model.netwrk.latent", "3"], "did you mean 'model.network.latent'?"),
+        (["--model.preprocess", "[sqroot]"], "did you mean 'sqrt'?"),
+        (["--data.root", "nowhere"], "nowhere"),
+        (["--ckpt_path", "nowhere.ckpt"], "expected a checkpoint to resume from, got nowhere.ckpt"),
+        (["--ckpt_path", "last"], "expected a checkpoint to resume from"),
+        (["--model.objective.k_min", "11"], "k_min = 11, k_max = 10"),
+        (["--model.network.dropout", "1.5"], "dropout"),
+        (["--loss_schedule.gamma.kind", "sudden"], "gamma.kind"),
+    ],
+)
+def test_mistakes_get_one_line_and_leave_nothing(tiny_shards, tmp_path, capsys, more, message):
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments(tiny_shards, tmp_path / "run"), *more])
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_config_file_with_an_unknown_key_is_refused(tiny_shards, tmp_path, capsys):
+    config = tmp_path / "exp.yaml"
+    config.write_text("trainer: {max_epoch: 3}\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--config", str(config), *arguments(tiny_shards, tmp_path / "run")])
+    assert "max_epoch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_runs(path, tiny_shards, tmp_path):
+    first_line = path.read_text().splitlines()[0]
+    assert first_line.startswith("# "), "the comment on top says what the experiment shows"
+    main(
+        ["--config", str(path), "--data.root", str(tiny_shards), "--run_dir", str(tmp_path / "run"),
+         "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.accelerator", "cpu",
+         "--ikmeans.sample", "200"]
+        + (["--model.preprocess", "[clip, max]"] if path.stem == "paper_astro" else [])  # 64 channels, not 3000
+    )  # fmt: skip
+    assert DeepClustering.load(tmp_path / "run" / "model.ckpt").run_config
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tiny_shards, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        main(arguments(tiny_shards, tmp_path / name, "--seed_everything", str(seed), epochs=2))
+    states = {name: torch.load(tmp_path / name / "model.ckpt", weights_only=True)["state_dict"] for name in "abc"}
+    key = "network.mean.weight"
+    assert torch.equal(states["a"][key], states["b"][key])
+    assert not torch.equal(states["a"][key], states["c"][key])
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
+    """SIGKILL after an epoch, then `--ckpt_path last`: dropout, latent draws, schedules and plateau all go on."""
+    more = [
+        "--model.network.variational",
+        "true",
+        "--model.network.dropout",
+        "0.1",
+        "--model.optimiser.patience",
+        "0",
+        "--loss_schedule.beta.kind",
+        "linear",
+        "--loss_schedule.beta.end",
+        "4",
+        "--loss_schedule.beta.value",
+        "0.1",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def command(name, *extra):
+        return [sys.executable, "-m", "deepspec.fit", *arguments(tiny_shards, tmp_path / name, *more, *extra, epochs=6)]
+
+    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+    with subprocess.Popen(command("killed"), stdout=subprocess.PIPE, env=environment, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 3/6"):
+                time.sleep(0.1)  # somewhere in the next epoch
+                process.send_signal(signal.SIGKILL)
+                break
+    assert not (tmp_path / "killed" / "model.ckpt").exists()
+    subprocess.run(command("killed", "--ckpt_path", "last"), check=True, env=environment, capture_output=True)
+    whole, resumed = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "killed")
+    )
+    for key, value in whole.items():
+        assert torch.equal(value, resumed[key]), key
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "killed")
+
+
+def test_degenerate_spectra_train_to_the_end_and_are_warned_about(tmp_path):
+    import numpy as np
+
+    from deepspec.data.axis import SpectralAxis
+    from deepspec.data.shard_writer import ShardWriter
+
+    with ShardWriter(tmp_path / "flat", SpectralAxis.linear(0, 1, 16, "channel"), "uint16", seed=0) as writer:
+        for split in ("train", "val"):
+            writer.write(split, np.full((300, 16), 7, dtype=np.uint16), np.zeros((300, 3), dtype=np.int32))
+    with pytest.warns(CollapseWarning, match="latent collapse"):
+        main(arguments(tmp_path / "flat", tmp_path / "run", "--model.preprocess", "[max]", epochs=2))
+    rows = rows_of(tmp_path / "run")
+    assert float(rows[-1]["train/total"]) >= 0
+    assert int(DeepClustering.load(tmp_path / "run" / "model.ckpt").clusters.count) == 0
+
+
+def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
+    import numpy as np
+
+    from deepspec.data.axis import SpectralAxis
+    from deepspec.data.shard_writer import ShardWriter
+    from tests.conftest import planted_spectra
+
+    with ShardWriter(tmp_path / "shards", SpectralAxis.linear(0, 1, 64, "channel"), "uint16", seed=0) as writer:
+        writer.write("train", planted_spectra(600)[0], np.zeros((600, 3), dtype=np.int32))
+    main(arguments(tmp_path / "shards", tmp_path / "run", epochs=2))
+    assert "watching train/target" in capsys.readouterr().out
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
