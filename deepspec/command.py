@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import itertools
 import re
 import sys
@@ -14,7 +15,7 @@ from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 
 class OneLineErrors:
@@ -29,7 +30,7 @@ class OneLineErrors:
         fail(self.prog, " ".join(message.split()) + nearest_key(message, known))
 
 
-class CommandParser(OneLineErrors, jsonargparse.ArgumentParser):  # type: ignore[misc]  # error() has one default more
+class CommandParser(OneLineErrors, jsonargparse.ArgumentParser):
     """The parser of a verb."""
 
 
@@ -74,6 +75,20 @@ def join_numbers(args: Sequence[str]) -> list[str]:
     return joined
 
 
+def complete_flags(args: Sequence[str], switches: Collection[str]) -> list[str]:
+    """Write `--verify` as `--verify true` where the value is left out.
+
+    >>> complete_flags(["out", "--verify", "--seed", "1", "--overwrite", "false"], {"verify", "overwrite"})
+    ['out', '--verify', 'true', '--seed', '1', '--overwrite', 'false']
+    """
+    complete: list[str] = []
+    for arg, following in itertools.zip_longest(args, args[1:], fillvalue=""):
+        complete.append(arg)
+        if arg.removeprefix("--") in switches and arg.startswith("--") and following not in ("true", "false"):
+            complete.append("true")
+    return complete
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
@@ -110,7 +125,11 @@ def run_command(
     else:
         parser.add_argument(positional, type=str, metavar=name)
     parser.add_function_arguments(function, skip={positional})
-    values: dict[str, Any] = parser.parse_args(join_numbers(sys.argv[1:] if args is None else args)).as_dict()
+    switches = {
+        name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
+    }
+    given = complete_flags(join_numbers(sys.argv[1:] if args is None else args), switches)
+    values: dict[str, Any] = parser.parse_args(given).as_dict()
     values.pop("config", None)
     try:
         function(**values)

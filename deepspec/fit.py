@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import fail
+from deepspec.command import complete_flags, fail
 from deepspec.errors import UserError
 from deepspec.training.cli import FitCLI
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
-    if args is not None:
-        # Lightning reads sys.argv, and so do the processes that it starts for further devices.
-        sys.argv = ["deepspec.fit", *args]
+    # Lightning reads sys.argv, and so do the processes that it starts for further devices.
+    sys.argv = ["deepspec.fit", *complete_flags(sys.argv[1:] if args is None else args, {"overwrite"})]
     try:
         FitCLI().fit()
     except UserError as error:

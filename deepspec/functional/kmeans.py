@@ -240,7 +240,7 @@ def _solve(
     used_P = ks.repeat_interleave(restarts)
     centres_LPK = lloyd.run(seeds_RKL.permute(2, 0, 1).repeat(1, len(ks), 1), used_P, iterations)
     if restarts > 1:
-        inertia_KR = lloyd.inertia(centres_LPK, used_P).unflatten(0, (len(ks), restarts))
+        inertia_KR = lloyd.inertia(centres_LPK, used_P).view(len(ks), restarts)
         best_K = inertia_KR.argmin(1) + torch.arange(len(ks), device=x_NL.device) * restarts
         centres_LPK = centres_LPK[:, best_K]
     labels_KN, inertias_K = lloyd.assign(centres_LPK, ks)
@@ -336,8 +336,8 @@ class _Lloyd:
         """(P, K, N) squared distances less |x|^2, a chunk of the points at a time."""
         constant_1PK = centres_LPK.square().sum(0, keepdim=True).add_(bias_PK)
         factor = torch.cat([centres_LPK, constant_1PK]).flatten(1).T
-        for points_LN in self.doubled_LN.split(max(1, CHUNK_ELEMENTS // len(factor)), 1):
-            yield (factor @ points_LN).unflatten(0, bias_PK.shape)
+        for points_LN in torch.split(self.doubled_LN, max(1, CHUNK_ELEMENTS // len(factor)), 1):
+            yield (factor @ points_LN).view(*bias_PK.shape, -1)
 
     def _step(self, centres_LPK: Tensor, idle_PK: Tensor, bias_PK: Tensor) -> Tensor:
         """Means of the points nearest to each centre."""
@@ -349,7 +349,7 @@ class _Lloyd:
             chunk_LN = self.points_LN[:, done : done + member.shape[1]]
             sums = chunk_LN @ member.T if done == 0 else sums.addmm_(chunk_LN, member.T)
             done += member.shape[1]
-        sums_LPK = sums.unflatten(1, bias_PK.shape)
+        sums_LPK = sums.view(-1, *bias_PK.shape)
         counts_PK = sums_LPK[-1] + idle_PK  # an idle centre is divided by infinity: it stays at the origin
         if counts_PK.amin() < 0.5:
             return self._reseeded(sums_LPK, bias_PK)

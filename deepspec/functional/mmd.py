@@ -75,7 +75,7 @@ def mmd(
     else:
         squares = [s**2 for s in bandwidths]
     unbiased = estimator == "unbiased"
-    return _MMD.apply(x_NL, y_ML, kernel != "imq", squares, unbiased)  # type: ignore[no-any-return]
+    return _MMD.apply(x_NL, y_ML, kernel != "imq", squares, unbiased)  # type: ignore[no-untyped-call,no-any-return]
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ class _MMD(torch.autograd.Function):
         return value
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_x, grad_y = ctx.saved_tensors
         return upstream * grad_x, upstream * grad_y, None, None, None

@@ -164,7 +164,7 @@ class PartitionScores:
         for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
             d_NB = distances(left, right[:, rows], x_NL.dtype)
             d_NB.scatter_(0, rows[None], 0.0)
-            sums_PKB = (member_PKN.flatten(0, 1) @ d_NB).unflatten(0, shape[:2])
+            sums_PKB = (member_PKN.flatten(0, 1) @ d_NB).view(*shape[:2], -1)
             parts = _from_sums(sums_PKB, labels_PN[:, rows], counts_PK)
             total_P += parts.values.sum(1)
         filled_P = (counts_PK > 0).sum(1)
@@ -234,7 +234,7 @@ def _stratified(labels_N: Tensor, counts_K: Tensor, anchors: int, generator: tor
     # A random order of all points, sorted stably by cluster: the first points of each run are a random draw from it.
     shuffled = torch.randperm(n, generator=generator).to(labels_N.device)
     order = shuffled[labels_N[shuffled].argsort(stable=True)]
-    runs = order.split(counts_K.tolist())
+    runs = torch.split(order, counts_K.tolist())
     chosen = [run[: max(min(2, len(run)), round(anchors * len(run) / n))] for run in runs]
     return torch.cat(chosen).sort().values
 
@@ -242,7 +242,7 @@ def _stratified(labels_N: Tensor, counts_K: Tensor, anchors: int, generator: tor
 def _row_blocks(rows_M: Tensor | None, n: int, device: torch.device) -> Iterator[Tensor]:
     """Indices of the rows to score, so many at a time that their distances to n points fill one block."""
     rows = torch.arange(n, device=device) if rows_M is None else rows_M
-    yield from rows.split(max(1, BLOCK_ELEMENTS // n))
+    yield from torch.split(rows, max(1, BLOCK_ELEMENTS // n))
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def _measure(x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor | 
 
 def _values(x_NL: Tensor, measured: _Measured) -> Tensor:
     """(M,) silhouettes, with their gradient to the points if these want one."""
-    return _Silhouettes.apply(x_NL, measured)  # type: ignore[no-any-return]
+    return _Silhouettes.apply(x_NL, measured)  # type: ignore[no-untyped-call,no-any-return]
 
 
 class _Silhouettes(torch.autograd.Function):
@@ -323,7 +323,7 @@ class _Silhouettes(torch.autograd.Function):
         return measured.parts.values.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None]:
         m: _Measured = ctx.measured
         member_KM = m.member_KN if m.rows_M is None else m.member_KN[:, m.rows_M]

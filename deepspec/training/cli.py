@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import lightning
 
 
-class FitParser(OneLineErrors, LightningArgumentParser):  # type: ignore[misc]  # error() has one default more
+class FitParser(OneLineErrors, LightningArgumentParser):
     """LightningCLI's parser, with errors of one line."""
 
 
@@ -92,7 +92,7 @@ class FitCLI(LightningCLI):
         """Settle the run folder before anything is read or built."""
         self.run_dir = Path(self.config["run_dir"])
         self.checkpoint = _checkpoint_to_resume(self.run_dir, self.config["ckpt_path"])
-        if rank_zero_only.rank == 0 and self.checkpoint is None and not self.config["overwrite"]:
+        if _is_first_rank() and self.checkpoint is None and not self.config["overwrite"]:
             _refuse_earlier_run(self.run_dir)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
@@ -134,7 +134,7 @@ class FitCLI(LightningCLI):
         """
         self.model.seed = int(self.config["seed_everything"])
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
-        if rank_zero_only.rank == 0:
+        if _is_first_rank():
             if self.checkpoint is None:
                 _clear(self.run_dir)
             self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -170,6 +170,11 @@ class FitCLI(LightningCLI):
         best = self.run_dir / "checkpoints" / "best.ckpt"
         if self.config["keep"] == "best" and best.is_file():
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+
+
+def _is_first_rank() -> bool:
+    """Whether this process is rank 0, before there is a trainer to ask."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _axis_of(data: SpectraDataModule) -> dict[str, Any]:

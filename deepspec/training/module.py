@@ -164,8 +164,8 @@ class DeepClustering(lightning.LightningModule):
     # Training
 
     def setup(self, stage: str) -> None:
-        """Fit the statistics of the preprocessing on training spectra, unless a checkpoint brought them."""
-        if stage == "fit" and not bool(self.preprocess.fitted):
+        """Fit the statistics of the preprocessing on a sample of training spectra, the same on every rank."""
+        if stage == "fit":  # a checkpoint to resume from is read later and brings the same
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.preprocess.fit(data.sample("train", self.statistics_rows, seed=self.seed))
 
@@ -220,8 +220,7 @@ class DeepClustering(lightning.LightningModule):
         x_ND = self.preprocess(spectra)
         latent = self.network.encode(x_ND)
         z_NL = latent.mean_NL
-        drawn = isinstance(self.network, VariationalAutoencoder) and (self.sample_without_beta or self.weights.beta > 0)
-        if drawn:
+        if isinstance(self.network, VariationalAutoencoder) and (self.sample_without_beta or self.weights.beta > 0):
             z_NL = self.network.reparameterise(latent)
         parts = self.objective(x_ND, self.network.decode(z_NL), latent.mean_NL, z_NL, self.weights, self.final_weights)
         logged = parts.named() | {"target": self.objective.combine(parts, self.final_weights)}

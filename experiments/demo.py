@@ -1,0 +1,47 @@
+"""The main job from end to end, on two photographs that scikit-learn ships. `make demo` runs it.
+
+Synthesizes an MA-XRF scan of each as if it were a painting, trains on china.jpg alone, and segments flower.jpg, which
+the network has never seen. Every step is a command that can be typed; they are printed as they run.
+"""
+
+import argparse
+import shlex
+import time
+from pathlib import Path
+
+from deepspec.segment import main as segment
+
+from deepspec.fit import main as fit
+from deepspec.ingest import main as ingest
+from deepspec.synthesize import main as synthesize
+
+EXPERIMENT = Path(__file__).parent / "xrf.yaml"
+
+
+def step(verb, main, *args):
+    """Print a command, then run it in this process, which saves importing torch again."""
+    words = [str(arg) for arg in args]
+    print(f"\n$ python -m deepspec.{verb} {shlex.join(words)}", flush=True)
+    main(words)
+
+
+def demo(out):
+    """Run the four verbs; everything is written below `out`."""
+    started = time.perf_counter()
+    step("synthesize", synthesize, "xrf", "sklearn:china", "sklearn:flower", "--out", out / "scans",
+         "--size", 200, "--palette", 6, "--weighting", "softmin", "--mean_counts", 400, "--seed", 0)  # fmt: skip
+    step("ingest", ingest, out / "scans" / "china.h5", "--out", out / "shards", "--split", 0.8, 0.2, 0, "--overwrite")
+    step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite",
+         "--trainer.max_epochs", 15, "--loss_schedule.gamma.start", 5)  # fmt: skip
+    step("segment", segment, out / "scans" / "flower.h5", "--checkpoint", out / "run" / "model.ckpt",
+         "--clusters", "refit", "--k", 3, 10, "--out", out / "flower", "--overwrite")  # fmt: skip
+    print(f"\ndone in {time.perf_counter() - started:.0f} s; the pictures are in {out / 'flower'}:")
+    for picture in sorted((out / "flower").glob("*.png")):
+        print(f"  {picture}")
+    print(f"and the painting with its true materials is {out / 'scans' / 'flower.png'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything that is written")
+    demo(parser.parse_args().out)

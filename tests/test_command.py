@@ -1,0 +1,84 @@
+"""Typed functions as commands: values, config files, flags, one-line errors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from deepspec.command import run_command
+from deepspec.errors import UserError
+
+calls = []
+
+
+def verb(
+    cube: str, out: str | None = None, k: tuple[int, int] = (3, 10), mode: Literal["a", "b"] = "a", deep: bool = False
+) -> None:
+    """Do something to a cube.
+
+    Args:
+        cube: the cube.
+        out: where to.
+        k: range.
+        mode: how.
+        deep: whether deeply.
+    """
+    if out == "forbidden":
+        raise UserError("out: expected another folder, got forbidden")
+    calls.append((cube, out, k, mode, deep))
+
+
+def call(*args):
+    run_command(verb, prog="verb", positional="cube", args=args)
+    return calls.pop()
+
+
+def test_values_come_from_command_line_and_file_and_the_command_line_wins(tmp_path):
+    assert call("x.h5") == ("x.h5", None, (3, 10), "a", False)
+    assert call("x.h5", "--k", "2", "5", "--deep", "--mode", "b") == ("x.h5", None, (2, 5), "b", True)
+    assert call("x.h5", "--deep", "false") == ("x.h5", None, (3, 10), "a", False)
+    config = tmp_path / "verb.yaml"
+    config.write_text("mode: b\nout: there\n")
+    assert call("x.h5", "--config", str(config), "--out", "here") == ("x.h5", "here", (3, 10), "b", False)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "the following arguments are required: cube"),
+        (["x", "--mdoe", "b"], "unrecognized arguments: --mdoe b (did you mean 'mode'?)"),
+        (["x", "--mode", "c"], "mode"),
+        (["x", "--k", "three"], "k"),
+        (["x", "--out", "forbidden"], "out: expected another folder, got forbidden"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_two(args, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call(*args)
+    error = capsys.readouterr().err
+    assert error.startswith("verb: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_unknown_key_in_a_file_names_the_nearest(tmp_path, capsys):
+    config = tmp_path / "verb.yaml"
+    config.write_text("mdoe: b\n")
+    with pytest.raises(SystemExit, match="2"):
+        call("x", "--config", str(config))
+    assert "did you mean 'mode'?" in capsys.readouterr().err
+
+
+def test_print_config_shows_the_resolved_values(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        call("x.h5", "--k", "2", "5", "--print_config")
+    assert "k:\n- 2\n- 5" in capsys.readouterr().out
+
+
+def test_other_errors_are_not_hidden():
+    def broken(cube: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(broken, prog="broken", positional="cube", args=["x"])
