@@ -104,3 +104,14 @@ class Clusters(nn.Module):
             nearest, label = self.distances(block).min(dim=1)
             labels.append(label.masked_fill_(nearest.isnan(), -1))
         return torch.cat(labels)
+
+
+def canonical_order(labels_N: Tensor, centres_KL: Tensor) -> Tensor:
+    """Indices (K,), on the CPU, that sort clusters by falling size, and equally large ones by their centres.
+
+    >>> canonical_order(torch.tensor([1, 1, 0, 2, 2]), torch.tensor([[0.0], [9.0], [5.0]])).tolist()
+    [2, 1, 0]
+    """
+    sizes = torch.bincount(labels_N, minlength=len(centres_KL)).tolist()
+    keys = [(-size, centre) for size, centre in zip(sizes, centres_KL.tolist(), strict=True)]
+    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))

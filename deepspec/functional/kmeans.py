@@ -12,6 +12,7 @@ Random numbers are drawn on the CPU and moved, so a seed means the same run on e
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,9 @@ EXACT_POINTS = 8192
 """Up to this many points `ikmeans` scores every one; beyond, `SCORED_POINTS` random ones against all."""
 
 SCORED_POINTS = 2048
+
+SMALL_POINTS = 2048
+"""Up to this many points K-means is quicker on one thread than on several."""
 
 
 class TooFewPositionsError(ValueError):
@@ -175,7 +179,8 @@ def _ikmeans(
     generator: torch.Generator | None,
 ) -> tuple[IKMeansResult, PartitionScores]:
     _check(x_NL, k_min, k_max, iterations, restarts, least=2)
-    best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
+    with _one_thread_if_small(x_NL):
+        best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
     clusters = list(range(k_min, k_max + 1))
     rows_M = None
     if len(x_NL) > EXACT_POINTS:
@@ -194,6 +199,19 @@ def _ikmeans(
         inertias=dict(zip(clusters, best.inertias, strict=True)),
     )
     return result, partitions
+
+
+@contextmanager
+def _one_thread_if_small(x_NL: Tensor) -> Iterator[None]:
+    """Keep torch from dividing the work on a training batch, where waiting for the other thread takes longer."""
+    threads = torch.get_num_threads()
+    small = x_NL.device.type == "cpu" and len(x_NL) <= SMALL_POINTS
+    try:
+        if small:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check(x_NL: Tensor, k_min: int, k_max: int, iterations: int, restarts: int, least: int) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kernel = Literal["rbf", "imq", "paper"]
 Estimator = Literal["biased", "unbiased"]
 
-MEDIAN_POINTS = 64
+MEDIAN_POINTS = 40
 """Points of each sample that the median heuristic looks at."""
 
 

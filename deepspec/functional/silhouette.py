@@ -156,15 +156,22 @@ class PartitionScores:
         self._x_NL, self._labels_PN, self._clusters = x_NL, labels_PN, clusters
         wide_NL = centred(x_NL)
         left, right = as_left(wide_NL), as_right(wide_NL)
-        # All partitions are given as many clusters as the largest has: the empty ones are never anybody's nearest.
-        shape = len(clusters), max(clusters), len(x_NL)
-        member_PKN = torch.zeros(shape, dtype=x_NL.dtype, device=x_NL.device).scatter_(1, labels_PN[:, None], 1.0)
+        # The clusters of all partitions in one list, for the product with the distances; then every partition gets as
+        # many clusters as the largest has, for the rest: the empty ones are never anybody's nearest.
+        p, widest, n = len(clusters), max(clusters), len(x_NL)
+        slots = torch.tensor(
+            [i * widest + k for i, count in enumerate(clusters) for k in range(count)], device=x_NL.device
+        )
+        member_PKN = torch.zeros(p, widest, n, dtype=x_NL.dtype, device=x_NL.device)
+        member_PKN.scatter_(1, labels_PN[:, None], 1.0)
+        member_TN = member_PKN.flatten(0, 1)[slots]
         counts_PK = member_PKN.sum(2)
-        total_P = torch.zeros(len(clusters), dtype=x_NL.dtype, device=x_NL.device)
-        for rows in _row_blocks(rows_M, len(x_NL), x_NL.device):
+        total_P = torch.zeros(p, dtype=x_NL.dtype, device=x_NL.device)
+        for rows in _row_blocks(rows_M, n, x_NL.device):
             d_NB = distances(left, right[:, rows], x_NL.dtype)
             d_NB.scatter_(0, rows[None], 0.0)
-            sums_PKB = (member_PKN.flatten(0, 1) @ d_NB).view(*shape[:2], -1)
+            sums_PKB = torch.zeros(p * widest, len(rows), dtype=x_NL.dtype, device=x_NL.device)
+            sums_PKB = sums_PKB.index_copy_(0, slots, member_TN @ d_NB).view(p, widest, -1)
             parts = _from_sums(sums_PKB, labels_PN[:, rows], counts_PK)
             total_P += parts.values.sum(1)
         filled_P = (counts_PK > 0).sum(1)
@@ -340,7 +347,7 @@ def _pull_all(m: _Measured, weights_KN: Tensor, x_NL: Tensor) -> Tensor:
     mine = torch.cat([weights_KN, m.member_KN]).T
     theirs = torch.cat([m.member_KN, weights_KN])
     if m.d_NN is not None:
-        return _toward(mine @ theirs / m.d_NN, x_NL, x_NL)
+        return _toward((mine @ theirs).div_(m.d_NN), x_NL, x_NL)
     right, closest = as_right(m.wide_NL), _closest(m.wide_NL, x_NL.dtype)
     grad_NL = torch.empty_like(x_NL)
     for rows in _row_blocks(None, len(x_NL), x_NL.device):

@@ -1,0 +1,128 @@
+"""The HDF5 file of a segmentation: datasets and attributes with the names of the fields of `Segmentation`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from deepspec.data.axis import SpectralAxis
+from deepspec.errors import UserError
+from deepspec.functional import SilhouetteEstimate
+from deepspec.segmentation.result import Provenance, Segmentation
+from deepspec.segmentation.structure import Structure
+
+FORMAT = "deepspec-segmentation"
+VERSION = 1
+
+_ARRAYS = (
+    "labels",
+    "centres",
+    "sizes",
+    "mean_raw",
+    "mean_input",
+    "mean_reconstructed",
+    "decoded_centre",
+    "total_raw",
+    "total_reconstructed",
+    "total_latent",
+)
+_AXES = ("axis", "decoded_axis")
+_RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
+
+
+def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
+    """Write a segmentation under a temporary name and rename it when it is complete.
+
+    Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
+    `unit`; `silhouette`, `structure` and `provenance` as groups of attributes; the group `scores` with one entry of
+    `k`, `silhouette` and `inertia` per K tried.
+    """
+    path = Path(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with h5py.File(part, "w") as file:
+            file.attrs.update(format=FORMAT, version=VERSION, k=segmentation.k, quantity=segmentation.quantity)
+            file.attrs["notes"] = np.array(segmentation.notes, dtype=h5py.string_dtype())
+            for name in _ARRAYS:
+                array = getattr(segmentation, name)
+                # Maps shrink to a tenth; the spectra are too small to matter.
+                file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+            for name in _AXES:
+                axis = getattr(segmentation, name)
+                file[name] = axis.values
+                file[name].attrs["unit"] = axis.unit
+            for name in _RECORDS:
+                file.create_group(name).attrs.update(asdict(getattr(segmentation, name)))
+            file["structure"].attrs["sentence"] = segmentation.structure.sentence
+            scores = file.create_group("scores")
+            scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
+            scores["silhouette"] = np.array(list(segmentation.scores.values()), dtype=np.float64)
+            scores["inertia"] = np.array(list(segmentation.inertias.values()), dtype=np.float64)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_segmentation(path: str | Path) -> Segmentation:
+    """Read a segmentation.
+
+    Raises:
+        UserError: the file is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such segmentation; `segment` writes segmentation.h5 into its output folder")
+    try:
+        with h5py.File(path, "r") as file:
+            _check_format(file, path)
+            return _read(file)
+    except (OSError, KeyError) as error:
+        raise UserError(
+            f"{path}: expected a segmentation written by deepspec.segment, got a file that is damaged or of another "
+            f"kind ({' '.join(str(error).split())})"
+        ) from error
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a segmentation of any version."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False
+
+
+def _check_format(file: h5py.File, path: Path) -> None:
+    found, version = file.attrs.get("format"), file.attrs.get("version")
+    if found != FORMAT:
+        kind = f"a file of format '{found}'" if found else "another HDF5 file"
+        raise UserError(f"{path}: expected a segmentation written by deepspec.segment, got {kind}")
+    if version != VERSION:
+        raise UserError(f"{path}: expected version {VERSION} of the segmentation file, got {version}")
+
+
+def _read(file: h5py.File) -> Segmentation:
+    values: dict[str, Any] = {name: file[name][()] for name in _ARRAYS}
+    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
+    for name, record in _RECORDS.items():
+        attributes = file[name].attrs
+        values[name] = record(**{field.name: _plain(attributes[field.name]) for field in fields(record)})
+    tried = file["scores/k"][()].tolist()
+    return Segmentation(
+        k=int(file.attrs["k"]),
+        quantity=str(file.attrs["quantity"]),
+        notes=tuple(file.attrs["notes"].tolist()),
+        scores=dict(zip(tried, file["scores/silhouette"][()].tolist(), strict=True)),
+        inertias=dict(zip(tried, file["scores/inertia"][()].tolist(), strict=True)),
+        **values,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, as HDF5 gives it, as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,57 @@
+"""What segmenting needs of a model. `DeepClustering` has it; so does any other module with these attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from deepspec.clusters import Clusters
+    from deepspec.data.axis import SpectralAxis
+    from deepspec.models.autoencoder import Latent
+    from deepspec.preprocess import Preprocess
+
+
+class Encoder(Protocol):
+    """A network that encodes preprocessed spectra."""
+
+    def encode(self, x_NC: Tensor) -> Latent:
+        """Latent points of preprocessed spectra."""
+
+
+class SegmentationModel(Protocol):
+    """A model on some device; a `torch.nn.Module` has the last four."""
+
+    @property
+    def axis(self) -> SpectralAxis:
+        """Positions of the raw channels."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Raw spectra to what the network sees."""
+
+    @property
+    def network(self) -> Encoder:
+        """The network whose latents are clustered."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters of the training; their count is 0 if there are none."""
+
+    def decode(self, z_NL: Tensor) -> Tensor:
+        """Spectra of latent points, of the quantity `preprocess.invertible_to`."""
+
+    @property
+    def training(self) -> bool:
+        """Whether dropout and the like are on."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Turn them on or off."""
+
+    def eval(self) -> Any:
+        """Turn them off."""
+
+    def to(self, device: torch.device, /) -> Any:
+        """Move to a device."""

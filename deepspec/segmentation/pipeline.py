@@ -1,0 +1,185 @@
+"""segment_cube: from a cube and a model to a `Segmentation`.
+
+Shapes: P pixels of the cube (H x W), N of a piece, D channels of the decoder, L latent dimensions, K clusters.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from deepspec.errors import UserError
+from deepspec.segmentation.alignment import align
+from deepspec.segmentation.latents import Found, cluster_means, refit, silhouette_of
+from deepspec.segmentation.means import ClusterMeans, PixelRecord
+from deepspec.segmentation.provenance import Origin
+from deepspec.segmentation.result import Segmentation
+from deepspec.segmentation.spectra import CubeSpectra, SpectraSample
+from deepspec.segmentation.structure import SPECTRA, find_structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation.model import SegmentationModel
+    from deepspec.segmentation.result import ClustersMode
+
+
+def segment_cube(
+    cube: SpectralCube,
+    model: SegmentationModel,
+    *,
+    clusters: ClustersMode = "frozen",
+    k: tuple[int, int] = (3, 10),
+    rebin: bool = False,
+    max_pixels_per_block: int = 8192,
+    sample: int = 32768,
+    restarts: int = 3,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    checkpoint: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Segmentation:
+    """Label every usable pixel of a cube by the cluster of its latent point, and average each cluster's spectra.
+
+    Args:
+        cube: an open cube; it is read once (frozen) or twice (refit), a block at a time.
+        model: a fitted model; it is moved to `device` and used in evaluation mode.
+        clusters: frozen keeps the clusters of the training, so that the same number is the same material in every
+            cube; refit finds new ones in this cube by IKMeans.
+        k: fewest and most clusters of refit; the most also bounds the test of structure, which starts from two.
+        rebin: whether a cube on another axis is brought onto the model's.
+        max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
+        sample: pixels that IKMeans works on, at most; the centres are then refined on all.
+        restarts: K-means runs per K.
+        seed: of everything random.
+        device: where to compute, `cpu` or `cuda`.
+        checkpoint: the model's file, for the record.
+        progress: called after each block with the name of the pass, the pixels done and all.
+
+    Raises:
+        UserError: the axes do not match, there are too few usable pixels, or a frozen model has no clusters.
+    """
+    _check(model, clusters, k, min(max_pixels_per_block, sample, restarts))
+    alignment = align(cube, model, allow_rebin=rebin)
+    device = torch.device(device)
+    generator = torch.Generator().manual_seed(seed)
+    file = None if checkpoint is None else Path(checkpoint)
+    with Origin(cube.path, file) as origin, _evaluating(model, device), torch.inference_mode():
+        spectra = CubeSpectra(cube, model, alignment, max_pixels_per_block, device, progress)
+        record = PixelRecord(cube.mask.size, model.clusters.centres.shape[1], device)
+        some = SpectraSample(cube.mask.size, SPECTRA, generator, device)
+        if clusters == "frozen":
+            found, means = _label_frozen(spectra, record, some)
+        else:
+            _encode(spectra, record, some, None)
+            found = refit(record.usable_latents, k, sample, restarts, generator)
+            means = _average(spectra, record, found)
+        structure = find_structure(
+            some.spectra_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator
+        )
+        silhouette = silhouette_of(record.usable_latents, record.labels_P[record.usable_P], generator)
+        decoded_KD = model.decode(cluster_means(record.z_PL, record.labels_P, found.clusters.used))
+        provenance, unhashed = origin.provenance(clusters, seed)
+
+    def image(values_P: Tensor) -> NDArray[Any]:
+        return values_P.cpu().numpy().reshape(cube.mask.shape)
+
+    return Segmentation(
+        labels=image(record.labels_P.to(torch.int16)),
+        k=len(found.clusters.used),
+        centres=found.clusters.used.cpu().numpy().copy(),
+        sizes=means.sizes_K.cpu().numpy(),
+        silhouette=silhouette,
+        scores=found.scores,
+        inertias=found.inertias,
+        axis=alignment.axis,
+        decoded_axis=alignment.decoded_axis,
+        quantity=model.preprocess.invertible_to,
+        mean_raw=means.raw,
+        mean_input=means.input,
+        mean_reconstructed=means.reconstructed,
+        decoded_centre=decoded_KD.cpu().double().numpy(),
+        total_raw=image(record.total_raw_P),
+        total_reconstructed=image(record.total_reconstructed_P),
+        total_latent=image(record.z_PL.sum(1)),
+        structure=structure,
+        notes=alignment.notes + _left_out(cube, record) + unhashed,
+        provenance=provenance,
+    )
+
+
+def _check(model: SegmentationModel, clusters: ClustersMode, k: tuple[int, int], least: int) -> None:
+    if clusters not in ("frozen", "refit"):
+        raise UserError(f"clusters: expected frozen or refit, got {clusters!r}")
+    if not 2 <= k[0] <= k[1]:
+        raise UserError(f"k: expected 2 <= fewest <= most clusters, got {k[0]} and {k[1]}")
+    if least < 1:
+        raise UserError("max_pixels_per_block, sample and restarts: expected at least 1 of each")
+    if clusters == "frozen" and not int(model.clusters.count):
+        raise UserError("the checkpoint has no clusters: let new ones be found in this cube with --clusters refit")
+
+
+@contextmanager
+def _evaluating(model: SegmentationModel, device: torch.device) -> Iterator[None]:
+    """The model on `device` without dropout, and in the mode it was in afterwards."""
+    training = model.training
+    model.to(device)
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _encode(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, means: ClusterMeans | None) -> None:
+    """First pass: latent points, and labels and means if the clusters are known already."""
+    cube = spectra.cube
+    mask_P = torch.from_numpy(cube.mask.reshape(-1)).to(spectra.device)
+    for piece in spectra.read(mask_P, "encoding"):
+        z_NL = spectra.model.network.encode(piece.y_ND).mean_NL.float()
+        finite_N = z_NL.isfinite().all(1)
+        if not finite_N.all():
+            piece, z_NL = piece.only(finite_N), z_NL[finite_N]
+        record.z_PL[piece.pixels_N] = z_NL
+        record.total_raw_P[piece.pixels_N] = piece.total_N
+        some.add(piece)
+        if means is not None:
+            means.add(piece, z_NL)
+    if not record.usable_P.any():
+        cube.find_dead()  # raises and explains, if that is the reason
+        raise UserError(
+            f"{cube.path or 'the cube'}: the checkpoint's preprocessing gives NaN for every spectrum, as a square "
+            "root of negative values does; segment with a model fitted on such data"
+        )
+
+
+def _label_frozen(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample) -> tuple[Found, ClusterMeans]:
+    """The only pass, where the clusters are known: everything at once."""
+    found = Found(spectra.model.clusters, {}, {})
+    means = ClusterMeans(spectra, found.clusters, record)
+    _encode(spectra, record, some, means)
+    return found, means
+
+
+def _average(spectra: CubeSpectra, record: PixelRecord, found: Found) -> ClusterMeans:
+    """Second pass: labels and means by clusters that were found after the first."""
+    means = ClusterMeans(spectra, found.clusters, record)
+    for piece in spectra.read(record.usable_P, "averaging"):
+        means.add(piece, record.z_PL[piece.pixels_N])
+    return means
+
+
+def _left_out(cube: SpectralCube, record: PixelRecord) -> tuple[str, ...]:
+    """A note on the pixels without a label, if there are any."""
+    masked = int(cube.mask.size - cube.mask.sum())
+    unusable = cube.mask.size - len(record.usable_latents) - masked
+    if masked + unusable == 0:
+        return ()
+    return (f"left out {masked} masked and {unusable} dead (empty or NaN) of {cube.mask.size} pixels",)

@@ -1,0 +1,116 @@
+"""Segmentation: the labels of a cube and what each of its clusters looks like.
+
+Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deepspec.data.axis import SpectralAxis
+    from deepspec.functional import SilhouetteEstimate
+    from deepspec.segmentation.structure import Structure
+
+ClustersMode = Literal["frozen", "refit"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a segmentation was made from and with."""
+
+    cube: str
+    """Path of the cube; empty for one in memory."""
+    cube_sha256: str
+    """Of the file; empty where there is none, or where hashing was left out and a note says so."""
+    checkpoint: str
+    """Path of the checkpoint; empty for a model in memory."""
+    checkpoint_sha256: str
+    """Likewise."""
+    clusters: ClustersMode
+    """frozen: the centres of the checkpoint; refit: IKMeans on this cube's latents."""
+    seed: int
+    """Of everything random."""
+    deepspec: str
+    """Version."""
+    torch: str
+    """Version."""
+    numpy: str
+    """Version."""
+    created: str
+    """Date and time in UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
+
+    labels: NDArray[np.int16]
+    """(H, W), 0 to k - 1, or -1. Refit: 0 is the largest cluster. Frozen: the checkpoint's numbers."""
+    k: int
+    """Number of clusters; frozen ones may be empty here."""
+    centres: NDArray[np.float32]
+    """(K, L) latent points; a pixel has the label of the nearest."""
+    sizes: NDArray[np.int64]
+    """(K,) pixels."""
+    silhouette: SilhouetteEstimate
+    """Of the latent points; NaN if fewer than two clusters have pixels."""
+    scores: dict[int, float]
+    """Refit: silhouette of every K tried, on the sample of pixels that was clustered; frozen: empty."""
+    inertias: dict[int, float]
+    """Refit: sum of squared distances to the centres for every K tried, on that sample; frozen: empty."""
+    axis: SpectralAxis
+    """Of `mean_raw`: the cube's, or the checkpoint's if the cube has no calibration."""
+    decoded_axis: SpectralAxis
+    """Of the other spectra."""
+    quantity: str
+    """What the other spectra are (`Preprocess.invertible_to`)."""
+    mean_raw: NDArray[np.float64]
+    """(K, C) mean spectrum of the cube as it is; NaN for an empty cluster."""
+    mean_input: NDArray[np.float64]
+    """(K, D) mean of the preprocessed spectra, undone as far as that can be: the "true" ones of equation 9."""
+    mean_reconstructed: NDArray[np.float64]
+    """(K, D) mean of the decoded spectra (equation 8)."""
+    decoded_centre: NDArray[np.float64]
+    """(K, D) decoded mean latent point (equation 10); of an empty cluster its decoded centre."""
+    total_raw: NDArray[np.float32]
+    """(H, W) sum over the channels of the cube; NaN where the label is -1, like the next two (figures 5 and 11)."""
+    total_reconstructed: NDArray[np.float32]
+    """(H, W) sum over the channels of the decoded spectra."""
+    total_latent: NDArray[np.float32]
+    """(H, W) sum over the latent dimensions."""
+    structure: Structure
+    """Whether there is more than one material at all."""
+    notes: tuple[str, ...]
+    """What should be known about it, in sentences."""
+    provenance: Provenance
+    """What it was made from and with."""
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(K,) share of the labelled pixels in each cluster."""
+        shares: NDArray[np.float64] = self.sizes / self.sizes.sum()
+        return shares
+
+    def save(self, path: str | Path) -> None:
+        """Write an HDF5 file, which appears under its name when complete; an existing one is replaced."""
+        from deepspec.segmentation.file import write_segmentation
+
+        write_segmentation(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Segmentation:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is missing, damaged, or something else.
+        """
+        from deepspec.segmentation.file import read_segmentation
+
+        return read_segmentation(path)

@@ -1,0 +1,148 @@
+"""The usable spectra of a cube, a piece at a time, read ahead and preprocessed.
+
+Shapes: P pixels of the cube, N of a piece, C channels of the cube, D of the network.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation.alignment import Alignment
+    from deepspec.segmentation.model import SegmentationModel
+
+
+PIECE_VALUES = 2**22
+"""Largest number of channels times pixels worked on at once: 16 MiB of float32. C libraries give allocations above
+32 MiB back to the system after each use, and fetching their pages anew costs more than the arithmetic on them."""
+
+
+class Piece(NamedTuple):
+    """Some spectra of a cube."""
+
+    pixels_N: Tensor
+    """int64, which pixels, counted along the rows."""
+    x_NC: Tensor
+    """float32, raw."""
+    total_N: Tensor
+    """float32, sums of the raw spectra."""
+    y_ND: Tensor
+    """float32, preprocessed."""
+
+    def only(self, chosen_N: Tensor) -> Piece:
+        """Those of a boolean selection."""
+        return Piece(*(tensor[chosen_N] for tensor in self))
+
+
+class CubeSpectra:
+    """Passes over the spectra of a cube, in bounded memory.
+
+    Args:
+        cube: where they come from.
+        model: whose preprocessing they get.
+        alignment: of the cube's channels to the model's.
+        max_pixels: pixels read at once, at most (one row is read even if it is longer).
+        device: where to put the spectra.
+        progress: called after each read with the name of the pass, the pixels done and all.
+    """
+
+    def __init__(
+        self,
+        cube: SpectralCube,
+        model: SegmentationModel,
+        alignment: Alignment,
+        max_pixels: int,
+        device: torch.device,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> None:
+        self.cube, self.model, self.alignment = cube, model, alignment
+        self.max_pixels, self.device, self.progress = max_pixels, device, progress
+
+    def read(self, wanted_P: Tensor, name: str) -> Iterator[Piece]:
+        """The spectra of the wanted pixels, without dead ones.
+
+        Args:
+            wanted_P: (P,) bool, on `device`.
+            name: of this pass, for `progress`.
+        """
+        rows, columns, channels = self.cube.shape
+        most = max(1, PIECE_VALUES // max(channels, self.alignment.target.channels))
+        for first, block_NC in self._blocks():
+            for start in range(0, len(block_NC), most):
+                piece = self._piece(block_NC[start : start + most], first + start, wanted_P)
+                if piece is not None:
+                    yield piece
+            if self.progress is not None:
+                self.progress(name, first + len(block_NC), rows * columns)
+
+    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """Number of the first pixel and spectra of each block, the next being read while this one is worked on."""
+        _, columns, channels = self.cube.shape
+        blocks = self.cube.blocks(self.max_pixels)
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(next, blocks, None)
+            while (block := ahead.result()) is not None:
+                ahead = reader.submit(next, blocks, None)
+                rows, x_nWC = block
+                yield rows.start * columns, torch.from_numpy(x_nWC.reshape(-1, channels))
+
+    def _piece(self, stored_NC: Tensor, first: int, wanted_P: Tensor) -> Piece | None:
+        x_NC = stored_NC.to(self.device).float()
+        total_N = x_NC.sum(1)
+        usable_N = wanted_P[first : first + len(x_NC)] & total_N.isfinite()
+        nothing_N = usable_N & (total_N == 0)
+        if nothing_N.any():  # positive and negative values may also add up to 0
+            usable_N &= ~nothing_N | x_NC.any(1)
+        pixels_N = usable_N.nonzero()[:, 0]
+        if len(pixels_N) == 0:
+            return None
+        if len(pixels_N) < len(x_NC):
+            x_NC, total_N = x_NC[pixels_N], total_N[pixels_N]
+        y_ND = self.model.preprocess(self.alignment.to_model(x_NC))
+        return Piece(pixels_N + first, x_NC, total_N, y_ND)
+
+
+class SpectraSample:
+    """A uniform random sample of preprocessed spectra, drawn while they pass by.
+
+    Every pixel has a random key and the spectra with the smallest keys are kept: the sample does not depend on the
+    size of the blocks in which the cube is read.
+
+    Args:
+        pixels: number of pixels of the cube.
+        size: most spectra kept.
+        generator: CPU generator.
+        device: where the spectra are.
+    """
+
+    def __init__(self, pixels: int, size: int, generator: torch.Generator, device: torch.device) -> None:
+        self._size = size
+        self._key_P = torch.rand(pixels, generator=generator, dtype=torch.float64).to(device, torch.float32)
+        self._keys = torch.empty(0, device=device)
+        self._spectra: Tensor | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Let spectra pass by."""
+        keys, y_ND = self._key_P[piece.pixels_N], piece.y_ND
+        if self._spectra is None:
+            self._spectra = y_ND[:0]
+        if len(self._keys) == self._size:
+            smaller = (keys < self._keys.max()).nonzero()[:, 0]
+            keys, y_ND = keys[smaller], y_ND[smaller]
+        keys = torch.cat([self._keys, keys])
+        chosen = keys.argsort()[: self._size]
+        self._keys, self._spectra = keys[chosen], torch.cat([self._spectra, y_ND])[chosen]
+
+    @property
+    def spectra_ND(self) -> Tensor:
+        """The sample, in random order."""
+        assert self._spectra is not None
+        return self._spectra
