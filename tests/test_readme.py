@@ -25,7 +25,11 @@ def test_every_preprocessing_step_is_listed_and_every_listed_one_exists():
     for spec in ("sqrt", "log1p", "clip", "anscombe", "max", "area", "unit", "minmax", "quantile_tanh"):
         assert f"`{spec}`" in listed
         Preprocess(64, [spec])
-    for spec in ({"step": "rebin", "bins": 512}, {"step": "smooth", "width": 5}, {"step": "standard", "scale": "global"}):
+    for spec in (
+        {"step": "rebin", "bins": 512},
+        {"step": "smooth", "width": 5},
+        {"step": "standard", "scale": "global"},
+    ):
         assert f"step: {spec['step']}" in listed
         Preprocess(1024, [spec])
 

@@ -1,6 +1,6 @@
 """Euclidean distances in blocks: never more than a fixed number of them at once.
 
-Shapes: N points, M row points, L dimensions.
+Shapes: N points, M of the same or other points, L dimensions.
 
 The dot-product form `|x|^2 + |y|^2 - 2 x.y` loses the small distances to cancellation in float32, and tight clusters
 are made of small distances. The products are therefore formed in float64, as one matrix product of inner dimension
@@ -53,23 +53,31 @@ def centred(x_NL: Tensor) -> Tensor:
     return wide - wide.mean(0)
 
 
-def as_left(x_ML: Tensor) -> Tensor:
-    """(M, L + 2) factor of `squared_distances` for the row points: [x, |x|^2, 1]."""
-    squares = x_ML.square().sum(1, keepdim=True)
-    return torch.cat([x_ML, squares, torch.ones_like(squares)], 1)
+def factors(x_NL: Tensor) -> tuple[Tensor, Tensor]:
+    """The two matrices whose product is all squared distances: rows of the first with columns of the second.
 
-
-def as_right(y_NL: Tensor) -> Tensor:
-    """(L + 2, N) factor of `squared_distances` for the column points: [-2y, 1, |y|^2]."""
-    squares = y_NL.square().sum(1, keepdim=True)
-    return torch.cat([-2 * y_NL, torch.ones_like(squares), squares], 1).T
-
-
-def squared_distances(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """(M, N) squared distances from the factors of `as_left` and `as_right`, rounded to `dtype`, never negative."""
-    return torch.mm(left, right).to(dtype).clamp_(min=0)
+    Returns:
+        (N, L + 2) left [x, |x|^2, 1] and (L + 2, N) right [-2x, 1, |x|^2].
+    """
+    squares_N1 = x_NL.square().sum(1, keepdim=True)
+    ones_N1 = torch.ones_like(squares_N1)
+    return torch.cat([x_NL, squares_N1, ones_N1], 1), torch.cat([-2 * x_NL, ones_N1, squares_N1], 1).T
 
 
 def distances(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """(M, N) Euclidean distances; arguments as for `squared_distances`."""
-    return squared_distances(left, right, dtype).sqrt_()
+    """(M, N) Euclidean distances from rows and columns of `factors`, rounded to `dtype`."""
+    return torch.mm(left, right).to(dtype).clamp_(min=0).sqrt_()
+
+
+def weighted_differences(weight_MN: Tensor, x_ML: Tensor, left_N: Tensor) -> Tensor:
+    """(M, L) sum over j of `weight_ij (x_i - y_j)`: what a sum over pairs of a function of distance has as gradient.
+
+    Args:
+        weight_MN: weight of every pair.
+        x_ML: the points i.
+        left_N: (N, L + 2) left factor of the points j, in the dtype of the weights.
+    """
+    # The factor's column of ones gives the sum of the weights with the rest. The narrow matrix goes first: matrix
+    # libraries are two to three times slower with it last.
+    sums_LM = left_N.T @ weight_MN.T
+    return sums_LM[-1][:, None] * x_ML - sums_LM[:-2].T

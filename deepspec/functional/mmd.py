@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.nn import functional as F
 
-from deepspec.functional.distances import as_left, as_right, check_points
+from deepspec.functional.distances import check_points, factors, weighted_differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,25 +90,27 @@ class _MMD(torch.autograd.Function):
     def forward(ctx: Any, x_NL: Tensor, y_ML: Tensor, gaussian: bool, squares: list[float], unbiased: bool) -> Tensor:
         # Kernels are smooth at 0, so the distances need not be formed in float64.
         origin = x_NL.detach().mean(0)
-        x, y = x_NL.detach() - origin, y_ML.detach() - origin
-        n, m, own = len(x), len(y), int(unbiased)
-        # Weight of each term in the sum over pairs, and how many pairs are of a point with itself and do not count.
-        terms = [(x, x, 1 / (n * (n - own)), own * n), (y, y, 1 / (m * (m - own)), own * m), (x, y, -2 / (n * m), 0)]
-        value = torch.zeros((), dtype=x.dtype, device=x.device)
-        grads = {id(x): torch.zeros_like(x), id(y): torch.zeros_like(y)}
+        points = x_NL.detach() - origin, y_ML.detach() - origin
+        left, right = zip(*(factors(z) for z in points), strict=True)
+        grads = [torch.zeros_like(z) for z in points]
+        n, m, own = len(x_NL), len(y_ML), int(unbiased)
+        # Each term: the samples, the weight of a pair, and how many pairs are of a point with itself and do not count.
+        terms = [(0, 0, 1 / (n * (n - own)), own * n), (1, 1, 1 / (m * (m - own)), own * m), (0, 1, -2 / (n * m), 0)]
+        value = torch.zeros((), dtype=x_NL.dtype, device=x_NL.device)
         for a, b, weight, selves in terms:
-            d2_AB = as_left(a) @ as_right(b)
+            d2_AB = left[a] @ right[b]
             for s2 in squares:
                 k_AB, slope_AB, factor = _kernel(d2_AB, gaussian, s2)
                 share = weight / len(squares)
-                value += share * (k_AB.sum() - selves)
+                value.add_(k_AB.sum() - selves, alpha=share)
                 # d k(|a_i - b_j|^2) / d a_i = 2 k' (a_i - b_j); within one sample every pair occurs twice.
-                within = a is b
-                if ctx.needs_input_grad[0 if a is x else 1]:
-                    grads[id(a)].add_(_attract(slope_AB, a, b), alpha=(4 if within else 2) * share * factor)
-                if not within and ctx.needs_input_grad[1]:
-                    grads[id(b)].add_(_attract(slope_AB.T, b, a), alpha=2 * share * factor)
-        ctx.save_for_backward(grads[id(x)], grads[id(y)])
+                if ctx.needs_input_grad[a]:
+                    pull = weighted_differences(slope_AB, points[a], left[b])
+                    grads[a].add_(pull, alpha=(4 if a == b else 2) * share * factor)
+                if a != b and ctx.needs_input_grad[b]:
+                    pull = weighted_differences(slope_AB.T, points[b], left[a])
+                    grads[b].add_(pull, alpha=2 * share * factor)
+        ctx.save_for_backward(*grads)
         return value
 
     @staticmethod
@@ -125,9 +127,3 @@ def _kernel(d2_AB: Tensor, gaussian: bool, s2: float) -> tuple[Tensor, Tensor, f
         return k_AB, k_AB, -0.5 / s2
     k_AB = s2 / (s2 + d2_AB)
     return k_AB, k_AB.square(), -1 / s2
-
-
-def _attract(slope_AB: Tensor, a_AL: Tensor, b_BL: Tensor) -> Tensor:
-    """(A, L) sum over j of slope_ij (a_i - b_j)."""
-    sums_1LA = F.pad(b_BL, (0, 1), value=1.0).T @ slope_AB.T  # the narrow factor first, the faster way round
-    return sums_1LA[-1][:, None] * a_AL - sums_1LA[:-1].T

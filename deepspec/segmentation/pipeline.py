@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation.means import PieceSums
     from deepspec.segmentation.model import SegmentationModel
     from deepspec.segmentation.result import ClustersMode
+    from deepspec.segmentation.spectra import Piece
 
 
 def segment_cube(
@@ -138,20 +140,30 @@ def _evaluating(model: SegmentationModel, device: torch.device) -> Iterator[None
         model.train(training)
 
 
+class _Encoded(NamedTuple):
+    piece: Piece
+    z_NL: Tensor
+    sums: PieceSums | None
+
+
 def _encode(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, means: ClusterMeans | None) -> None:
     """First pass: latent points, and labels and means if the clusters are known already."""
-    cube = spectra.cube
-    mask_P = torch.from_numpy(cube.mask.reshape(-1)).to(spectra.device)
-    for piece in spectra.read(mask_P, "encoding"):
-        z_NL = spectra.model.network.encode(piece.y_ND).mean_NL.float()
+    cube, network = spectra.cube, spectra.model.network
+
+    def work(piece: Piece) -> _Encoded:
+        z_NL = network.encode(piece.y_ND).mean_NL.float()
         finite_N = z_NL.isfinite().all(1)
         if not finite_N.all():
             piece, z_NL = piece.only(finite_N), z_NL[finite_N]
+        return _Encoded(piece, z_NL, None if means is None else means.sums(piece, z_NL))
+
+    mask_P = torch.from_numpy(cube.mask.reshape(-1)).to(spectra.device)
+    for piece, z_NL, sums in spectra.map(work, mask_P, "encoding"):
         record.z_PL[piece.pixels_N] = z_NL
         record.total_raw_P[piece.pixels_N] = piece.total_N
-        some.add(piece)
-        if means is not None:
-            means.add(piece, z_NL)
+        some.add(piece.pixels_N, piece.y_ND)
+        if means is not None and sums is not None:
+            means.add(sums)
     if not record.usable_P.any():
         cube.find_dead()  # raises and explains, if that is the reason
         raise UserError(
@@ -171,8 +183,8 @@ def _label_frozen(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample
 def _average(spectra: CubeSpectra, record: PixelRecord, found: Found) -> ClusterMeans:
     """Second pass: labels and means by clusters that were found after the first."""
     means = ClusterMeans(spectra, found.clusters, record)
-    for piece in spectra.read(record.usable_P, "averaging"):
-        means.add(piece, record.z_PL[piece.pixels_N])
+    for sums in spectra.map(lambda piece: means.sums(piece, record.z_PL[piece.pixels_N]), record.usable_P, "averaging"):
+        means.add(sums)
     return means
 
 

@@ -5,10 +5,11 @@ Shapes: P pixels of the cube, N of a piece, C channels of the cube, D of the net
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
+
+from deepspec.segmentation.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from deepspec.segmentation.model import SegmentationModel
 
 
-PIECE_VALUES = 2**22
-"""Largest number of channels times pixels worked on at once: 16 MiB of float32. C libraries give allocations above
-32 MiB back to the system after each use, and fetching their pages anew costs more than the arithmetic on them."""
+PIECE_VALUES = 2**20
+"""Largest number of channels times pixels worked on at once: 4 MiB of float32. C libraries give larger allocations
+back to the system after each use, and fetching their pages anew costs as much as the arithmetic on them."""
+
+Result = TypeVar("Result")
 
 
 class Piece(NamedTuple):
@@ -66,35 +69,40 @@ class CubeSpectra:
         self.cube, self.model, self.alignment = cube, model, alignment
         self.max_pixels, self.device, self.progress = max_pixels, device, progress
 
-    def read(self, wanted_P: Tensor, name: str) -> Iterator[Piece]:
-        """The spectra of the wanted pixels, without dead ones.
+    def map(self, work: Callable[[Piece], Result], wanted_P: Tensor, name: str) -> Iterator[Result]:
+        """Apply a function to the spectra of the wanted pixels, without dead ones, a piece at a time.
 
         Args:
+            work: called in several threads at once; it must not change anything.
             wanted_P: (P,) bool, on `device`.
             name: of this pass, for `progress`.
+
+        Yields:
+            The results in the order of the pixels.
         """
+
+        def apply(stored: tuple[int, Tensor]) -> Result | None:
+            piece = self._piece(*stored, wanted_P)
+            return None if piece is None else work(piece)
+
+        # The pieces are read here while others are worked on there.
+        for result in in_threads(apply, self._stored_pieces(name)):
+            if result is not None:
+                yield result
+
+    def _stored_pieces(self, name: str) -> Iterator[tuple[int, Tensor]]:
+        """Number of the first pixel and stored spectra of each piece."""
         rows, columns, channels = self.cube.shape
         most = max(1, PIECE_VALUES // max(channels, self.alignment.target.channels))
-        for first, block_NC in self._blocks():
-            for start in range(0, len(block_NC), most):
-                piece = self._piece(block_NC[start : start + most], first + start, wanted_P)
-                if piece is not None:
-                    yield piece
+        for block, x_nWC in self.cube.blocks(self.max_pixels):
+            first = block.start * columns
+            for stored_NC in torch.split(torch.from_numpy(x_nWC.reshape(-1, channels)), most):
+                yield first, stored_NC
+                first += len(stored_NC)
             if self.progress is not None:
-                self.progress(name, first + len(block_NC), rows * columns)
+                self.progress(name, first, rows * columns)
 
-    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
-        """Number of the first pixel and spectra of each block, the next being read while this one is worked on."""
-        _, columns, channels = self.cube.shape
-        blocks = self.cube.blocks(self.max_pixels)
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(next, blocks, None)
-            while (block := ahead.result()) is not None:
-                ahead = reader.submit(next, blocks, None)
-                rows, x_nWC = block
-                yield rows.start * columns, torch.from_numpy(x_nWC.reshape(-1, channels))
-
-    def _piece(self, stored_NC: Tensor, first: int, wanted_P: Tensor) -> Piece | None:
+    def _piece(self, first: int, stored_NC: Tensor, wanted_P: Tensor) -> Piece | None:
         x_NC = stored_NC.to(self.device).float()
         total_N = x_NC.sum(1)
         usable_N = wanted_P[first : first + len(x_NC)] & total_N.isfinite()
@@ -129,9 +137,9 @@ class SpectraSample:
         self._keys = torch.empty(0, device=device)
         self._spectra: Tensor | None = None
 
-    def add(self, piece: Piece) -> None:
+    def add(self, pixels_N: Tensor, y_ND: Tensor) -> None:
         """Let spectra pass by."""
-        keys, y_ND = self._key_P[piece.pixels_N], piece.y_ND
+        keys = self._key_P[pixels_N]
         if self._spectra is None:
             self._spectra = y_ND[:0]
         if len(self._keys) == self._size:

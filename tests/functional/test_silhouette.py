@@ -8,8 +8,14 @@ from sklearn.metrics import silhouette_samples as reference_samples
 from sklearn.metrics import silhouette_score as reference_score
 from torch.autograd import gradcheck
 
+from deepspec.functional import (
+    cluster_sums,
+    silhouette_estimate,
+    silhouette_parts,
+    silhouette_samples,
+    silhouette_score,
+)
 from deepspec.functional import silhouette as module
-from deepspec.functional import silhouette_estimate, silhouette_samples, silhouette_score
 
 
 def blobs(n, k, dimensions=3, spread=1.0, seed=0):
@@ -84,9 +90,9 @@ def test_gradient_in_blocks_equals_gradient_at_once(monkeypatch):
     x, labels = blobs(300, 4, spread=2.0)
     x = x.double().requires_grad_()
     (whole,) = torch.autograd.grad(silhouette_score(x, labels), x)
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 5000)
-    monkeypatch.setattr(module, "_TILE_COLUMNS", 50)
-    monkeypatch.setattr(module, "_TILE_ROWS", 17)
+    monkeypatch.setattr(silhouette_parts, "BLOCK_ELEMENTS", 5000)
+    monkeypatch.setattr(cluster_sums, "_TILE_COLUMNS", 50)
+    monkeypatch.setattr(cluster_sums, "_TILE_ROWS", 17)
     score = silhouette_score(x, labels)
     (blocked,) = torch.autograd.grad(score, x)
     assert score.item() == pytest.approx(reference_score(x.detach(), labels), abs=1e-9)

@@ -1,0 +1,110 @@
+"""Pictures of a segmentation: label map, masks, energy-integrated images (figures 4, 5, 9 and 11 of the paper)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, new_figure, panel_height
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from deepspec.segmentation import Segmentation
+
+# Pixels outside, within, and without any label: purple and yellow as in the paper, and grey.
+_MASK_COLOURS = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
+
+
+def label_map(segmentation: Segmentation) -> Figure:
+    """The image of cluster numbers, with a legend of the clusters and their shares of the labelled pixels."""
+    k, labels = segmentation.k, segmentation.labels
+    width = 5.0
+    figure = new_figure(width + 1.6, panel_height(labels.shape, width, 2.0 + 0.04 * k) + 0.6)
+    axes = figure.add_subplot()
+    colours = ListedColormap([NO_CLUSTER, *cluster_colours(k)])
+    axes.imshow(labels + 1, cmap=colours, vmin=-0.5, vmax=k + 0.5, interpolation="nearest")
+    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.set_title(headline(segmentation), fontsize=FONT_SIZE + 1)
+    entries = [Patch(color=colours(c + 1), label=cluster_name(segmentation, c)) for c in range(k)]
+    left_out = np.count_nonzero(labels < 0)
+    if left_out:
+        entries.append(Patch(color=NO_CLUSTER, label=f"none ({left_out} px)"))
+    figure.legend(handles=entries, loc="outside right upper", fontsize=FONT_SIZE, frameon=False, ncols=1 + k // 24)
+    return figure
+
+
+def masks(segmentation: Segmentation) -> Figure:
+    """One binary image per cluster."""
+    columns = min(segmentation.k, 4)
+    rows = math.ceil(segmentation.k / columns)
+    width = 2.4
+    figure = new_figure(columns * width, rows * (panel_height(segmentation.labels.shape, width, 0.6) + 0.3))
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for cluster, axes in enumerate(grid):
+        if cluster < segmentation.k:
+            draw_mask(axes, segmentation, cluster)
+            axes.set_title(cluster_name(segmentation, cluster), fontsize=FONT_SIZE)
+        else:
+            axes.remove()
+    return figure
+
+
+def draw_mask(axes: Axes, segmentation: Segmentation, cluster: int) -> None:
+    """Draw the pixels of one cluster."""
+    labels = segmentation.labels
+    state = np.where(labels < 0, 0, np.where(labels == cluster, 2, 1))
+    axes.imshow(state, cmap=_MASK_COLOURS, vmin=0, vmax=2, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def integrated(segmentation: Segmentation) -> Figure:
+    """The cube summed over channels, the decoded cube likewise, and the latents summed over dimensions."""
+    images = {
+        "measured: sum over channels": segmentation.total_raw,
+        "decoded: sum over channels": segmentation.total_reconstructed,
+        "embedded: sum over latents": segmentation.total_latent,
+    }
+    width = 3.4
+    figure = new_figure(3 * width, panel_height(segmentation.labels.shape, width - 0.8, 1.2) + 0.4)
+    for axes, (title, image) in zip(figure.subplots(1, 3), images.items(), strict=True):
+        low, high = _limits(image)
+        shown = axes.imshow(image, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+        axes.set_facecolor(NO_CLUSTER)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(title, fontsize=FONT_SIZE)
+        bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, extend="both")
+        bar.ax.tick_params(labelsize=FONT_SIZE - 2)
+        bar.ax.yaxis.get_offset_text().set_fontsize(FONT_SIZE - 2)
+    return figure
+
+
+def _limits(image: NDArray[np.float32]) -> tuple[float, float]:
+    """Half a percent of the pixels may lie beyond either end, so that a few bright ones do not darken the rest."""
+    low, high = np.nanpercentile(image, [0.5, 99.5])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def cluster_name(segmentation: Segmentation, cluster: int) -> str:
+    """Number and share of a cluster, as in "cluster 2: 14.1 %"."""
+    share = segmentation.shares[cluster]
+    if share == 0:
+        return f"cluster {cluster}: empty"
+    return f"cluster {cluster}: {100 * share:.1f} %" if share >= 0.0005 else f"cluster {cluster}: < 0.1 %"
+
+
+def headline(segmentation: Segmentation) -> str:
+    """Number of clusters and silhouette, in a line."""
+    silhouette = segmentation.silhouette
+    if math.isnan(silhouette.score):
+        return f"K = {segmentation.k}, all pixels in one cluster"
+    error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
+    return f"K = {segmentation.k}, silhouette {silhouette.score:.3f}{error}"

@@ -1,0 +1,44 @@
+"""How the number of clusters was chosen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepspec.reporting.style import FONT_SIZE, cluster_colours, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from deepspec.segmentation import Segmentation
+
+
+def silhouette_curve(segmentation: Segmentation) -> Figure:
+    """Silhouette score against the number of clusters, the chosen one marked.
+
+    Raises:
+        ValueError: the segmentation used the clusters of its checkpoint, so that there was nothing to choose.
+    """
+    if not segmentation.scores:
+        raise ValueError("expected a segmentation with refit clusters, got one with frozen clusters: it has no scores")
+    tried, scores = list(segmentation.scores), list(segmentation.scores.values())
+    blue, orange = cluster_colours(2)
+    figure = new_figure(4.6, 3.0)
+    axes = figure.add_subplot()
+    axes.plot(tried, scores, marker="o", markersize=4, color=blue)
+    best = segmentation.k
+    axes.plot([best], [segmentation.scores[best]], marker="o", markersize=9, color=orange, linestyle="none")
+    axes.annotate(
+        f"K = {best}: {segmentation.scores[best]:.3f}",
+        (best, segmentation.scores[best]),
+        xytext=(8, 6),
+        textcoords="offset points",
+        fontsize=FONT_SIZE,
+    )
+    axes.margins(x=0.15, y=0.2)
+    axes.set_xticks(tried)
+    axes.set_xlabel("number of clusters K", fontsize=FONT_SIZE)
+    axes.set_ylabel("silhouette score", fontsize=FONT_SIZE)
+    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    return figure

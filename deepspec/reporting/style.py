@@ -1,0 +1,95 @@
+"""What all figures share: colours of clusters, sizes of panels, scales, files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+DPI = 150
+
+FONT_SIZE = 9
+
+NO_CLUSTER = "#d9d9d9"
+
+# Okabe & Ito (2008), then darker ones of Tol (2021): told apart with any kind of colour vision.
+_CLUSTERS = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#56b4e9",
+    "#f0e442",
+    "#cc79a7",
+    "#332288",
+    "#882255",
+    "#999933",
+)
+
+Scale = Literal["auto", "linear", "sqrt", "log"]
+
+
+def cluster_colours(k: int) -> list[str]:
+    """Colours of k clusters; beyond ten they are evenly spaced on a rainbow, for there are no more to tell apart."""
+    if k <= len(_CLUSTERS):
+        return list(_CLUSTERS[:k])
+    rainbow = colormaps["turbo"](np.linspace(0.02, 0.98, k))
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in (rainbow[:, :3] * 255).astype(int).tolist()]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches with a canvas of its own, apart from any state of pyplot."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG file, which appears under its name when complete."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        figure.savefig(part, format="png", dpi=DPI)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def panel_height(shape: tuple[int, ...], width: float, lowest: float = 1.0, highest: float = 8.0) -> float:
+    """Height in inches of an image panel of the given width, for images of any proportion."""
+    return float(np.clip(width * shape[0] / shape[1], lowest, highest))
+
+
+def set_intensity_scale(axes: Axes, scale: Scale, spectra: NDArray[np.float64]) -> None:
+    """Scale the y axis; auto is a square root where peaks tower above the mean, as in X-ray fluorescence.
+
+    Args:
+        axes: whose y axis.
+        scale: how.
+        spectra: what is drawn, for auto.
+    """
+    if scale == "auto":
+        finite = spectra[np.isfinite(spectra)]
+        towering = finite.size > 0 and finite.max() > 10 * np.abs(finite).mean()
+        scale = "sqrt" if towering else "linear"
+    if scale == "sqrt":
+        axes.set_yscale("function", functions=(_signed_root, _signed_square))
+    else:
+        axes.set_yscale(scale)
+
+
+def _signed_root(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _signed_square(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(values) * np.square(values)
