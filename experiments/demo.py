@@ -29,7 +29,7 @@ def demo(out):
     """Run the four verbs; everything is written below `out`."""
     started = time.perf_counter()
     step("synthesize", synthesize, "xrf", "sklearn:china", "sklearn:flower", "--out", out / "scans",
-         "--size", 200, "--palette", 6, "--weighting", "softmin", "--mean_counts", 400, "--seed", 0)  # fmt: skip
+         "--size", 200, "--palette", 6, "--weighting", "softmin", "--k_range", 5, 8, "--colour_space", "lab")  # fmt: skip
     step("ingest", ingest, out / "scans" / "china.h5", "--out", out / "shards", "--split", 0.8, 0.2, 0, "--overwrite")
     step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite",
          "--trainer.max_epochs", 15, "--loss_schedule.gamma.start", 5)  # fmt: skip

@@ -108,7 +108,7 @@ def kmeans(
     """
     _check(x_NL, k, k, iterations, restarts, least=1)
     best = _solve(x_NL, k, k, iterations, init, restarts, generator)
-    return KMeansResult(best.labels_KN[0], best.centres[0], best.inertias[0])
+    return KMeansResult(best.labels_KN[0].clone(), best.centres[0].clone(), best.inertias[0])
 
 
 def ikmeans(
@@ -189,8 +189,8 @@ def _ikmeans(
     if math.isnan(scores[winner]):
         raise TooFewPositionsError(f"x: expected at least k_min = {k_min} distinct points, got fewer")
     result = IKMeansResult(
-        labels=best.labels_KN[winner],
-        centres=best.centres[winner],
+        labels=best.labels_KN[winner].clone(),  # a clone is an ordinary tensor again
+        centres=best.centres[winner].clone(),
         k=clusters[winner],
         score=scores[winner],
         scores=dict(zip(clusters, scores, strict=True)),
@@ -230,7 +230,7 @@ class _Best:
     inertias: list[float]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _solve(
     x_NL: Tensor,
     k_min: int,

@@ -138,7 +138,7 @@ class PartitionScores:
 
     scores: Tensor
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __init__(self, x_NL: Tensor, labels_PN: Tensor, clusters: list[int], rows_M: Tensor | None = None) -> None:
         self._x_NL, self._labels_PN, self._clusters = x_NL, labels_PN, clusters
         left, right = factors(centred(x_NL))
@@ -175,12 +175,13 @@ class PartitionScores:
         left, right, member_PKN, counts_PK, d_NN, parts = self._whole
         k = slice(self._clusters[partition])
         own = Parts(*(field[partition] for field in (parts.values, parts.a, parts.b, parts.others, parts.alone)))
-        d_NN.clamp_(min=closest(left, d_NN.dtype))
+        with torch.inference_mode():
+            d_NN.clamp_(min=closest(left, d_NN.dtype))
         measured = Measured(left, right, member_PKN[partition, k], counts_PK[partition, k], None, d_NN, own.first(k))
         values_N = values_of(self._x_NL, measured)
         if average == "samples":
             return values_N.mean()
-        return (measured.member_KN @ values_N / measured.counts_K).mean()
+        return (measured.member_KN.clone() @ values_N / measured.counts_K.clone()).mean()  # ordinary tensors, to be kept
 
 
 def _check(x_NL: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,10 @@ _MASK_COLOURS = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
 def label_map(segmentation: Segmentation) -> Figure:
     """The image of cluster numbers, with a legend of the clusters and their shares of the labelled pixels."""
     k, labels = segmentation.k, segmentation.labels
-    width = 5.0
-    figure = new_figure(width + 1.6, panel_height(labels.shape, width, 2.0 + 0.04 * k) + 0.6)
+    width, legend_columns = 5.0, 1 + k // 24
+    figure = new_figure(
+        width + 1.6 * legend_columns, panel_height(labels.shape, width, 0.2 * (k // legend_columns + 2)) + 0.6
+    )
     axes = figure.add_subplot()
     colours = ListedColormap([NO_CLUSTER, *cluster_colours(k)])
     axes.imshow(labels + 1, cmap=colours, vmin=-0.5, vmax=k + 0.5, interpolation="nearest")
@@ -36,7 +38,7 @@ def label_map(segmentation: Segmentation) -> Figure:
     left_out = np.count_nonzero(labels < 0)
     if left_out:
         entries.append(Patch(color=NO_CLUSTER, label=f"none ({left_out} px)"))
-    figure.legend(handles=entries, loc="outside right upper", fontsize=FONT_SIZE, frameon=False, ncols=1 + k // 24)
+    figure.legend(handles=entries, loc="outside right upper", fontsize=FONT_SIZE, frameon=False, ncols=legend_columns)
     return figure
 
 
@@ -45,7 +47,7 @@ def masks(segmentation: Segmentation) -> Figure:
     columns = min(segmentation.k, 4)
     rows = math.ceil(segmentation.k / columns)
     width = 2.4
-    figure = new_figure(columns * width, rows * (panel_height(segmentation.labels.shape, width, 0.6) + 0.3))
+    figure = new_figure(columns * width, rows * (panel_height(segmentation.labels.shape, width, 0.6, 4.0) + 0.3))
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for cluster, axes in enumerate(grid):
         if cluster < segmentation.k:

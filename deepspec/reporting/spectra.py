@@ -40,7 +40,15 @@ def cluster_spectra(segmentation: Segmentation, scale: Scale = "auto") -> Figure
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
     for cluster, axes in enumerate(grid[:k]):
         _draw(axes, segmentation, cluster, scale)
-        axes.set_title(f"■ {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")
+        axes.set_title(f"     {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")
+        axes.annotate(
+            "\N{BLACK SQUARE}",
+            (0, 1),
+            xytext=(0, 5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=cluster_colours(k)[cluster],
+        )
     for axes in grid[k:]:
         axes.remove()
     for axes in grid[max(0, k - columns) : k]:
@@ -77,11 +85,10 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
             bottom, top = float(drawn.min()), float(drawn.max())
             for axes in panels:
                 axes.set_ylim(min(bottom, 0.0), top * 1.05 if top > 0 else None)
-    for axes, title in zip(grid[0, 1:], ("mean of the decoded spectra", "mean of the measured spectra"), strict=True):
-        axes.set_title(title, fontsize=FONT_SIZE)
+    for axes, kind in zip(grid[0, 1:], ("decoded", "measured"), strict=True):
+        axes.set_title(f"mean of the {kind} spectra ({segmentation.quantity})", fontsize=FONT_SIZE)
     for axes in grid[-1, 1:]:
         axes.set_xlabel(axis.label, fontsize=FONT_SIZE)
-    figure.supylabel(segmentation.quantity, fontsize=FONT_SIZE)
     return figure
 
 

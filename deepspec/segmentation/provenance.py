@@ -54,7 +54,7 @@ class Origin:
             clusters=clusters,
             seed=seed,
             deepspec=_version(),
-            torch=torch.__version__,
+            torch=str(torch.__version__),  # a subclass of str, which HDF5 does not take
             numpy=np.__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -85,7 +85,7 @@ class Structure:
             "none": "no evidence for more than one material (one in a few percent of the pixels could escape this)",
         }[self.verdict]
         text = (
-            f"{start}: silhouette {self.refreshed:.2f}, against {self.null_mean:.2f} +- {self.null_sd:.2f} in a cloud "
+            f"{start}: silhouette {self.refreshed:.2f}, against {self.null_mean:.2f} ± {self.null_sd:.2f} in a cloud "
             f"without clusters (p = {self.p:.2f})"
         )
         if self.observed - self.refreshed > EFFECT:
