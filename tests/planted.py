@@ -1,4 +1,4 @@
-"""A cube of known materials and a linear model of it, independent of what `fit` makes."""
+"""Cubes of known materials, and models of them: a linear one worked out directly, and a network trained in memory."""
 
 import numpy as np
 import torch
@@ -7,8 +7,11 @@ from torch import nn
 from deepspec.clusters import Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
+from deepspec.models import NetworkConfig
 from deepspec.models.autoencoder import Latent
 from deepspec.preprocess import Preprocess
+from deepspec.training.module import DeepClustering
+from deepspec.training.objective import Objective, ObjectiveConfig, Weights
 
 AXIS = SpectralAxis.linear(1.0, 0.25, 60, "keV")
 
@@ -62,3 +65,36 @@ class LinearModel(nn.Module):
 
     def decode(self, z_nl):
         return self.preprocess.inverse(self.network.decode(z_nl))
+
+
+def spoilt_cube():
+    """The planted cube as float32 with a masked pixel, one of zeros, one with NaN, one with infinity, in this order."""
+    cube, labels = planted_cube()
+    x = cube.read_rows(0, 24).astype(np.float32)
+    mask = np.ones(labels.shape, bool)
+    mask[0, 0] = False
+    x[0, 0] = 60_000  # would show in every mean
+    x[3, 5] = 0
+    x[7, 20, 11] = np.nan
+    x[23, 29, 0] = np.inf
+    return SpectralCube.from_array(x, AXIS, mask), labels, [(0, 0), (3, 5), (7, 20), (23, 29)]
+
+
+def train_by_heart(x, steps, output, epochs):
+    """A network trained with a strong silhouette term on a few spectra, which it can tell apart by their noise."""
+    torch.manual_seed(0)
+    axis = SpectralAxis.linear(0, 1, x.shape[1], "channel")
+    model = DeepClustering(
+        axis.to_dict(), NetworkConfig(encoder=[128, 32], decoder=[32, 128], output=output), list(steps)
+    )
+    model.preprocess.fit(x)
+    y = model.preprocess(x)
+    objective, weights = Objective(ObjectiveConfig()), Weights(gamma=0.1)
+    optimiser = torch.optim.Adam(model.network.parameters(), 2e-3)
+    for _ in range(epochs):
+        z = model.network.encode(y).mean_NL
+        parts = objective(y, model.network.decode(z), z, z, weights, weights)
+        optimiser.zero_grad()
+        parts.total.backward()
+        optimiser.step()
+    return model.eval()
