@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 TORCH ?= 2.13.0
 export MPLBACKEND = Agg
+# Threads that wait for work spin by default, and two busy processes on one machine then slow each other tenfold.
+export OMP_WAIT_POLICY = PASSIVE
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -31,10 +33,10 @@ demo: $(STAMP) ## synthesize, fit, segment an unseen cube: pictures in demo/ (un
 	$(BIN)/python experiments/demo.py --out demo
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-fast: $(STAMP) ## run the tests that take under ten seconds each
-	$(BIN)/python -m pytest -m "not slow and not ddp"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not ddp"
 
 lint: $(STAMP) ## check style and import layers
 	$(BIN)/ruff check .
