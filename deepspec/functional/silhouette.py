@@ -181,7 +181,9 @@ class PartitionScores:
         values_N = values_of(self._x_NL, measured)
         if average == "samples":
             return values_N.mean()
-        return (measured.member_KN.clone() @ values_N / measured.counts_K.clone()).mean()  # ordinary tensors, to be kept
+        return (
+            measured.member_KN.clone() @ values_N / measured.counts_K.clone()
+        ).mean()  # ordinary tensors, to be kept
 
 
 def _check(x_NL: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:

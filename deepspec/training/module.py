@@ -18,6 +18,7 @@ from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, VariationalAutoencoder, build_network
 from deepspec.preprocess import Preprocess
+from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class DeepClustering(lightning.LightningModule):
         self.seed = 0
         """Of everything random in training: dropout, latent draws, prior, K-means seeds."""
         self.weights = self.final_weights = Weights()
+        self._means = {"train": EpochMeans(), "val": EpochMeans()}
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
 
@@ -225,15 +227,26 @@ class DeepClustering(lightning.LightningModule):
         parts = self.objective(x_ND, self.network.decode(z_NL), latent.mean_NL, z_NL, self.weights, self.final_weights)
         logged = parts.named() | {"target": self.objective.combine(parts, self.final_weights)}
         if parts.k is not None:
-            logged["k"] = torch.tensor(float(parts.k))
-        self.log_dict(
-            {f"{stage}/{name}": part for name, part in logged.items()},
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(spectra),
-        )
+            logged["k"] = torch.tensor(float(parts.k), device=self.device)
+        self._means[stage].add(logged, len(spectra))
         return parts.total
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the means of the epoch."""
+        self._means["train"].clear()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log the means with the last batch: callbacks look for them when the epoch ends, before the model is asked."""
+        if self.trainer.is_last_batch:
+            self.log_dict(self._means["train"].values("train/", self.trainer), on_step=False, on_epoch=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the means of the validation split."""
+        self._means["val"].clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the validation split."""
+        self.log_dict(self._means["val"].values("val/", self.trainer))
 
     # Checkpoints
 

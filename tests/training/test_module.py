@@ -6,6 +6,7 @@ import torch
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
+from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.module import DeepClustering, _seed_of
 from deepspec.training.objective import Weights
 from tests.conftest import planted_spectra
@@ -36,7 +37,6 @@ def encoder_gradient(weights, **objective):
     made = model()
     made.weights = made.final_weights = weights
     made.objective = Objective(ObjectiveConfig(**objective))
-    made.log_dict = lambda *args, **kwargs: None
     torch.manual_seed(3)
     made.training_step(batch(), 0).backward()
     return torch.cat([p.grad.flatten() for p in made.network.encoder.parameters()])
@@ -101,18 +101,38 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 def test_padding_is_left_out_and_a_batch_of_padding_is_none():
     made = model()
-    logged = []
-    made.log_dict = lambda values, **kwargs: logged.append((values, kwargs["batch_size"]))
     whole = batch(40)
     padded = {key: torch.cat([value, value[:24]]) for key, value in whole.items()}
     padded["valid"][40:] = False
-    made.validation_step(whole, 0)
-    made.validation_step(padded, 0)
-    assert logged[0][1] == logged[1][1] == 40
-    assert logged[0][0]["val/reconstruction"] == pytest.approx(logged[1][0]["val/reconstruction"])
+    made._step(whole, "train")
+    made._step(padded, "val")
+    means = {stage: made._means[stage].values("", OneProcess()) for stage in ("train", "val")}
+    assert means["val"]["reconstruction"] == pytest.approx(means["train"]["reconstruction"].item())
     padded["valid"][:] = False
-    made.validation_step(padded, 0)
-    assert len(logged) == 2
+    assert made._step(padded, "val") is None
+    assert made._means["val"].values("", OneProcess())["reconstruction"] == means["val"]["reconstruction"]
+
+
+class OneProcess:
+    """A trainer whose strategy reduces over one process."""
+
+    class strategy:
+        @staticmethod
+        def reduce(tensor, reduce_op):
+            assert reduce_op == "sum"
+            return tensor
+
+
+def test_epoch_means_are_weighted_and_leave_out_what_a_step_lacks():
+    means = EpochMeans()
+    means.add({"a": torch.tensor(1.0), "b": torch.tensor(5.0)}, 10)
+    means.add({"a": torch.tensor(4.0)}, 30)
+    means.add({"a": torch.tensor(0.0), "b": torch.tensor(8.0)}, 20)
+    values = means.values("x/", OneProcess())
+    assert values["x/a"].item() == pytest.approx((10 * 1 + 30 * 4) / 60)
+    assert values["x/b"].item() == pytest.approx((10 * 5 + 20 * 8) / 30)
+    means.clear()
+    assert means.values("x/", OneProcess()) == {}
 
 
 def test_seeds_differ_by_place():

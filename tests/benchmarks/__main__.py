@@ -1,0 +1,11 @@
+"""`make bench`: every benchmark that needs no real data, one after the other. Quote the ratios, not the seconds."""
+
+import os
+
+from tests.benchmarks import silhouette, trainer, training_step
+
+if __name__ == "__main__":
+    print(f"{os.cpu_count()} cores, load {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
+    for benchmark in (training_step, trainer, silhouette):
+        print(f"\n{benchmark.__doc__.splitlines()[0]}")
+        benchmark.main()
