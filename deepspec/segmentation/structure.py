@@ -158,6 +158,7 @@ def _leading(residual_ND: Tensor, components: int) -> Tensor:
     # By the smaller of the two Gram matrices; torch.svd_lowrank would draw from the global generator.
     if residual_ND.shape[1] < len(residual_ND):
         axes_DQ = torch.linalg.eigh(residual_ND.T @ residual_ND).eigenvectors[:, -components:]
-        return torch.linalg.qr(residual_ND @ axes_DQ).Q
-    scores_NQ: Tensor = torch.linalg.eigh(residual_ND @ residual_ND.T).eigenvectors[:, -components:]
+        scores_NQ: Tensor = torch.linalg.qr(residual_ND @ axes_DQ).Q
+    else:
+        scores_NQ = torch.linalg.eigh(residual_ND @ residual_ND.T).eigenvectors[:, -components:]
     return scores_NQ

@@ -1,0 +1,191 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+
+from deepspec.data.axis import SpectralAxis
+from deepspec.functional import SilhouetteEstimate
+from deepspec.reporting import (
+    cluster_rows,
+    cluster_spectra,
+    integrated,
+    label_map,
+    masks,
+    save_figures,
+    silhouette_curve,
+)
+from deepspec.reporting.style import cluster_colours
+from deepspec.segmentation import Provenance, Segmentation, Structure
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def segmentation(k=3, shape=(12, 20), channels=40, axis=None):
+    """Noise with the right shapes: what figures show is worked out elsewhere."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(shape[0] * shape[1]).reshape(shape) % (k + 1) - 1
+    axis = axis or SpectralAxis.linear(1.0, 0.5, channels, "keV")
+    image = np.where(labels < 0, np.nan, rng.uniform(1, 2, shape)).astype(np.float32)
+    spectra = [100 * rng.uniform(0, 1, (k, axis.channels)) for _ in range(4)]
+    return Segmentation(
+        labels=labels.astype(np.int16),
+        k=k,
+        centres=rng.normal(size=(k, 3)).astype(np.float32),
+        sizes=np.bincount(labels[labels >= 0], minlength=k),
+        silhouette=SilhouetteEstimate(0.8123, 0.0046, 1024),
+        scores={2: 0.5, k: 0.8, k + 1: np.nan},
+        inertias={2: 3.0, k: 2.0, k + 1: 1.0},
+        axis=axis,
+        decoded_axis=axis,
+        quantity="counts",
+        mean_raw=spectra[0],
+        mean_input=spectra[1],
+        mean_reconstructed=spectra[2],
+        decoded_centre=spectra[3],
+        total_raw=image,
+        total_reconstructed=image,
+        total_latent=image,
+        structure=Structure("clear", 0.8, 0.8, 0.4, 0.01, 1 / 21, 1000),
+        notes=(),
+        provenance=Provenance("", "", "", "", "refit", 0, "1", "2", "3", "now"),
+    )
+
+
+def with_an_empty_cluster():
+    base = segmentation()
+    sizes, labels = base.sizes.copy(), base.labels.copy()
+    sizes[1], labels[labels == 1] = 0, 0
+    spectra = {}
+    for name in ("mean_raw", "mean_input", "mean_reconstructed"):
+        spectra[name] = getattr(base, name).copy()
+        spectra[name][1] = np.nan
+    return dataclasses.replace(base, sizes=sizes, labels=labels, scores={}, inertias={}, **spectra)
+
+
+def texts(figure):
+    return [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center")]
+
+
+def test_every_figure_is_written_as_a_picture(tmp_path):
+    paths = save_figures(segmentation(), tmp_path)
+    assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
+    names = ["labels.png", "masks.png", "spectra.png", "clusters.png", "integrated.png", "silhouette.png"]
+    assert [path.name for path in paths] == names
+    for path in paths:
+        assert path.read_bytes().startswith(PNG)
+        picture = imread(path)
+        assert min(picture.shape[:2]) > 200
+        assert picture[..., :3].std() > 0.02
+
+
+def test_frozen_clusters_have_no_silhouette_curve(tmp_path):
+    assert "silhouette.png" not in [path.name for path in save_figures(with_an_empty_cluster(), tmp_path)]
+    with pytest.raises(ValueError, match="frozen clusters: it has no scores"):
+        silhouette_curve(with_an_empty_cluster())
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 12])
+def test_one_panel_for_each_cluster(k):
+    found = segmentation(k)
+    assert len(masks(found).axes) == k
+    assert len(cluster_spectra(found).axes) == k
+    assert len(cluster_rows(found).axes) == 3 * k
+    assert len(integrated(found).axes) == 3 + 3  # and their colour bars
+    assert len(label_map(found).axes) == 1
+    for figure in (masks(found), cluster_spectra(found), cluster_rows(found)):
+        assert isinstance(figure.canvas, FigureCanvasAgg)
+        for cluster in range(k):
+            assert any(f"cluster {cluster}: {100 * found.shares[cluster]:.1f} %" in text for text in texts(figure))
+
+
+def test_label_map_shows_each_label_in_the_colour_of_its_legend():
+    found = segmentation()
+    figure = label_map(found)
+    (image,) = figure.axes[0].images
+    shown = image.to_rgba(image.get_array())[..., :3]
+    colours = {patch.get_label(): to_rgb(patch.get_facecolor()) for patch in figure.legends[0].get_patches()}
+    for cluster in range(3):
+        expected = next(colour for label, colour in colours.items() if label.startswith(f"cluster {cluster}:"))
+        np.testing.assert_allclose(shown[found.labels == cluster], [expected] * found.sizes[cluster], atol=0.01)
+    assert f"none ({(found.labels < 0).sum()} px)" in colours
+    assert texts(figure)[1] == "K = 3, silhouette 0.812 ± 0.005"
+
+
+def test_masks_are_those_of_the_labels():
+    found = segmentation()
+    for cluster, axes in enumerate(masks(found).axes):
+        state = np.asarray(axes.images[0].get_array())
+        np.testing.assert_array_equal(state == 2, found.labels == cluster)
+        np.testing.assert_array_equal(state == 0, found.labels < 0)
+
+
+def test_spectra_are_drawn_over_the_axis_with_its_unit():
+    found = segmentation()
+    figure = cluster_spectra(found, scale="linear")
+    for cluster, axes in enumerate(figure.axes):
+        drawn = [line.get_ydata() for line in axes.lines]
+        expected = (found.mean_input, found.mean_reconstructed, found.decoded_centre)
+        for line, spectra in zip(drawn, expected, strict=True):
+            np.testing.assert_array_equal(line, spectra[cluster])
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), found.decoded_axis.values)
+    assert figure.get_supxlabel() == "energy (keV)"
+    assert figure.get_supylabel() == "counts"
+    rows = cluster_rows(found)
+    np.testing.assert_array_equal(rows.axes[4].lines[0].get_ydata(), found.mean_reconstructed[1])
+    np.testing.assert_array_equal(rows.axes[5].lines[0].get_ydata(), found.mean_input[1])
+    assert rows.axes[4].get_ylim() == rows.axes[5].get_ylim()
+
+
+def test_scale_follows_the_peaks_unless_it_is_chosen():
+    flat = segmentation()
+    peaked = dataclasses.replace(flat, mean_input=flat.mean_input**8 / 1e12)
+    assert cluster_spectra(flat).axes[0].get_yscale() == "linear"
+    spiky = peaked.mean_input.copy()
+    spiky[0, 5] = 20 * spiky[0].sum() + 1e4
+    assert cluster_spectra(dataclasses.replace(flat, mean_input=spiky)).axes[0].get_yscale() == "function"
+    for scale, name in (("linear", "linear"), ("sqrt", "function"), ("log", "log")):
+        assert cluster_spectra(flat, scale).axes[0].get_yscale() == name
+        assert cluster_rows(flat, scale).axes[1].get_yscale() == name
+
+
+@pytest.mark.parametrize("scale", ["auto", "linear", "sqrt", "log"])
+def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(scale, tmp_path):
+    falling = SpectralAxis(np.linspace(2500, 400, 40), "nm")
+    for number, found in enumerate(
+        [
+            with_an_empty_cluster(),
+            segmentation(2, shape=(1, 50), axis=falling),
+            segmentation(26, shape=(90, 3)),
+            dataclasses.replace(segmentation(1), silhouette=SilhouetteEstimate(np.nan, np.nan, 0), scores={}),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for path in save_figures(found, folder, scale):
+            assert path.stat().st_size > 2000
+    assert "cluster 1: empty" in texts(masks(with_an_empty_cluster()))
+
+
+def test_constant_images_are_drawn():
+    found = segmentation()
+    flat = np.ones_like(found.total_raw)
+    figure = integrated(dataclasses.replace(found, total_raw=flat))
+    figure.canvas.draw()
+    assert figure.axes[0].images[0].get_clim() == (0.5, 1.5)
+
+
+def test_the_chosen_k_is_marked_on_the_silhouette_curve():
+    figure = silhouette_curve(segmentation())
+    curve, chosen = figure.axes[0].lines
+    np.testing.assert_array_equal(curve.get_xdata(), [2, 3, 4])
+    np.testing.assert_array_equal(chosen.get_xydata(), [[3, 0.8]])
+
+
+def test_colours_of_clusters_differ():
+    for k in (1, 10, 11, 64):
+        colours = cluster_colours(k)
+        assert len(set(colours)) == k
+        assert all(max(to_rgb(colour)) - min(to_rgb(colour)) > 0.1 for colour in colours)  # none is grey

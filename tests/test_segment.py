@@ -1,0 +1,160 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from deepspec import segment as verb
+from deepspec.models import NetworkConfig
+from deepspec.segmentation import Segmentation, structure
+from deepspec.training.module import DeepClustering
+from tests.planted import AXIS, planted_cube, planted_rates
+
+FIGURES = ["clusters.png", "integrated.png", "labels.png", "masks.png", "spectra.png"]
+
+
+@pytest.fixture(autouse=True)
+def few_clouds(monkeypatch):
+    """The test of structure has tests of its own."""
+    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
+    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A planted cube on disk, a checkpoint of a network without training, and one that has clusters."""
+    folder = tmp_path_factory.mktemp("scan")
+    cube, truth = planted_cube()
+    np.save(folder / "scan.npy", cube.read_rows(0, 24))
+    torch.manual_seed(0)
+    model = DeepClustering(AXIS.to_dict(), NetworkConfig(encoder=[16], output="linear"), ["sqrt", "max"])
+    save_checkpoint(model, folder / "bare.ckpt")
+    z = model.eval().encode(torch.from_numpy(planted_rates().astype(np.float32)))
+    model.clusters.set(z)
+    save_checkpoint(model, folder / "model.ckpt")
+    return folder, truth
+
+
+def save_checkpoint(model, path):
+    content = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    torch.save(content, path)
+
+
+def run(scan, *args):
+    folder, _ = scan
+    verb.main([str(folder / "scan.npy"), "--checkpoint", str(folder / "model.ckpt"), "--axis", "1:15.75:keV", *args])
+
+
+def error_of(capsys, call):
+    """The one line on standard error of a call that must end with status 2."""
+    with pytest.raises(SystemExit) as exit_status:
+        call()
+    assert exit_status.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):
+    out = tmp_path / "new" / "result"
+    run(scan, "--out", str(out))
+    assert sorted(path.name for path in out.iterdir()) == sorted(["segmentation.h5", *FIGURES])
+    found = Segmentation.load(out / "segmentation.h5")
+    np.testing.assert_array_equal(found.labels, scan[1])
+    assert found.provenance.cube.endswith("scan.npy")
+    assert len(found.provenance.checkpoint_sha256) == 64
+    printed = capsys.readouterr().out
+    assert "K = 4, silhouette 0." in printed
+    assert "cluster 3: 40.0 %, 288 pixels" in printed
+    assert found.structure.sentence in printed
+    for name in ("segmentation.h5", *FIGURES):
+        assert f"wrote {out / name}" in printed
+    assert [path.name for path in out.parent.iterdir()] == ["result"]
+
+
+def test_refit_has_a_silhouette_curve_and_takes_a_range(scan, tmp_path):
+    run(scan, "--out", str(tmp_path / "r"), "--clusters", "refit", "--k", "2", "6", "--seed", "4")
+    assert (tmp_path / "r" / "silhouette.png").is_file()
+    found = Segmentation.load(tmp_path / "r" / "segmentation.h5")
+    assert list(found.scores) == [2, 3, 4, 5, 6]
+    assert found.provenance.seed == 4
+
+
+def test_the_default_folder_is_named_after_the_cube(scan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(scan)
+    assert (tmp_path / "scan-segmentation" / "segmentation.h5").is_file()
+
+
+def test_an_earlier_segmentation_is_replaced_only_when_told(scan, tmp_path, capsys):
+    out = tmp_path / "r"
+    run(scan, "--out", str(out), "--clusters", "refit")
+    before = (out / "segmentation.h5").read_bytes()
+    assert "--overwrite true replaces it" in error_of(capsys, lambda: run(scan, "--out", str(out)))
+    assert (out / "segmentation.h5").read_bytes() == before
+    run(scan, "--out", str(out), "--overwrite", "true")
+    assert Segmentation.load(out / "segmentation.h5").provenance.clusters == "frozen"
+    assert not (out / "silhouette.png").exists()
+
+
+def test_a_folder_with_other_things_is_left_alone(scan, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    message = error_of(capsys, lambda: run(scan, "--out", str(tmp_path), "--overwrite", "true"))
+    assert "something else than a segmentation (notes.txt)" in message
+    file = tmp_path / "notes.txt"
+    assert "is a file" in error_of(capsys, lambda: run(scan, "--out", str(file)))
+    assert file.read_text() == "mine"
+
+
+def test_nothing_is_left_after_an_error(scan, tmp_path, monkeypatch):
+    from deepspec import reporting
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(reporting, "save_figures", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run(scan, "--out", str(tmp_path / "r"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_explained_in_a_line(scan, tmp_path, capsys):
+    folder, _ = scan
+    cube, checkpoint = str(folder / "scan.npy"), str(folder / "model.ckpt")
+    out = ["--out", str(tmp_path / "r")]
+    other_axis = [cube, "--checkpoint", checkpoint, "--axis", "1:20:keV", *out]
+    assert "--rebin true" in error_of(capsys, lambda: verb.main(other_axis))
+    verb.main([*other_axis, "--rebin", "true"])
+    assert "rebinned from 60 channels, 1 to 20 keV" in capsys.readouterr().out
+    bare = [cube, "--checkpoint", str(folder / "bare.ckpt"), *out, "--overwrite", "true"]
+    assert "no clusters" in error_of(capsys, lambda: verb.main(bare))
+    nothing = ["none.npy", "--checkpoint", checkpoint]
+    assert "none.npy: no such file" in error_of(capsys, lambda: verb.main(nothing))
+    assert "such checkpoint" in error_of(capsys, lambda: verb.main([cube, "--checkpoint", "none.ckpt"]))
+    assert "device 'abacus'" in error_of(capsys, lambda: verb.main([*bare, "--device", "abacus"]))
+    assert "did you mean 'clusters'" in error_of(capsys, lambda: verb.main([*bare, "--clustres", "refit"]))
+
+
+def test_options_of_reading_reach_the_cube(scan, tmp_path):
+    folder, truth = scan
+    cube, _ = planted_cube()
+    mask = np.zeros((24, 30), np.uint8)
+    mask[:, 5:] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    np.savez(tmp_path / "scan.npz", first=np.zeros((3, 4, 5)), flat=cube.read_rows(0, 24).reshape(720, 60).T)
+    verb.main(
+        [str(tmp_path / "scan.npz"), "--checkpoint", str(folder / "model.ckpt"), "--out", str(tmp_path / "r")]
+        + ["--dataset", "flat", "--spatial_shape", "24", "30", "--mask", str(tmp_path / "mask.npy")]
+    )
+    found = Segmentation.load(tmp_path / "r" / "segmentation.h5")
+    np.testing.assert_array_equal(found.labels[:, 5:], truth[:, 5:])
+    assert (found.labels[:, :5] == -1).all()
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, deepspec.segment; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
+    root = os.path.dirname(os.path.dirname(os.path.abspath(verb.__file__)))
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
