@@ -9,10 +9,9 @@ import shlex
 import time
 from pathlib import Path
 
-from deepspec.segment import main as segment
-
 from deepspec.fit import main as fit
 from deepspec.ingest import main as ingest
+from deepspec.segment import main as segment
 from deepspec.synthesize import main as synthesize
 
 EXPERIMENT = Path(__file__).parent / "xrf.yaml"
@@ -29,7 +28,8 @@ def demo(out):
     """Run the four verbs; everything is written below `out`."""
     started = time.perf_counter()
     step("synthesize", synthesize, "xrf", "sklearn:china", "sklearn:flower", "--out", out / "scans",
-         "--size", 200, "--palette", 6, "--weighting", "softmin", "--k_range", 5, 8, "--colour_space", "lab")  # fmt: skip
+         "--size", 200, "--palette", 6, "--weighting", "softmin", "--k_range", 5, 8,
+         "--colour_space", "lab")  # fmt: skip
     step("ingest", ingest, out / "scans" / "china.h5", "--out", out / "shards", "--split", 0.8, 0.2, 0, "--overwrite")
     step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite",
          "--trainer.max_epochs", 15, "--loss_schedule.gamma.start", 5)  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, new_figure, panel_height
+from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,11 +45,12 @@ def label_map(segmentation: Segmentation) -> Figure:
 def masks(segmentation: Segmentation) -> Figure:
     """One binary image per cluster."""
     columns = min(segmentation.k, 4)
-    rows = math.ceil(segmentation.k / columns)
-    width = 2.4
-    figure = new_figure(columns * width, rows * (panel_height(segmentation.labels.shape, width, 0.6, 4.0) + 0.3))
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for cluster, axes in enumerate(grid):
+    width = 2.3
+    height = panel_height(segmentation.labels.shape, width, 0.4, 4.0)
+    figure, grid = grid_figure(
+        math.ceil(segmentation.k / columns), [width] * columns, height, gaps=(0.1, 0.3), margins=(0.05, 0.05, 0.05, 0.3)
+    )
+    for cluster, axes in enumerate(grid.flatten()):
         if cluster < segmentation.k:
             draw_mask(axes, segmentation, cluster)
             axes.set_title(cluster_name(segmentation, cluster), fontsize=FONT_SIZE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepspec.reporting.maps import cluster_name, draw_mask
-from deepspec.reporting.style import FONT_SIZE, Scale, cluster_colours, new_figure, panel_height, set_intensity_scale
+from deepspec.reporting.style import FONT_SIZE, Scale, cluster_colours, grid_figure, panel_height, set_intensity_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ def cluster_spectra(segmentation: Segmentation, scale: Scale = "auto") -> Figure
     k = segmentation.k
     columns = 1 if k == 1 else 2
     rows = math.ceil(k / columns)
-    figure = new_figure(4.6 * columns, 1.9 * rows + 0.8)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+    figure, grid = grid_figure(rows, [4.1] * columns, 1.5, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
+    grid = grid.flatten()
     for cluster, axes in enumerate(grid[:k]):
         _draw(axes, segmentation, cluster, scale)
         axes.set_title(f"     {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")
@@ -51,12 +51,12 @@ def cluster_spectra(segmentation: Segmentation, scale: Scale = "auto") -> Figure
         )
     for axes in grid[k:]:
         axes.remove()
-    for axes in grid[max(0, k - columns) : k]:
-        axes.tick_params(labelbottom=True)
+    for axes in grid[: max(0, k - columns)]:
+        axes.tick_params(labelbottom=False)
     figure.supxlabel(segmentation.decoded_axis.label, fontsize=FONT_SIZE)
     figure.supylabel(segmentation.quantity, fontsize=FONT_SIZE)
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=FONT_SIZE, frameon=False)
+    figure.legend(handles, labels, loc="upper center", ncols=len(labels), fontsize=FONT_SIZE, frameon=False)
     return figure
 
 
@@ -68,9 +68,8 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
         scale: of the intensities.
     """
     k, axis = segmentation.k, segmentation.decoded_axis
-    height = panel_height(segmentation.labels.shape, 1.9, 1.3, 2.2)
-    figure = new_figure(9.5, k * (height + 0.25) + 0.5)
-    grid = figure.subplots(k, 3, squeeze=False, width_ratios=[1.0, 1.9, 1.9])
+    height = panel_height(segmentation.labels.shape, 1.9, 1.2, 2.2)
+    figure, grid = grid_figure(k, [1.9, 3.2, 3.2], height, gaps=(0.45, 0.3), margins=(0.1, 0.15, 0.5, 0.35))
     columns = (segmentation.mean_reconstructed, segmentation.mean_input)
     for cluster, (picture, *panels) in enumerate(grid):
         draw_mask(picture, segmentation, cluster)
@@ -83,6 +82,8 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
         panels[1].sharey(panels[0])  # or the eye compares shapes that differ in size
     for axes, kind in zip(grid[0, 1:], ("decoded", "measured"), strict=True):
         axes.set_title(f"mean of the {kind} spectra ({segmentation.quantity})", fontsize=FONT_SIZE)
+    for axes in grid[:-1, 1:].flatten():
+        axes.tick_params(labelbottom=False)
     for axes in grid[-1, 1:]:
         axes.set_xlabel(axis.label, fontsize=FONT_SIZE)
     return figure

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -54,6 +56,42 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def grid_figure(
+    rows: int,
+    widths: Sequence[float],
+    height: float,
+    *,
+    gaps: tuple[float, float],
+    margins: tuple[float, float, float, float],
+) -> tuple[Figure, NDArray[Any]]:
+    """A figure of panels in fixed places. To have matplotlib find the places takes longer than to draw.
+
+    Args:
+        rows: of panels.
+        widths: of each column of panels, in inches like all that follow.
+        height: of each panel.
+        gaps: between columns and between rows.
+        margins: left, right, bottom and top of all panels.
+
+    Returns:
+        The figure, and its axes (rows, columns).
+    """
+    left, right, bottom, top = margins
+    width = left + sum(widths) + gaps[0] * (len(widths) - 1) + right
+    total = bottom + rows * height + gaps[1] * (rows - 1) + top
+    figure = Figure(figsize=(width, total), dpi=DPI)
+    FigureCanvasAgg(figure)
+    places = {
+        "left": left / width,
+        "right": 1 - right / width,
+        "bottom": bottom / total,
+        "top": 1 - top / total,
+        "wspace": gaps[0] * len(widths) / sum(widths),
+        "hspace": gaps[1] / height,
+    }
+    return figure, figure.subplots(rows, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=places)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG file, which appears under its name when complete."""
     part = path.with_name(f"{path.name}.part")
@@ -85,6 +123,8 @@ def set_intensity_scale(axes: Axes, scale: Scale, spectra: NDArray[np.float64]) 
         axes.set_yscale("function", functions=(_signed_root, _signed_square))
     else:
         axes.set_yscale(scale)
+    if scale != "log":
+        axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _signed_root(values: NDArray[np.float64]) -> NDArray[np.float64]:
