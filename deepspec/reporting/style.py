@@ -124,7 +124,7 @@ def set_intensity_scale(axes: Axes, scale: Scale, spectra: NDArray[np.float64]) 
     else:
         axes.set_yscale(scale)
     if scale != "log":
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _signed_root(values: NDArray[np.float64]) -> NDArray[np.float64]:

