@@ -19,6 +19,7 @@ from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.result import Segmentation
 from deepspec.segmentation.spectra import CubeSpectra, SpectraSample
 from deepspec.segmentation.structure import SPECTRA, find_structure
+from deepspec.segmentation.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +74,13 @@ def segment_cube(
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     file = None if checkpoint is None else Path(checkpoint)
-    with Origin(cube.path, file) as origin, _evaluating(model, device), torch.inference_mode():
-        spectra = CubeSpectra(cube, model, alignment, max_pixels_per_block, device, progress)
+    with (
+        Origin(cube.path, file) as origin,
+        _evaluating(model, device),
+        torch.inference_mode(),
+        one_thread_per_operation() as threads,
+    ):
+        spectra = CubeSpectra(cube, model, alignment, max_pixels_per_block, device, threads, progress)
         record = PixelRecord(cube.mask.size, model.clusters.centres.shape[1], device)
         some = SpectraSample(cube.mask.size, SPECTRA, generator, device)
         if clusters == "frozen":
@@ -84,7 +90,7 @@ def segment_cube(
             found = refit(record.usable_latents, k, sample, restarts, generator)
             means = _average(spectra, record, found)
         structure = find_structure(
-            some.spectra_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator
+            some.spectra_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator, threads
         )
         silhouette = silhouette_of(record.usable_latents, record.labels_P[record.usable_P], generator)
         decoded_KD = model.decode(cluster_means(record.z_PL, record.labels_P, found.clusters.used))
@@ -157,7 +163,7 @@ def _encode(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, mean
             piece, z_NL = piece.only(finite_N), z_NL[finite_N]
         return _Encoded(piece, z_NL, None if means is None else means.sums(piece, z_NL))
 
-    mask_P = torch.from_numpy(cube.mask.reshape(-1)).to(spectra.device)
+    mask_P = torch.tensor(cube.mask.reshape(-1), device=spectra.device)
     for piece, z_NL, sums in spectra.map(work, mask_P, "encoding"):
         record.z_PL[piece.pixels_N] = z_NL
         record.total_raw_P[piece.pixels_N] = piece.total_N

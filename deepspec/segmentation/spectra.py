@@ -54,6 +54,7 @@ class CubeSpectra:
         alignment: of the cube's channels to the model's.
         max_pixels: pixels read at once, at most (one row is read even if it is longer).
         device: where to put the spectra.
+        threads: how many pieces are worked on at once.
         progress: called after each read with the name of the pass, the pixels done and all.
     """
 
@@ -64,10 +65,11 @@ class CubeSpectra:
         alignment: Alignment,
         max_pixels: int,
         device: torch.device,
+        threads: int,
         progress: Callable[[str, int, int], None] | None,
     ) -> None:
         self.cube, self.model, self.alignment = cube, model, alignment
-        self.max_pixels, self.device, self.progress = max_pixels, device, progress
+        self.max_pixels, self.device, self.threads, self.progress = max_pixels, device, threads, progress
 
     def map(self, work: Callable[[Piece], Result], wanted_P: Tensor, name: str) -> Iterator[Result]:
         """Apply a function to the spectra of the wanted pixels, without dead ones, a piece at a time.
@@ -86,7 +88,7 @@ class CubeSpectra:
             return None if piece is None else work(piece)
 
         # The pieces are read here while others are worked on there.
-        for result in in_threads(apply, self._stored_pieces(name)):
+        for result in in_threads(apply, self._stored_pieces(name), self.threads):
             if result is not None:
                 yield result
 

@@ -103,7 +103,11 @@ class Structure:
 
 
 def find_structure(
-    y_ND: Tensor, encode: Callable[[Tensor], Tensor], k: tuple[int, int], generator: torch.Generator
+    y_ND: Tensor,
+    encode: Callable[[Tensor], Tensor],
+    k: tuple[int, int],
+    generator: torch.Generator,
+    threads: int = 1,
 ) -> Structure:
     """Test whether spectra are more clustered than one Gaussian cloud.
 
@@ -112,6 +116,7 @@ def find_structure(
         encode: from (N, D) spectra to (N, L) latent points.
         k: fewest and most clusters tried; of fewer spectra, fewer.
         generator: CPU generator.
+        threads: how many clouds are worked on at once.
 
     Returns:
         The verdict; `untested` with fewer than 12 spectra, or than 4 for each of the fewest clusters.
@@ -145,7 +150,7 @@ def find_structure(
     clouds = [(mean_D + kept_ND, residual_ND - kept_ND, seed) for seed in seeds[:FRESH_DRAWS]]
     clouds += [(mean_D, residual_ND, seed) for seed in seeds[FRESH_DRAWS:]]
     observed = best_silhouette(y_ND, generator)
-    scores = list(in_threads(lambda cloud: draw(*cloud), clouds))
+    scores = list(in_threads(lambda cloud: draw(*cloud), clouds, threads))
     refreshed, null = statistics.mean(scores[:FRESH_DRAWS]), scores[FRESH_DRAWS:]
     p = (1 + sum(score >= refreshed for score in null)) / (NULL_DRAWS + 1)
     null_mean = statistics.mean(null)

@@ -96,6 +96,15 @@ def test_spectra_that_cancel_out_are_not_dead():
     assert found.labels[0, 1] == -1
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", "u4", "i4", "u8", "i8", "f4", "f8", ">u2"])
+def test_every_type_of_counts_is_read(kind):
+    cube, truth = planted_cube(counts=400)
+    stored = SpectralCube.from_array(cube.read_rows(0, 24).astype(kind), AXIS)
+    found = segment_cube(stored, LinearModel(cube), clusters="refit", k=(4, 4))
+    np.testing.assert_array_equal(found.labels, 3 - truth)
+    np.testing.assert_allclose(found.mean_raw[0], cube.read_rows(0, 24)[truth == 3].mean(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["refit", "frozen"])
 def test_block_and_piece_size_do_not_change_the_result(mode, monkeypatch):
     cube, _, _ = spoilt_cube()
