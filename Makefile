@@ -14,18 +14,17 @@ STAMP := $(VENV)/.installed
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# --no-compile: byte code is made for what is imported, when it is; for everything takes minutes on a small machine.
 # torch comes first and by name: on Linux without a GPU the "+cpu" build keeps gigabytes of CUDA packages away.
 $(STAMP): pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deepspec needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null; then \
-	    $(BIN)/python -m pip install --quiet --no-compile "torch==$(TORCH)"; \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)"; \
 	else \
-	    $(BIN)/python -m pip install --quiet --no-compile "torch==$(TORCH)+cpu" 2>/dev/null || \
-	    $(BIN)/python -m pip install --quiet --no-compile "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu; \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu; \
 	fi
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 install: $(STAMP) ## make the virtual environment and install deepspec into it

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_score as differentiable_silhouette
+from deepspec.models.autoencoder import Latent
 from deepspec.segmentation import segment_cube, spectra
 from tests.planted import AXIS, LinearModel, planted_cube, spoilt_cube, train_by_heart
 
@@ -82,6 +83,16 @@ def test_masked_dead_and_infinite_pixels_have_no_label():
     assert found.notes == ("left out 1 masked and 3 dead (empty or NaN) of 720 pixels",)
     for image in (found.total_raw, found.total_reconstructed, found.total_latent):
         np.testing.assert_array_equal(np.isfinite(image), good)
+
+
+def test_infinite_spectra_are_dead_even_to_an_encoder_that_saturates():
+    cube, _, dead = spoilt_cube()
+    model = LinearModel(planted_cube()[0])
+    encode = model.network.encode
+    model.network.encode = lambda x_nd: Latent(torch.nan_to_num(encode(x_nd).mean_NL), None)
+    found = segment_cube(cube, model, clusters="refit", k=(3, 6))
+    assert [tuple(pixel) for pixel in np.argwhere(found.labels < 0)] == dead
+    assert np.isfinite(found.mean_raw).all()
 
 
 def test_spectra_that_cancel_out_are_not_dead():
