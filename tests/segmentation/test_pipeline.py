@@ -107,6 +107,24 @@ def test_spectra_that_cancel_out_are_not_dead():
     assert found.labels[0, 1] == -1
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_cluster_comes_first_whatever_the_seeds(seed):
+    cube, _ = planted_cube()
+    found = segment_cube(cube, LinearModel(cube), clusters="refit", k=(5, 5), restarts=1, sample=60, seed=seed)
+    assert (np.diff(found.sizes) <= 0).all()
+
+
+def test_the_decoded_centre_is_that_of_the_pixels_not_of_the_checkpoint():
+    cube, _ = planted_cube()
+    model = LinearModel(cube)
+    refit = segment_cube(cube, model, clusters="refit", k=(3, 6))
+    model.clusters.set(1.2 * torch.from_numpy(refit.centres))
+    frozen = segment_cube(cube, model)
+    np.testing.assert_array_equal(frozen.labels, refit.labels)
+    np.testing.assert_allclose(frozen.centres, 1.2 * refit.centres, rtol=1e-6)
+    np.testing.assert_allclose(frozen.decoded_centre, refit.decoded_centre, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["u1", "i2", "u4", "i4", "u8", "i8", "f4", "f8", ">u2"])
 def test_every_type_of_counts_is_read(kind):
     cube, truth = planted_cube(counts=400)
