@@ -16,7 +16,7 @@ def test_public_names():
         assert getattr(deepspec, name) is not None
     assert set(deepspec.functional.__all__) == {
         "IKMeansResult", "KMeansResult", "SilhouetteEstimate", "TooFewPositionsError", "adjusted_rand_index",
-        "clustered_silhouette", "contingency_table", "ikmeans", "kmeans", "match_labels", "mmd", "silhouette_estimate",
+        "clustered_silhouette", "contingency_table", "ikmeans", "kmeans", "match_labels", "mmd", "normal_mmd", "silhouette_estimate",
         "silhouette_samples", "silhouette_score",
     }  # fmt: skip
 

@@ -9,7 +9,7 @@ from deepspec.functional.kmeans import (
     ikmeans,
     kmeans,
 )
-from deepspec.functional.mmd import mmd
+from deepspec.functional.mmd import mmd, normal_mmd
 from deepspec.functional.silhouette import (
     SilhouetteEstimate,
     silhouette_estimate,
@@ -29,6 +29,7 @@ __all__ = [
     "kmeans",
     "match_labels",
     "mmd",
+    "normal_mmd",
     "silhouette_estimate",
     "silhouette_samples",
     "silhouette_score",

@@ -10,6 +10,7 @@ L + 2, and only the result is rounded: measured on two cores this costs a third 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +39,7 @@ def check_points(x_NL: Tensor, name: str = "x", minimum: int = 1) -> None:
         raise ValueError(f"{name}: expected a floating-point tensor, got {x_NL.dtype}; convert with .float()")
     if len(x_NL) < minimum:
         raise ValueError(f"{name}: expected at least {minimum} points, got {len(x_NL)}")
-    if not torch.isfinite(x_NL.detach().sum()) and not torch.isfinite(x_NL).all():
+    if not math.isfinite(x_NL.detach().sum()) and not torch.isfinite(x_NL).all():
         bad = int((~torch.isfinite(x_NL)).any(1).sum())
         raise ValueError(f"{name}: expected finite values, got NaN or infinity in {bad} of {len(x_NL)} points")
 

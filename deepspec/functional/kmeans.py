@@ -12,19 +12,17 @@ Random numbers are drawn on the CPU and moved, so a seed means the same run on e
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from deepspec.functional import batch_kmeans
 from deepspec.functional.distances import check_points
-from deepspec.functional.lloyd import Lloyd, plus_plus_seeds
+from deepspec.functional.lloyd import LOOK_EVERY, Lloyd, plus_plus_seeds, seed_draws
 from deepspec.functional.silhouette import Average, PartitionScores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
 Init = Literal["k-means++", "random"]
@@ -33,9 +31,6 @@ EXACT_POINTS = 8192
 """Up to this many points `ikmeans` scores every one; beyond, `SCORED_POINTS` random ones against all."""
 
 SCORED_POINTS = 2048
-
-SMALL_POINTS = 2048
-"""Up to this many points K-means is quicker on one thread than on several."""
 
 
 class TooFewPositionsError(ValueError):
@@ -177,8 +172,7 @@ def _ikmeans(
     generator: torch.Generator | None,
 ) -> tuple[IKMeansResult, PartitionScores]:
     _check(x_NL, k_min, k_max, iterations, restarts, least=2)
-    with _one_thread_if_small(x_NL):
-        best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
+    best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
     clusters = list(range(k_min, k_max + 1))
     rows_M = None
     if len(x_NL) > EXACT_POINTS:
@@ -197,19 +191,6 @@ def _ikmeans(
         inertias=dict(zip(clusters, best.inertias, strict=True)),
     )
     return result, partitions
-
-
-@contextmanager
-def _one_thread_if_small(x_NL: Tensor) -> Iterator[None]:
-    """Keep torch from dividing the work on a training batch, where waiting for the other thread takes longer."""
-    threads = torch.get_num_threads()
-    small = x_NL.device.type == "cpu" and len(x_NL) <= SMALL_POINTS
-    try:
-        if small:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check(x_NL: Tensor, k_min: int, k_max: int, iterations: int, restarts: int, least: int) -> None:
@@ -245,23 +226,53 @@ def _solve(
     x_NL = x_NL.detach()
     mean_L = x_NL.mean(0)
     y_NL = x_NL - mean_L
-    if init == "random":
-        picks = [torch.randperm(len(x_NL), generator=generator)[:k_max] for _ in range(restarts)]
-        seeds_RKL = y_NL[torch.stack(picks).to(x_NL.device)]
+    if _is_batch_of_training(y_NL, iterations, restarts):
+        labels_KN, centres_LPK, inertias_K = _solve_batch(y_NL, k_min, k_max, iterations, init, generator)
     else:
-        seeds_RKL = plus_plus_seeds(y_NL, k_max, restarts, generator)
-    ks = torch.arange(k_min, k_max + 1, device=x_NL.device)
+        seeds_RKL = (
+            plus_plus_seeds(y_NL, seed_draws(k_max, restarts, generator))
+            if init == "k-means++"
+            else y_NL[torch.stack([_random_rows(len(y_NL), k_max, generator) for _ in range(restarts)]).to(y_NL.device)]
+        )
+        labels_KN, centres_LPK, inertias_K = _solve_any(y_NL, seeds_RKL, k_min, iterations)
+    return _Best(
+        labels_KN=labels_KN,
+        centres=[centres_LK[:, :k].T + mean_L for k, centres_LK in enumerate(centres_LPK.unbind(1), start=k_min)],
+        inertias=inertias_K.tolist(),
+    )
+
+
+def _random_rows(n: int, k_max: int, generator: torch.Generator | None) -> Tensor:
+    return torch.randperm(n, generator=generator)[:k_max]
+
+
+def _is_batch_of_training(y_NL: Tensor, iterations: int, restarts: int) -> bool:
+    few = iterations <= LOOK_EVERY and restarts == 1 and len(y_NL) <= batch_kmeans.SMALL_POINTS
+    return few and y_NL.device.type == "cpu" and y_NL.dtype in (torch.float32, torch.float64)
+
+
+def _solve_batch(
+    y_NL: Tensor, k_min: int, k_max: int, iterations: int, init: Init, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    y = y_NL.numpy()
+    if init == "k-means++":
+        seeds_KL = batch_kmeans.plus_plus_seeds(y, seed_draws(k_max, 1, generator)[:, 0].numpy())
+    else:
+        seeds_KL = y[_random_rows(len(y), k_max, generator).numpy()]
+    labels, centres, inertias = batch_kmeans.few_iterations(y, seeds_KL, k_min, iterations)
+    return torch.from_numpy(labels), torch.from_numpy(centres), torch.from_numpy(inertias)
+
+
+def _solve_any(y_NL: Tensor, seeds_RKL: Tensor, k_min: int, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    restarts, k_max, _ = seeds_RKL.shape
+    ks = torch.arange(k_min, k_max + 1, device=y_NL.device)
     lloyd = Lloyd(y_NL, k_max)
     # Problem p = (K, restart), restart fastest; problem p uses the first K of its centres.
     used_P = ks.repeat_interleave(restarts)
     centres_LPK = lloyd.run(seeds_RKL.permute(2, 0, 1).repeat(1, len(ks), 1), used_P, iterations)
     if restarts > 1:
         inertia_KR = lloyd.inertia(centres_LPK, used_P).view(len(ks), restarts)
-        best_K = inertia_KR.argmin(1) + torch.arange(len(ks), device=x_NL.device) * restarts
+        best_K = inertia_KR.argmin(1) + torch.arange(len(ks), device=y_NL.device) * restarts
         centres_LPK = centres_LPK[:, best_K]
     labels_KN, inertias_K = lloyd.assign(centres_LPK, ks)
-    return _Best(
-        labels_KN=labels_KN,
-        centres=[centres_LK[:, :k].T + mean_L for k, centres_LK in enumerate(centres_LPK.unbind(1), start=k_min)],
-        inertias=inertias_K.tolist(),
-    )
+    return labels_KN, centres_LPK, inertias_K

@@ -25,17 +25,21 @@ LOOK_EVERY = 4
 """Iterations between looks for centres that have settled or lost all points: a look costs as much as an iteration."""
 
 
-def plus_plus_seeds(y_NL: Tensor, k_max: int, restarts: int, generator: torch.Generator | None) -> Tensor:
-    """(R, k_max, L) greedy k-means++ seeds: of a few candidates drawn by D^2, the one that lowers the inertia most."""
-    n, device = len(y_NL), y_NL.device
+def seed_draws(k_max: int, restarts: int, generator: torch.Generator | None) -> Tensor:
+    """(k_max, R, C) uniform draws on the CPU, for the candidates of every seed."""
     candidates = 2 + int(math.log(k_max))
-    draws = torch.rand(k_max, restarts, candidates, generator=generator, dtype=torch.float64).to(device)
+    return torch.rand(k_max, restarts, candidates, generator=generator, dtype=torch.float64)
+
+
+def plus_plus_seeds(y_NL: Tensor, draws_KRC: Tensor) -> Tensor:
+    """(R, K, L) greedy k-means++ seeds: of a few candidates drawn by D^2, the one that lowers the inertia most."""
+    n, draws = len(y_NL), draws_KRC.to(y_NL.device)
     right_NL, left_LN = factors(y_NL)
     left_NL, right_LN = left_LN.T.contiguous(), right_NL.T.contiguous()  # rows to pick from, columns for all points
     picked_R = (draws[0, :, 0] * n).long().clamp_(max=n - 1)
     chosen = [picked_R]
     nearest_RN = (left_NL[picked_R] @ right_LN).clamp_(min=0)
-    for step in range(1, k_max):
+    for step in range(1, len(draws)):
         cumulative_RN = nearest_RN.cumsum(1, dtype=torch.float64)
         picked_RC = torch.searchsorted(cumulative_RN, draws[step] * cumulative_RN[:, -1:])
         lowered_RCN = torch.minimum(nearest_RN[:, None], F.embedding(picked_RC, left_NL) @ right_LN)
@@ -48,8 +52,8 @@ def plus_plus_seeds(y_NL: Tensor, k_max: int, restarts: int, generator: torch.Ge
 class Lloyd:
     """Lloyd's algorithm on P problems over the same points; problem p uses the first `used_P[p]` of its K centres.
 
-    In training this runs on a few hundred points in every step, where each tensor operation costs more by being called
-    than by its work: hence few of them, and layouts in which reductions run over a leading dimension.
+    On accelerators, in training, an operation costs more by being called than by its work: hence few of them, and layouts
+    in which reductions run over a leading dimension. A batch on the CPU goes to `batch_kmeans`.
     """
 
     def __init__(self, y_NL: Tensor, k_max: int) -> None:

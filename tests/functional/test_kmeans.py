@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from deepspec.functional import clustered_silhouette, ikmeans, kmeans, lloyd
+from deepspec.functional import batch_kmeans, clustered_silhouette, ikmeans, kmeans, lloyd
 from deepspec.functional import silhouette_score as our_silhouette_score
 
 
@@ -148,3 +148,24 @@ def test_impossible_options_are_refused():
         kmeans(x, 2, restarts=0)
     with pytest.raises(ValueError, match="at least 3 points, got 2"):
         kmeans(x[:2], 3)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize("iterations", [1, 3, 4])
+@pytest.mark.parametrize(("n", "dtype"), [(40, torch.float32), (512, torch.float32), (300, torch.float64)])
+def test_a_training_batch_is_clustered_as_any_other_points(monkeypatch, n, dtype, iterations, init):
+    x = torch.tensor(make_blobs(n, 3, centers=5, cluster_std=1.0, random_state=n)[0], dtype=dtype)
+    batch = ikmeans(x, 3, 9, iterations=iterations, init=init, generator=seeded(2))
+    monkeypatch.setattr(batch_kmeans, "SMALL_POINTS", 0)
+    any_other = ikmeans(x, 3, 9, iterations=iterations, init=init, generator=seeded(2))
+    assert batch.k == any_other.k
+    assert batch.labels.dtype == any_other.labels.dtype
+    assert torch.equal(batch.labels, any_other.labels)
+    torch.testing.assert_close(batch.centres, any_other.centres, rtol=1e-3, atol=1e-3)
+    assert batch.inertias == pytest.approx(any_other.inertias, rel=1e-3)
+    assert batch.scores == pytest.approx(any_other.scores, abs=1e-3, nan_ok=True)
+
+
+def test_a_training_batch_of_one_position_is_refused():
+    with pytest.raises(ValueError, match="at least k_min = 2 distinct points"):
+        ikmeans(torch.ones(30, 3), 2, 4, iterations=3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deepspec.errors import UserError
-from deepspec.functional import ikmeans, mmd, silhouette_score
+from deepspec.functional import ikmeans, mmd, normal_mmd, silhouette_score
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
 
 OFF = Weights()
@@ -29,16 +29,25 @@ def test_parts_are_the_equations():
     x, y, z = batch()
     parts = evaluate(Objective(ObjectiveConfig()), x, y, z, BOTH)
     torch.manual_seed(5)
-    prior = torch.randn(256, 3)
+    discrepancy = normal_mmd(z)
     clusters = ikmeans(z, 3, 10, iterations=4)
     loss = (1 - silhouette_score(z, clusters.labels)) / 2
     assert parts.reconstruction.item() == pytest.approx(0.01, rel=1e-4)
-    assert parts.mmd.item() == pytest.approx(mmd(z, prior).item(), rel=1e-4)
+    assert parts.mmd.item() == pytest.approx(discrepancy.item(), rel=1e-4)
     assert parts.silhouette.item() == pytest.approx(loss.item(), abs=1e-5)
     assert parts.k == clusters.k == 3
     expected = parts.reconstruction + 0.5 * parts.mmd + 0.2 * parts.silhouette
     assert parts.total.item() == pytest.approx(expected.item(), rel=1e-6)
     assert set(parts.named()) == {"total", "reconstruction", "mmd", "silhouette"}
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "imq", "paper"])
+def test_draws_from_the_prior_on_request(kernel):
+    x, y, z = batch()
+    objective = Objective(ObjectiveConfig(mmd=MMDConfig(kernel=kernel, prior_samples=70)))
+    parts = evaluate(objective, x, y, z, Weights(beta=1.0))
+    torch.manual_seed(5)
+    assert parts.mmd.item() == pytest.approx(mmd(z, torch.randn(70, 3), kernel=kernel).item(), rel=1e-4)
 
 
 def test_published_total():
@@ -109,5 +118,7 @@ def test_bad_settings_are_refused():
         ObjectiveConfig(k_min=5, k_max=3)
     with pytest.raises(UserError, match="the paper's kernel has none"):
         ObjectiveConfig(mmd=MMDConfig(kernel="paper", bandwidths=[1.0]))
+    with pytest.raises(UserError, match="prior_samples: the imq kernel wants a number of draws"):
+        ObjectiveConfig(mmd=MMDConfig(kernel="imq"))
     with pytest.raises(UserError, match="prior_samples: expected at least 2, got 1"):
         ObjectiveConfig(mmd=MMDConfig(prior_samples=1))
