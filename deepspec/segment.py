@@ -36,6 +36,7 @@ def segment(
     detector_dim: int | None = None,
     channels: str | None = None,
     axis: str | None = None,
+    calibrate: str | None = None,
     mask: str | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
@@ -45,7 +46,7 @@ def segment(
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Segment a cube (HDF5, NPY, NPZ, MATLAB, FITS) with a fitted model, and draw its clusters and their spectra.
+    """Segment a cube of any format that read_cube knows with a fitted model, and draw its clusters and their spectra.
 
     Args:
         cube: the file.
@@ -53,7 +54,7 @@ def segment(
         out: folder for the results; default CUBE-segmentation in the current directory.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in this cube.
         k: fewest and most clusters to try with refit.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension).
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
         spectral_dim: which dimension of the stored array is the spectral one, from 0.
         spatial_shape: rows and columns of the image, for files with one row per spectrum.
         order: how such pixels are counted: C along the rows, F along the columns.
@@ -61,6 +62,7 @@ def segment(
         detector_dim: which dimension of a 4-D array holds the detectors.
         channels: ranges of channels to keep, such as 0:107,113:153.
         axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
+        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
@@ -79,10 +81,10 @@ def segment(
     from rich.progress import Progress
 
     from deepspec.data.cube import read_cube
+    from deepspec.models import SpectralModel
     from deepspec.segmentation import segment_cube
-    from deepspec.training.module import DeepClustering
 
-    model = DeepClustering.load(checkpoint)
+    model = SpectralModel.load(checkpoint)
     opened = read_cube(
         cube,
         dataset=dataset,
@@ -93,6 +95,7 @@ def segment(
         detector_dim=detector_dim,
         channels=channels,
         axis=axis,
+        calibrate=calibrate,
         mask=mask,
     )
     with opened, Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

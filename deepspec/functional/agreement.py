@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from scipy.optimize import linear_sum_assignment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +54,8 @@ def match_labels(table_PR: Tensor) -> Tensor:
     """
     if table_PR.ndim != 2 or table_PR.numel() == 0:
         raise ValueError(f"expected a (P, R) table with P, R >= 1, got shape {tuple(table_PR.shape)}")
+    from scipy.optimize import linear_sum_assignment  # here, for it takes half a second to import
+
     rows, columns = linear_sum_assignment(table_PR.cpu().numpy(), maximize=True)
     match_P = torch.full((len(table_PR),), -1, dtype=torch.int64)
     match_P[torch.from_numpy(rows)] = torch.from_numpy(columns)

@@ -3,6 +3,7 @@
 from deepspec.models.autoencoder import Autoencoder, Latent
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
+from deepspec.models.spectral_model import SpectralModel
 from deepspec.models.variational import VariationalAutoencoder
 from deepspec.models.widths import encoder_widths
 
@@ -10,6 +11,7 @@ __all__ = [
     "Autoencoder",
     "Latent",
     "NetworkConfig",
+    "SpectralModel",
     "VariationalAutoencoder",
     "build_network",
     "encoder_widths",

@@ -24,9 +24,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from deepspec.command import OneLineErrors
 from deepspec.data.datamodule import SpectraDataModule
 from deepspec.errors import UserError
+from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.epoch_log import EpochLog
-from deepspec.training.module import DeepClustering, read_checkpoint
+from deepspec.training.module import DeepClustering
 
 if TYPE_CHECKING:
     import lightning

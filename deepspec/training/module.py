@@ -1,32 +1,28 @@
-"""DeepClustering: the network, its preprocessing and its clusters, as a LightningModule.
+"""DeepClustering: a SpectralModel that learns, as a LightningModule.
 
-Shapes: N spectra, C raw channels, D preprocessed channels, L latent dimensions.
+Shapes: N spectra, D preprocessed channels, L latent dimensions.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from deepspec.clusters import Clusters
-from deepspec.data.axis import SpectralAxis
-from deepspec.errors import UserError
-from deepspec.models import NetworkConfig, VariationalAutoencoder, build_network
-from deepspec.preprocess import Preprocess
+from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
+from deepspec.models.checkpoint import FORMAT, read_checkpoint
 from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 Batch = dict[str, torch.Tensor]
-
-FORMAT = "deepspec-checkpoint"
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class OptimiserConfig:
     """The learning rate never falls below this."""
 
 
-class DeepClustering(lightning.LightningModule):
+class DeepClustering(SpectralModel, lightning.LightningModule):
     """A (variational) autoencoder of spectra whose latent space is pulled into clusters.
 
     What the learning rate, the best checkpoint and early stopping watch is the *target*: the loss parts of the
@@ -75,11 +71,7 @@ class DeepClustering(lightning.LightningModule):
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
     ) -> None:
-        super().__init__()
-        self.axis = SpectralAxis.from_dict(axis)
-        self.preprocess = Preprocess(self.axis.channels, preprocess or [])
-        self.network = build_network(self.preprocess.channels_out, network)
-        self.clusters = Clusters(network.latent, max_clusters)
+        super().__init__(axis, network, preprocess or [], max_clusters)
         self.objective = Objective(objective)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
@@ -103,18 +95,9 @@ class DeepClustering(lightning.LightningModule):
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
 
-    # Using a model
-
     @classmethod
     def load(cls, path: str | Path) -> DeepClustering:
-        """The model of a checkpoint, on the CPU, ready to encode.
-
-        Args:
-            path: a checkpoint that `fit` wrote. Only plain types and tensors are read, no code.
-
-        Raises:
-            UserError: the file is missing, no checkpoint, or not one of deepspec.
-        """
+        """The model of a checkpoint, on the CPU, with what its training was set to; see `SpectralModel.load`."""
         content = read_checkpoint(path)
         settings = dict(content[FORMAT]["settings"])
         settings["network"] = NetworkConfig(**settings["network"])
@@ -125,43 +108,6 @@ class DeepClustering(lightning.LightningModule):
         model.load_state_dict(content["state_dict"])
         model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
         return model.eval()
-
-    @torch.no_grad()
-    def encode(self, x_NC: Tensor) -> Tensor:
-        """Latent points of raw spectra.
-
-        Args:
-            x_NC: (N, C) raw spectra of any real dtype on the model's device, channels as in `axis`.
-
-        Returns:
-            (N, L) float32; for a variational network the means. Call `eval()` first on a model that was training.
-        """
-        return self.network.encode(self.preprocess(x_NC)).mean_NL.float()
-
-    @torch.no_grad()
-    def decode(self, z_NL: Tensor) -> Tensor:
-        """Spectra of latent points, with the preprocessing undone as far as it can be.
-
-        Returns:
-            (N, D) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
-        """
-        return self.preprocess.inverse(self.network.decode(z_NL).float())
-
-    @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, D) new spectra from the prior; a variational model's only.
-
-        Raises:
-            UserError: the network is a plain autoencoder.
-        """
-        if not isinstance(self.network, VariationalAutoencoder):
-            raise UserError("only a variational network can generate spectra: fit with model.network.variational true")
-        return self.preprocess.inverse(self.network.sample(n, generator))
-
-    @property
-    def decoded_axis(self) -> SpectralAxis:
-        """Positions of the channels of `decode`."""
-        return SpectralAxis(self.preprocess.axis(self.axis.values), self.axis.unit)
 
     # Training
 
@@ -260,25 +206,6 @@ class DeepClustering(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back the state of the learning rate."""
         self._plateau_state = checkpoint[FORMAT].get("plateau", {})
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a deepspec checkpoint: tensors and plain types only.
-
-    Raises:
-        UserError: the file is missing, damaged, or not a checkpoint of deepspec.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen types on a file that is no checkpoint
-        raise UserError(f"{path}: expected a checkpoint, got a file that cannot be read as one ({error})") from error
-    if not isinstance(content, dict) or FORMAT not in content:
-        raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
-    found: dict[str, Any] = content
-    return found
 
 
 def _seed_of(seed: int, epoch: int, batch: int, rank: int) -> int:

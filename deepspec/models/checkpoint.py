@@ -1,0 +1,32 @@
+"""Reading checkpoints: tensors and plain types, never code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepspec.errors import UserError
+
+FORMAT = "deepspec-checkpoint"
+"""The entry of a checkpoint that holds what is not weights."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a deepspec checkpoint: tensors and plain types only.
+
+    Raises:
+        UserError: the file is missing, damaged, or not a checkpoint of deepspec.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen types on a file that is no checkpoint
+        raise UserError(f"{path}: expected a checkpoint, got a file that cannot be read as one ({error})") from error
+    if not isinstance(content, dict) or FORMAT not in content:
+        raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
+    found: dict[str, Any] = content
+    return found
