@@ -52,7 +52,7 @@ def plus_plus_seeds(y_NL: Tensor, draws_KRC: Tensor) -> Tensor:
 class Lloyd:
     """Lloyd's algorithm on P problems over the same points; problem p uses the first `used_P[p]` of its K centres.
 
-    On accelerators, in training, an operation costs more by being called than by its work: hence few of them, in layouts
+    On accelerators, in training, an operation costs more by being called than by its work: hence few, and in layouts
     in which reductions run over a leading dimension. A batch on the CPU goes to `batch_kmeans`.
     """
 
