@@ -103,7 +103,7 @@ def kmeans(
     """
     _check(x_NL, k, k, iterations, restarts, least=1)
     best = _solve(x_NL, k, k, iterations, init, restarts, generator)
-    return KMeansResult(best.labels_KN[0].clone(), best.centres[0].clone(), best.inertias[0])
+    return KMeansResult(best.labels_KN[0].clone(), best.centres(0), best.inertias[0])
 
 
 def ikmeans(
@@ -184,7 +184,7 @@ def _ikmeans(
         raise TooFewPositionsError(f"x: expected at least k_min = {k_min} distinct points, got fewer")
     result = IKMeansResult(
         labels=best.labels_KN[winner].clone(),  # a clone is an ordinary tensor again
-        centres=best.centres[winner].clone(),
+        centres=best.centres(winner),
         k=clusters[winner],
         score=scores[winner],
         scores=dict(zip(clusters, scores, strict=True)),
@@ -207,8 +207,14 @@ class _Best:
     """The best restart for each K, smallest K first."""
 
     labels_KN: Tensor
-    centres: list[Tensor]
+    centres_LPK: Tensor  # about the mean; those of the first problems are fewer than K
+    mean_L: Tensor
+    k_min: int
     inertias: list[float]
+
+    def centres(self, problem: int) -> Tensor:
+        """(k, L) centres of one K."""
+        return self.centres_LPK[:, problem, : self.k_min + problem].T.clone() + self.mean_L  # an ordinary tensor
 
 
 @torch.inference_mode()
@@ -235,11 +241,7 @@ def _solve(
             else y_NL[torch.stack([_random_rows(len(y_NL), k_max, generator) for _ in range(restarts)]).to(y_NL.device)]
         )
         labels_KN, centres_LPK, inertias_K = _solve_any(y_NL, seeds_RKL, k_min, iterations)
-    return _Best(
-        labels_KN=labels_KN,
-        centres=[centres_LK[:, :k].T + mean_L for k, centres_LK in enumerate(centres_LPK.unbind(1), start=k_min)],
-        inertias=inertias_K.tolist(),
-    )
+    return _Best(labels_KN, centres_LPK, mean_L, k_min, inertias_K.tolist())
 
 
 def _random_rows(n: int, k_max: int, generator: torch.Generator | None) -> Tensor:

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from deepspec.functional.distances import centred, check_points, distances, factors
 from deepspec.functional.silhouette_parts import (
     Measured,
-    Parts,
     closest,
     measure,
     parts_from_sums,
@@ -140,30 +139,23 @@ class PartitionScores:
 
     @torch.inference_mode()
     def __init__(self, x_NL: Tensor, labels_PN: Tensor, clusters: list[int], rows_M: Tensor | None = None) -> None:
-        self._x_NL, self._labels_PN, self._clusters = x_NL, labels_PN, clusters
+        self._x_NL, self._labels_PN = x_NL, labels_PN
         left, right = factors(centred(x_NL))
-        # The clusters of all partitions in one list, for the product with the distances; then every partition gets as
-        # many clusters as the largest has, for the rest: the empty ones are never anybody's nearest.
-        p, widest, n = len(clusters), max(clusters), len(x_NL)
-        slots = torch.tensor(
-            [i * widest + k for i, count in enumerate(clusters) for k in range(count)], device=x_NL.device
-        )
-        member_PKN = torch.zeros(p, widest, n, dtype=x_NL.dtype, device=x_NL.device)
-        member_PKN.scatter_(1, labels_PN[:, None], 1.0)
-        member_TN = member_PKN.flatten(0, 1).index_select(0, slots)
-        counts_PK = member_PKN.sum(2)
-        total_P = torch.zeros(p, dtype=x_NL.dtype, device=x_NL.device)
-        for rows in row_blocks(rows_M, n, x_NL.device):
+        # The clusters of all partitions in one list, for one product with the distances.
+        first_P = torch.tensor([sum(clusters[:p]) for p in range(len(clusters))], device=x_NL.device)
+        own_PN = labels_PN + first_P[:, None]
+        member_TN = torch.zeros(sum(clusters), len(x_NL), dtype=x_NL.dtype, device=x_NL.device)
+        member_TN.scatter_(0, own_PN, 1.0)
+        counts_T = member_TN.sum(1)
+        total_P = torch.zeros(len(clusters), dtype=x_NL.dtype, device=x_NL.device)
+        for rows in row_blocks(rows_M, len(x_NL), x_NL.device):
             d_NB = distances(left, right[:, rows], x_NL.dtype)
             d_NB.scatter_(0, rows[None], 0.0)
-            sums_PKB = torch.zeros(p * widest, len(rows), dtype=x_NL.dtype, device=x_NL.device)
-            sums_PKB = sums_PKB.index_copy_(0, slots, member_TN @ d_NB).view(p, widest, -1)
-            parts = parts_from_sums(sums_PKB, labels_PN[:, rows], counts_PK)
+            parts = parts_from_sums(member_TN @ d_NB, own_PN[:, rows], counts_T, clusters)
             total_P += parts.values.sum(1)
-        filled_P = (counts_PK > 0).sum(1)
-        complete_P = filled_P == torch.tensor(clusters, device=x_NL.device)
+        complete_P = torch.stack([counts_K.min() for counts_K in torch.split(counts_T, clusters)]) > 0
         self.scores = torch.where(complete_P, total_P / (len(x_NL) if rows_M is None else len(rows_M)), torch.nan)
-        self._whole = None if len(rows) < len(x_NL) else (left, right, member_PKN, counts_PK, d_NB, parts)
+        self._whole = None if len(rows) < len(x_NL) else (left, right, member_TN, counts_T, d_NB, parts)
 
     def differentiable(self, partition: int, average: Average) -> Tensor:
         """Score of one of the partitions as `silhouette_score` gives it, with the gradient to the points.
@@ -172,12 +164,12 @@ class PartitionScores:
         """
         if self._whole is None:
             return silhouette_score(self._x_NL, self._labels_PN[partition], average=average)
-        left, right, member_PKN, counts_PK, d_NN, parts = self._whole
-        k = slice(self._clusters[partition])
-        own = Parts(*(field[partition] for field in (parts.values, parts.a, parts.b, parts.others, parts.alone)))
+        left, right, member_TN, counts_T, d_NN, parts = self._whole
         with torch.inference_mode():
             d_NN.clamp_(min=closest(left, d_NN.dtype))
-        measured = Measured(left, right, member_PKN[partition, k], counts_PK[partition, k], None, d_NN, own.first(k))
+        first = sum(parts.clusters[:partition])
+        own = slice(first, first + parts.clusters[partition])
+        measured = Measured(left, right, member_TN[own], counts_T[own], None, d_NN, parts.of(partition))
         values_N = values_of(self._x_NL, measured)
         if average == "samples":
             return values_N.mean()

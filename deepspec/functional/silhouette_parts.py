@@ -1,6 +1,6 @@
 """How silhouettes are made from summed distances, and the way back from them to the points.
 
-Shapes: N points, M or B scored points, L dimensions, K clusters.
+Shapes: N points, M or B scored points, L dimensions, K clusters; P partitions of the same points, T clusters of all.
 
 The gradient is written out instead of recorded: with labels fixed, a silhouette depends on the distances through two
 weights per point, so the backward pass recomputes each block of distances and never holds N x N of anything large.
@@ -9,7 +9,7 @@ weights per point, so the backward pass recomputes each block of distances and n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,28 +46,47 @@ class Parts:
     others: Tensor  # (K, B) mean distance to each other cluster, `_FAR` and more for the own
     alone: Tensor  # (B,) bool: no silhouette to speak of
 
-    def first(self, k: slice) -> Parts:
-        """The same without the clusters that only fill up."""
-        return replace(self, others=self.others[k])
+
+@dataclass(frozen=True)
+class ManyParts:
+    """The same for P partitions: a leading dimension more, but the clusters of all in one list."""
+
+    values: Tensor  # (P, B)
+    a: Tensor
+    b: Tensor
+    others: Tensor  # (T, B)
+    alone: Tensor
+    clusters: list[int]  # the number of each partition's
+
+    def of(self, p: int) -> Parts:
+        """Those of one partition."""
+        first = sum(self.clusters[:p])
+        others = self.others[first : first + self.clusters[p]]
+        return Parts(self.values[p], self.a[p], self.b[p], others, self.alone[p])
 
 
-def parts_from_sums(sums_KB: Tensor, labels_B: Tensor, counts_K: Tensor) -> Parts:
-    """Silhouettes from the summed distances of B points to each of K clusters; leading dimensions are batched.
+def parts_from_sums(sums_TB: Tensor, own_PB: Tensor, counts_T: Tensor, clusters: list[int]) -> ManyParts:
+    """Silhouettes from the summed distances of B points to each of the clusters.
 
     The clusters come before the points, because reducing over the leading one of two dimensions is many times
-    quicker. `sums_KB` is overwritten.
+    quicker.
+
+    Args:
+        sums_TB: summed distances to the clusters of all partitions; overwritten.
+        own_PB: index of the own cluster in that list.
+        counts_T: sizes.
+        clusters: number of clusters of each partition.
     """
-    own_1B = labels_B[..., None, :]
-    size_B = counts_K.gather(-1, labels_B)
-    a_B = sums_KB.gather(-2, own_1B)[..., 0, :] / (size_B - 1).clamp_(min=1)
-    empty_K = (counts_K == 0).to(counts_K.dtype)
-    others_KB = sums_KB.add_((empty_K * _FAR)[..., None]).div_((counts_K + empty_K)[..., None])
-    others_KB.scatter_(-2, own_1B, _FAR)
-    b_B = others_KB.amin(-2)
-    scale_B = torch.maximum(a_B, b_B)
-    alone_B = (size_B == 1).logical_or_(scale_B == 0)
-    values_B = ((b_B - a_B) / scale_B).masked_fill_(alone_B, 0.0)
-    return Parts(values_B, a_B, b_B, others_KB, alone_B)
+    size_PB = counts_T.take(own_PB)
+    a_PB = sums_TB.gather(0, own_PB).div_((size_PB - 1).clamp_(min=1))
+    empty_T = (counts_T == 0).to(counts_T.dtype)
+    others_TB = sums_TB.add_((empty_T * _FAR)[:, None]).div_((counts_T + empty_T)[:, None])
+    others_TB.scatter_(0, own_PB, _FAR)
+    b_PB = torch.stack([others_KB.amin(0) for others_KB in torch.split(others_TB, clusters)])
+    scale_PB = torch.maximum(a_PB, b_PB)
+    alone_PB = (size_PB == 1).logical_or_(scale_PB == 0)
+    values_PB = ((b_PB - a_PB) / scale_PB).masked_fill_(alone_PB, 0.0)
+    return ManyParts(values_PB, a_PB, b_PB, others_TB, alone_PB, clusters)
 
 
 @dataclass(frozen=True)
@@ -101,8 +120,9 @@ def measure(x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor | N
         d_NN.clamp_(min=closest(left, dtype))
     else:
         sums_KM = symmetric_sums(wide_NL, labels_N, counts_K, dtype)
-    parts = parts_from_sums(sums_KM, labels_N if rows_M is None else labels_N[rows_M], counts_K.to(dtype))
-    return Measured(left, right, member_KN, counts_K.to(dtype), rows_M, d_NN, parts)
+    own_M = labels_N if rows_M is None else labels_N[rows_M]
+    parts = parts_from_sums(sums_KM, own_M[None], counts_K.to(dtype), [len(counts_K)])
+    return Measured(left, right, member_KN, counts_K.to(dtype), rows_M, d_NN, parts.of(0))
 
 
 def values_of(x_NL: Tensor, measured: Measured) -> Tensor:
