@@ -5,6 +5,7 @@ import sys
 
 import deepspec
 import deepspec.functional
+import deepspec.synthetic
 
 
 def test_public_names():
@@ -18,6 +19,10 @@ def test_public_names():
         "IKMeansResult", "KMeansResult", "SilhouetteEstimate", "TooFewPositionsError", "adjusted_rand_index",
         "clustered_silhouette", "contingency_table", "ikmeans", "kmeans", "match_labels", "mmd", "normal_mmd", "silhouette_estimate",
         "silhouette_samples", "silhouette_score",
+    }  # fmt: skip
+    assert set(deepspec.synthetic.__all__) == {
+        "NebularCube", "NebularSpectra", "Observation", "PigmentTable", "SyntheticScan", "degrade", "load_pigments",
+        "nebular_cube", "xrf_cube",
     }  # fmt: skip
 
 

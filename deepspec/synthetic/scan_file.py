@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import colorsys
-import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import h5py
-import hdf5plugin
 import numpy as np
 from PIL import Image
 
+from deepspec.data.cube_file import TRAINING, complete_or_absent, compression, cube_file
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from deepspec.synthetic.xrf import SyntheticScan
-
-CHUNK_BYTES = 2**20
 
 
 def write_scan(
@@ -39,41 +35,26 @@ def write_scan(
         path: name of the file; an existing one is replaced.
         scan: what to write.
         attributes: of the file, beside the ones the scan has itself.
-        mask: (H, W) pixels to use.
+        mask: (H, W) pixels that training may see; `ingest` takes these alone.
     """
-    height, width, channels = scan.counts.shape
-    rows = min(height, max(1, CHUNK_BYTES // (2 * width * channels)))
-    compression = hdf5plugin.Blosc2(cname="lz4", filters=hdf5plugin.Blosc2.BITSHUFFLE)
-    with _complete_or_absent(path) as part, h5py.File(part, "w") as file:
-        file.create_dataset("img", data=scan.counts, chunks=(rows, width, channels), **compression)
-        file["axis"] = scan.axis.values
-        file["axis"].attrs["unit"] = scan.axis.unit
-        file.create_dataset("label", data=scan.labels, **compression)
-        file.create_dataset("rgb", data=scan.rgb, **compression)
+    metadata = {**attributes, "fwhm_mn_ev": scan.fwhm_ev}
+    blocks = [(slice(0, len(scan.counts)), scan.counts)]
+    with cube_file(path, scan.counts.shape, scan.counts.dtype, scan.axis, blocks, metadata) as file:
+        file.create_dataset("label", data=scan.labels, **compression())
+        file.create_dataset("rgb", data=scan.rgb, **compression())
         file["weights"] = scan.weights
         file["weights"].attrs["pigments"] = list(scan.pigments)
         file["rates"] = scan.rates
         if scan.pixel_weights is not None:
-            file.create_dataset("pixel_weights", data=scan.pixel_weights, **compression)
+            file.create_dataset("pixel_weights", data=scan.pixel_weights, **compression())
         if mask is not None:
-            file.create_dataset("mask", data=mask, **compression)
-        file.attrs.update(attributes)
-        file.attrs["fwhm_mn_ev"] = scan.fwhm_ev
+            file.create_dataset("mask", data=mask, **compression())
+            file["mask"].attrs["use"] = TRAINING
 
 
 def write_preview(path: Path, scan: SyntheticScan) -> None:
     """Write a PNG of the image and, to its right, its clusters in colours of evenly spaced hues."""
     hues = [colorsys.hsv_to_rgb(k / len(scan.weights), 0.75, 0.9) for k in range(len(scan.weights))]
     labels = (255 * np.array(hues)).astype(np.uint8)[scan.labels]
-    with _complete_or_absent(path) as part:
+    with complete_or_absent(path) as part:
         Image.fromarray(np.concatenate([scan.rgb, labels], axis=1)).save(part, format="PNG")
-
-
-@contextmanager
-def _complete_or_absent(path: Path) -> Iterator[Path]:
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

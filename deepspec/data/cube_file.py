@@ -1,0 +1,95 @@
+"""deepspec's own file for a cube: HDF5 that holds what a `SpectralCube` is, in blocks of whole image rows.
+
+/img    (H, W, C), chunks of whole rows, Blosc2 (lz4, bit shuffle)
+/axis   (C,) float64, attribute `unit`
+/mask   (H, W) bool, optional; with attribute `use` = "training" the pixels, all valid, that training may see
+attributes: format, version, and whatever is known of the measurement
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from deepspec.data.axis import SpectralAxis
+
+MARK = "deepspec_cube"
+VERSION = 1
+CHUNK_BYTES = 2**20
+TRAINING = "training"
+
+
+@contextmanager
+def cube_file(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    axis: SpectralAxis,
+    blocks: Iterable[tuple[slice, NDArray[Any]]],
+    metadata: Mapping[str, str | int | float],
+) -> Iterator[h5py.File]:
+    """Write a cube, and let more be added to the file before it gets its name.
+
+    Args:
+        path: name of the file; an existing one is replaced once the new one is complete.
+        shape: (H, W, C).
+        dtype: of the values.
+        axis: positions of the C channels.
+        blocks: rows of the image and their spectra (n, W, C), which together are the cube.
+        metadata: attributes of the file.
+
+    Yields:
+        The open file.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    rows, columns, channels = shape
+    height = min(rows, max(1, CHUNK_BYTES // (dtype.itemsize * columns * channels)))
+    with complete_or_absent(path) as part:
+        # HDF5 before 1.10 allowed 64 KiB for one attribute.
+        with _writing(path), h5py.File(part, "w", libver=("v110", "v110")) as file:
+            file.attrs.update({**metadata, MARK: VERSION})
+            file["axis"] = axis.values
+            file["axis"].attrs["unit"] = axis.unit
+            image = file.create_dataset("img", shape, dtype, chunks=(height, columns, channels), **compression())
+            for block_rows, x_nWC in blocks:
+                image[block_rows] = x_nWC
+            yield file
+
+
+def compression() -> Mapping[str, Any]:
+    """Arguments of `create_dataset` that compress images and cubes."""
+    return hdf5plugin.Blosc2(cname="lz4", filters=hdf5plugin.Blosc2.BITSHUFFLE)
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to: renamed when all went well, removed when not."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {' '.join(str(error).split())}") from error
