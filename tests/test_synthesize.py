@@ -179,3 +179,21 @@ def test_degrade(nebulae, tmp_path, capsys):
     main(["degrade", str(tmp_path / "observed.npy"), "--out", str(tmp_path / "more"), "--levels", "[0.3]",
           "--clean", f"{nebulae / 'test_cube.h5'}:clean"])  # fmt: skip
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["observed-0.3.h5"]
+
+
+def test_the_papers_set_in_small(tmp_path, capsys):
+    main(["xrf", "preset:paper", "--out", str(tmp_path), "--size", "20", "--mean_counts", "50"])
+    shards = ShardSet(tmp_path / "shards")
+    kept = int(0.2 * 20 * 20)
+    assert [shards.rows(split) for split in ("train", "val", "test")] == [11 * kept, 4 * kept, 2 * kept]
+    assert f"wrote {tmp_path / 'shards'}: {11 * kept} train, {4 * kept} val" in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # and before the scans are made again
+        main(["xrf", "preset:paper", "--out", str(tmp_path), "--size", "20"])
+    assert "give overwrite" in capsys.readouterr().err
+
+
+def test_shards_of_a_single_scan_are_blocks_of_it(image, tmp_path):
+    main(["xrf", image, "--out", str(tmp_path), "--shards", "true"])
+    shards = ShardSet(tmp_path / "shards")
+    assert sum(shards.rows(split) for split in shards.splits) == 12 * 48
+    assert set(shards.splits) == {"train", "val", "test"}
