@@ -13,7 +13,9 @@ from deepspec.command import run_command
 from deepspec.data.cube import read_cube
 from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
+from deepspec.data.readers.folder import cube_files
 from deepspec.data.shard_writer import check_output
+from deepspec.data.spectra_file import open_spectra
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def ingest(
     cubes: list[str],
     out: str | None = None,
     split: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    by: Literal["auto", "image", "block"] = "auto",
+    by: Literal["auto", "image", "block", "name"] = "auto",
     dataset: str | None = None,
     spectral_dim: int | None = None,
     spatial_shape: tuple[int, int] | None = None,
@@ -35,6 +37,7 @@ def ingest(
     detector_dim: int | None = None,
     channels: str | None = None,
     axis: str | None = None,
+    calibrate: str | None = None,
     mask: str | list[str] | None = None,
     rebin: bool = False,
     keep: float = 1.0,
@@ -43,14 +46,15 @@ def ingest(
     overwrite: bool = False,
     verify: bool = False,
 ) -> None:
-    """Write the spectra of cubes (HDF5, NPY, NPZ, MATLAB, FITS) into shuffled shards for training.
+    """Write the spectra of cubes of any format that read_cube knows into shuffled shards for training.
 
     Args:
-        cubes: the files; with `verify` folders of shards instead.
+        cubes: the files, or folders of them; with `verify` folders of shards instead.
         out: folder to write the shards and their manifest to.
         split: fractions of train, val and test.
-        by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension).
+        by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on;
+            name = images, by the word train, val or test in the name of the file or of the spectra in it.
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
         spectral_dim: which dimension of the stored array is the spectral one, from 0.
         spatial_shape: rows and columns of the image, for files with one row per spectrum.
         order: how such pixels are counted: C along the rows, F along the columns.
@@ -58,6 +62,7 @@ def ingest(
         detector_dim: which dimension of a 4-D array holds the detectors.
         channels: ranges of channels to keep, such as 0:107,113:153.
         axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
+        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
         rebin: bring cubes on another axis onto that of the first.
         keep: fraction of the pixels to keep, chosen at random.
@@ -73,11 +78,14 @@ def ingest(
     if out is None:
         raise UserError("ingest needs --out FOLDER, where to write the shards")
     check_output(Path(out), overwrite)
-    chosen = by if by != "auto" else "image" if len(cubes) >= 3 else "block"
-    plan = IngestPlan(split, chosen, keep, rebin, seed)
+    cubes = cube_files(cubes)
+    IngestPlan(split, keep=keep)  # a mistake in the numbers is told before files are opened
     with ExitStack() as files:
         opened = [
-            files.enter_context(
+            files.enter_context(cube)
+            for path, cube_mask in zip(cubes, _masks(mask, len(cubes)), strict=True)
+            for cube in _tables(path, dataset, channels, axis, calibrate, cube_mask or spatial_shape)
+            or [
                 read_cube(
                     path,
                     dataset=dataset,
@@ -88,11 +96,14 @@ def ingest(
                     detector_dim=detector_dim,
                     channels=channels,
                     axis=axis,
+                    calibrate=calibrate,
                     mask=cube_mask,
+                    training=True,
                 )
-            )
-            for path, cube_mask in zip(cubes, _masks(mask, len(cubes)), strict=True)
+            ]
         ]
+        chosen: By = by if by != "auto" else "image" if len(opened) >= 3 else "block"
+        plan = IngestPlan(split, chosen, keep, rebin, seed)
         pixels = sum(cube.mask.size for cube in opened)
         with Progress(console=Console(stderr=True)) as bar:
             tasks = {"read": bar.add_task("reading", total=pixels), "write": bar.add_task("writing", total=pixels)}
@@ -106,6 +117,21 @@ def ingest(
             )
             bar.update(tasks["write"], completed=pixels)  # dead and masked pixels count as done
         _report(shards, opened, chosen)
+
+
+def _tables(
+    path: str,
+    dataset: str | None,
+    channels: str | None,
+    axis: str | None,
+    calibrate: str | None,
+    image: str | tuple[int, int] | None,
+) -> list[SpectralCube]:
+    """Tables of spectra in a file; none if it holds cubes, or if an option for images is given for it."""
+    if image is not None:
+        return []
+    found = open_spectra(Path(path), dataset=dataset, channels=channels, axis=axis, calibrate=calibrate)
+    return [*(found or [])]
 
 
 def _masks(mask: str | list[str] | None, cubes: int) -> list[str | None]:

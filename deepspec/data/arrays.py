@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.readers.numpy_files import npz_shapes
+from deepspec.data.readers.numpy_files import load_member, npz_headers
 from deepspec.data.readers.signature import file_format, is_matlab73
 from deepspec.data.readers.stored import reading
 from deepspec.errors import UserError
@@ -25,8 +26,8 @@ def read_array(source: str | Path, what: str) -> NDArray[Any]:
     """Load an array wholly into memory.
 
     Args:
-        source: a NPY, PNG or text file, or an NPZ, MATLAB, HDF5 or FITS file, followed by `:KEY` where it holds
-            more than one array. Of a colour PNG the strongest of red, green and blue counts.
+        source: a NPY, PNG, TIFF or text file, or an NPZ, MATLAB, HDF5 or FITS file, followed by `:KEY` where it holds
+            more than one array. Of a colour image the strongest of red, green and blue counts.
         what: what it is for, to word errors ("the mask").
 
     Raises:
@@ -37,8 +38,8 @@ def read_array(source: str | Path, what: str) -> NDArray[Any]:
     with reading(path, kind):
         if kind == "NPY":
             return np.asarray(np.load(path, allow_pickle=False))
-        if kind == "PNG":
-            return _read_png(path)
+        if kind in ("PNG", "TIFF"):
+            return _read_image(path)
         if kind == "text":
             return np.asarray(np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None))
         return np.asarray(_read_keyed(path, kind, key, what))
@@ -52,7 +53,7 @@ def _split(source: str) -> tuple[Path, str | None]:
     return (Path(name), key) if Path(name).exists() else (Path(source), None)
 
 
-def _read_png(path: Path) -> NDArray[Any]:
+def _read_image(path: Path) -> NDArray[Any]:
     from PIL import Image
 
     with Image.open(path) as image:
@@ -62,8 +63,12 @@ def _read_png(path: Path) -> NDArray[Any]:
 
 
 def _read_keyed(path: Path, kind: str, key: str | None, what: str) -> NDArray[Any]:
-    opener = {"NPZ": _npz, "MATLAB": _matlab, "HDF5": _hdf5, "FITS": _fits}[kind]
-    shapes, load = opener(path)
+    openers = {"NPZ": _npz, "MATLAB": _matlab, "HDF5": _hdf5, "FITS": _fits}
+    if kind not in openers:
+        raise UserError(
+            f"{path}: {what} is not read from {kind} files: use NPY, PNG, TIFF, text or {', '.join(openers)}"
+        )
+    shapes, load = openers[kind](path)
     if key is None and len(shapes) == 1:
         key = next(iter(shapes))
     if key is None or key not in shapes:
@@ -75,23 +80,26 @@ def _read_keyed(path: Path, kind: str, key: str | None, what: str) -> NDArray[An
 
 def _npz(path: Path) -> _Contents:
     def load(key: str) -> NDArray[Any]:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return np.asarray(archive[key])
+        with zipfile.ZipFile(path) as archive:
+            return np.array(load_member(path, archive, key))
 
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return npz_shapes(archive), load
+    with zipfile.ZipFile(path) as archive:
+        return {name: header.shape for name, header in npz_headers(archive).items()}, load
 
 
 def _matlab(path: Path) -> _Contents:
-    import scipy.io
+    from deepspec.data.readers.matlab import load_whole
+    from deepspec.data.readers.matlab_elements import matlab_variables
 
-    shapes = {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
-    return shapes, lambda key: np.asarray(scipy.io.loadmat(path, variable_names=[key])[key])
+    variables = matlab_variables(path)
+    return {name: v.shape for name, v in variables.items()}, lambda key: load_whole(path, key, variables[key])
 
 
 def _hdf5(path: Path) -> _Contents:
     import h5py
     import hdf5plugin  # noqa: F401  (registers the compression filters)
+
+    from deepspec.data.hdf5_check import check_heaps
 
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -104,6 +112,7 @@ def _hdf5(path: Path) -> _Contents:
             array = np.asarray(file[key][()])
         return array.T if is_matlab73(path) else array
 
+    check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
         file.visititems(collect)
     return shapes, load

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepspec.data.axis import SpectralAxis, normalise_unit
+from deepspec.data.calibration import calibrate
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def choose_axis(
-    stored: Stored, wanted: str | SpectralAxis | None, channels: int
+    stored: Stored, wanted: str | SpectralAxis | None, channels: int, lines: str | None = None
 ) -> tuple[SpectralAxis, NDArray[np.int64] | None]:
     """The axis of a stored cube, and the order to put its channels in.
 
@@ -27,6 +28,7 @@ def choose_axis(
         stored: what the reader found; guesses are added to its notes.
         wanted: the user's choice, see `read_cube`.
         channels: stored number of channels C.
+        lines: two emission lines with their channels, which take the place of `wanted`; see `calibrate`.
 
     Returns:
         The axis, and (C,) stored channel numbers in its order, None if that is the stored order.
@@ -34,6 +36,10 @@ def choose_axis(
     Raises:
         UserError: if the choice has another number of channels or is not understood.
     """
+    if lines is not None:
+        if wanted is not None:
+            raise UserError("the axis is either given or calibrated from lines: leave out one of axis and calibrate")
+        return calibrate(lines, channels), None
     if isinstance(wanted, SpectralAxis):
         if wanted.channels != channels:
             raise UserError(f"{stored.name}: the axis has {wanted.channels} channels, the cube has {channels}")
@@ -50,13 +56,22 @@ def choose_axis(
         return SpectralAxis.linear(0, 1, channels, "channel"), None
     candidate = fitting[0]
     unit = wanted or candidate.unit or _guess_unit(candidate, stored.notes)
+    try:
+        return _in_order(candidate, unit, stored.notes)
+    except UserError as error:
+        raise UserError(
+            f"{stored.name}: '{candidate.name}' cannot be the spectral axis: {error}; give another with axis=..."
+        ) from error
+
+
+def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[SpectralAxis, NDArray[np.int64] | None]:
     normalise_unit(unit)
     try:
         return SpectralAxis(candidate.values, unit), None
     except UserError:
         order = np.argsort(candidate.values, kind="stable")
         axis = SpectralAxis(candidate.values[order], unit)  # raises if two channels share a position
-        stored.notes.append(f"'{candidate.name}' steps back: channels were put in the order of their position")
+        notes.append(f"'{candidate.name}' steps back: channels were put in the order of their position")
         return axis, order
 
 

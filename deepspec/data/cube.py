@@ -14,6 +14,7 @@ import numpy as np
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
+from deepspec.data.cube_file import compression, cube_file
 from deepspec.data.layout import Layout, guess_layout, unfold
 from deepspec.data.pixels import FiniteChannels, dead_pixels, parse_channels, read_mask
 from deepspec.data.readers import open_stored
@@ -180,6 +181,21 @@ class SpectralCube:
             raise UserError(f"{self.path or 'the cube'}: no pixel has a usable spectrum{finite.explain()}")
         return dead
 
+    def save(self, path: str | Path) -> None:
+        """Write the cube as deepspec's own HDF5 file, a block of rows at a time; `read_cube` gives the same back.
+
+        Data, axis, mask and metadata are kept, the choice of detector and channels is carried out.
+
+        Args:
+            path: name of the file, which appears when it is complete; an existing one is replaced.
+
+        Raises:
+            UserError: if the cube cannot be read or the file not be written.
+        """
+        blocks = self.blocks(self.block_pixels)
+        with cube_file(Path(path), self.shape, self.dtype, self.axis, blocks, self.metadata) as file:
+            file.create_dataset("mask", data=self.mask, **compression())
+
     def close(self) -> None:
         """Release the file."""
         if self.close_file is not None:
@@ -203,7 +219,9 @@ def read_cube(
     detector_dim: int | None = None,
     channels: str | None = None,
     axis: str | SpectralAxis | None = None,
+    calibrate: str | None = None,
     mask: str | Path | NDArray[Any] | None = None,
+    training: bool = False,
 ) -> SpectralCube:
     """Open a cube of any supported format: HDF5, NPY, NPZ, MATLAB, FITS, told by its content.
 
@@ -212,18 +230,22 @@ def read_cube(
     `spatial_shape=(100, 100), order="F"`: the same as `Y.reshape(198, 100, 100).transpose(2, 1, 0)`.
 
     Args:
-        path: the file.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension); for HDF5 also
-            a group whose 3-D datasets are the detectors. Default: the one with a usual name, else the largest.
+        path: the file; of a header and a file of bare numbers (ENVI, RPL) either.
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, number of a TIFF
+            stack); for HDF5 also a group whose 3-D datasets are the detectors. Default: the one with a usual name,
+            else the largest.
         spectral_dim: which dimension of the stored array is the spectral one, counted from 0; negative from the end.
         spatial_shape: rows and columns of the image, for data with a single pixel dimension.
         order: how such pixels are counted: "C" along the rows, "F" along the columns.
         detector: number of the detector to read, or "sum".
         detector_dim: which dimension of a 4-D stored array holds the detectors.
-        channels: ranges of channels to keep, such as "0:107,113:153"; default all.
+        channels: ranges of channels to keep, such as "0:107,113:153"; default all that the file does not mark as bad.
         axis: the spectral axis, or `FIRST:LAST:UNIT`, `FILE:UNIT` or `channel` as `SpectralAxis.parse` takes it, or
             the bare unit of the axis found in the file. It describes all channels, before `channels` selects.
+        calibrate: instead of `axis`, two X-ray lines and the channels where their peaks lie, such as
+            `Fe-Ka=641,Cu-Ka=806`: the axis in keV is the straight line through them.
         mask: (H, W) array, or an image `FILE` or `FILE:KEY`: nonzero = valid.
+        training: whether to leave out the pixels that the file keeps from training (`synthesize --keep`).
 
     Raises:
         UserError: if the file cannot be read as asked; the message says how to go on.
@@ -234,15 +256,12 @@ def read_cube(
     try:
         layout = _lay_out(stored, spectral_dim, detector_dim, spatial_shape, order)
         shape = stored.arrays[0].shape
-        chosen_axis, permutation = choose_axis(stored, axis, shape[layout.spectral])
-        if channels is not None:
-            kept = parse_channels(channels, chosen_axis.channels)
+        chosen_axis, permutation = choose_axis(stored, axis, shape[layout.spectral], calibrate)
+        kept = _kept_channels(stored, channels, chosen_axis.channels, permutation)
+        if kept is not None:
             permutation = kept if permutation is None else permutation[kept]
             chosen_axis = SpectralAxis(chosen_axis.values[kept], chosen_axis.unit)
-        image_shape = (shape[layout.row], shape[layout.column])
-        valid = np.ones(image_shape, bool) if stored.mask is None else read_mask(stored.mask, image_shape)
-        if mask is not None:
-            valid = valid & read_mask(mask, image_shape)
+        valid = _valid_pixels(stored, (shape[layout.row], shape[layout.column]), mask, training)
         _check_detector(stored, layout, detector)
     except BaseException:
         stored.close()
@@ -281,6 +300,38 @@ def _lay_out(
     )
     stored.notes += notes
     return layout
+
+
+def _kept_channels(
+    stored: Stored, chosen: str | None, channels: int, permutation: NDArray[np.int64] | None
+) -> NDArray[np.int64] | None:
+    """Places along the axis of the channels to keep; None if that is all of them."""
+    if chosen is not None:
+        return parse_channels(chosen, channels)
+    if stored.bad_channels is None or not stored.bad_channels.any():
+        return None
+    bad_C = stored.bad_channels if permutation is None else stored.bad_channels[permutation]
+    if bad_C.all():
+        raise UserError(f"{stored.name}: the file marks every channel as bad; channels=0:{channels} takes them all")
+    stored.notes.append(
+        f"left out {np.count_nonzero(bad_C)} of {channels} channels, which the file marks as bad; "
+        f"channels=0:{channels} keeps them"
+    )
+    return np.flatnonzero(~bad_C)
+
+
+def _valid_pixels(
+    stored: Stored, shape: tuple[int, int], mask: str | Path | NDArray[Any] | None, training: bool
+) -> NDArray[np.bool_]:
+    """(H, W) pixels that no mask leaves out: neither the file's, nor the user's, nor that for training if wanted."""
+    valid = np.ones(shape, bool)
+    for given in (stored.mask, stored.training if training else None):
+        if given is not None:
+            try:
+                valid &= read_mask(given, shape)
+            except UserError as error:
+                raise UserError(f"{stored.name}: the mask in the file cannot be used: {error}") from error
+    return valid if mask is None else valid & read_mask(mask, shape)
 
 
 def _check_detector(stored: Stored, layout: Layout, detector: int | Literal["sum"]) -> None:

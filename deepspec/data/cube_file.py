@@ -1,9 +1,9 @@
 """deepspec's own file for a cube: HDF5 that holds what a `SpectralCube` is, in blocks of whole image rows.
 
-/img    (H, W, C), chunks of whole rows, Blosc2 (lz4, bit shuffle)
+/img    (H, W, C), chunks of whole rows, each with a checksum, Blosc2 (lz4, bit shuffle)
 /axis   (C,) float64, attribute `unit`
 /mask   (H, W) bool, optional; with attribute `use` = "training" the pixels, all valid, that training may see
-attributes: format, version, and whatever is known of the measurement
+attributes: deepspec_cube = the version of this layout, and whatever is known of the measurement
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import hdf5plugin
-import numpy as np
 
 from deepspec.errors import UserError
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
@@ -59,16 +59,16 @@ def cube_file(
     """
     rows, columns, channels = shape
     height = min(rows, max(1, CHUNK_BYTES // (dtype.itemsize * columns * channels)))
-    with complete_or_absent(path) as part:
-        # HDF5 before 1.10 allowed 64 KiB for one attribute.
-        with _writing(path), h5py.File(part, "w", libver=("v110", "v110")) as file:
-            file.attrs.update({**metadata, MARK: VERSION})
-            file["axis"] = axis.values
-            file["axis"].attrs["unit"] = axis.unit
-            image = file.create_dataset("img", shape, dtype, chunks=(height, columns, channels), **compression())
-            for block_rows, x_nWC in blocks:
-                image[block_rows] = x_nWC
-            yield file
+    # HDF5 before 1.10 allowed 64 KiB for one attribute.
+    with complete_or_absent(path) as part, _writing(path), h5py.File(part, "w", libver=("v110", "v110")) as file:
+        file.attrs.update({**metadata, MARK: VERSION})
+        file["axis"] = axis.values
+        file["axis"].attrs["unit"] = axis.unit
+        chunks = (height, columns, channels)
+        image = file.create_dataset("img", shape, dtype, chunks=chunks, fletcher32=True, **compression())
+        for block_rows, x_nWC in blocks:
+            image[block_rows] = x_nWC
+        yield file
 
 
 def compression() -> Mapping[str, Any]:

@@ -11,32 +11,48 @@ import torch
 
 from deepspec.data.loader import SpectraLoader
 from deepspec.data.manifest import ShardSet
-from deepspec.data.memory import available_memory
-from deepspec.data.row_order import Piece, chunks, full_batches, padded_batches, share
+from deepspec.data.memory import available_memory, device_memory
+from deepspec.data.row_order import (
+    EpochOrder,
+    Piece,
+    chunks,
+    full_batches,
+    padded_batches,
+    rank_pieces,
+    share,
+)
 from deepspec.data.row_source import MemoryRows, StreamedRows
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from deepspec.data.axis import SpectralAxis
     from deepspec.data.row_source import RowSource
 
-Residency = Literal["ram", "stream"]
+Residency = Literal["stream", "ram", "device"]
+
+_WINDOW_BYTES = 256 * 2**20
 
 
 class SpectraDataModule(lightning.LightningDataModule):
     """Batches {"spectra": (B, C) as stored, "pixel": (B, 3) int32 = cube, y, x, "valid": (B,) bool}.
 
-    Training leaves out the rows that fill no batch on every rank; validation and test give every row once and pad
-    the last batches with `valid = False`. All ranks have the same number of batches.
+    Training leaves out the rows that fill no batch on every rank; validation, test and prediction give every row once
+    and pad the last batches with `valid = False`. All ranks have the same number of batches. The rows and their order
+    are a function of seed, epoch, number of ranks, batch size and `shuffle_buffer` alone: neither where the rows are
+    kept nor the number of workers changes them.
 
     Args:
         root: folder of shards with its `manifest.json`, as written by `ingest` or `synthesize`.
         batch_size: rows of a batch on each process.
-        residency: where the rows are kept: `ram` reads each split once, `stream` reads the shards again each epoch,
-            `auto` takes `ram` when train and val fit in a quarter of the free memory.
-        num_workers: processes that read ahead when streaming; each takes shared memory (/dev/shm) for three times
-            `shuffle_buffer` rows. 0 reads between batches. Not used with `ram`.
-        shuffle_buffer: rows that are shuffled together when streaming (fewer if they take over 256 MiB).
+        residency: where the rows are kept: `stream` reads the shards again each epoch, `ram` reads each split once,
+            `device` keeps the rows as stored on the accelerator and gathers the batches there. `auto` takes `device`
+            if that is a GPU and train and val fit in half of its free memory, `ram` if they fit in a quarter of the
+            host's, else `stream`.
+        num_workers: processes that read ahead when streaming. With 0 reading and training take turns. Each takes
+            shared memory (/dev/shm) for twice `shuffle_buffer` rows, for each of train and val.
+        shuffle_buffer: rows that are shuffled together, in whole chunks of 1,024 (fewer if they take over 256 MiB).
         seed: of the order of training rows; the order depends on it and on the epoch alone.
         max_rows: use only so many rows of each split, for trials.
 
@@ -48,7 +64,7 @@ class SpectraDataModule(lightning.LightningDataModule):
         self,
         root: str,
         batch_size: int = 512,
-        residency: Literal["auto", "ram", "stream"] = "auto",
+        residency: Literal["auto", "stream", "ram", "device"] = "auto",
         num_workers: int = 0,
         shuffle_buffer: int = 65536,
         seed: int = 0,
@@ -67,8 +83,8 @@ class SpectraDataModule(lightning.LightningDataModule):
         self.shards = ShardSet(root)
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle_buffer, self.seed, self.max_rows = shuffle_buffer, seed, max_rows
-        self._residency: Literal["auto", "ram", "stream"] = residency
-        self._sources: dict[str, RowSource] = {}
+        self._residency: Literal["auto", "stream", "ram", "device"] = residency
+        self._sources: dict[tuple[str, int | None], RowSource] = {}
 
     @property
     def axis(self) -> SpectralAxis:
@@ -79,13 +95,28 @@ class SpectraDataModule(lightning.LightningDataModule):
     def residency(self) -> Residency:
         """Where the rows are kept, with `auto` decided."""
         if self._residency == "auto":
-            needed = sum(self._bytes(split) for split in ("train", "val") if split in self.shards.splits)
-            here = 1.0 if self.trainer is None else self.trainer.num_devices / self.trainer.world_size
-            self._residency = "ram" if needed * here < available_memory() / 4 else "stream"
+            device, needed = self._device(), self._bytes(("train", "val"))
+            if device.type == "cuda" and needed / self._place()[1] < device_memory(device) / 2:
+                self._residency = "device"
+            else:
+                self._residency = "ram" if needed * self._here() < available_memory() / 4 else "stream"
         return self._residency
 
-    def _bytes(self, split: str) -> int:
-        return self.rows(split) * (self.shards.channels * int(self.shards.dtype.itemsize) + 12)
+    def _bytes(self, splits: Iterable[str]) -> int:
+        """What the rows of all ranks take in memory."""
+        rows = sum(self.rows(split) for split in splits if split in self.shards.splits)
+        return rows * (self.shards.channels * int(self.shards.dtype.itemsize) + 12)
+
+    def _check_memory(self, splits: Iterable[str]) -> None:
+        """Refuse to keep what does not fit, before hours of reading or a crash."""
+        device = self._device() if self.residency == "device" else torch.device("cpu")
+        part = 1 / self._place()[1] if device.type == "cuda" else self._here()
+        needed, free = self._bytes(splits) * part, device_memory(device)
+        if self.residency != "stream" and needed > free:
+            raise UserError(
+                f"data.residency {self.residency}: the spectra of {self.shards.root} take {needed / 1e9:.2f} GB on "
+                f"{device}, where {free / 1e9:.2f} GB are free: take data.residency stream, or fewer data.max_rows"
+            )
 
     def rows(self, split: str) -> int:
         """Rows of a split that are used."""
@@ -96,16 +127,20 @@ class SpectraDataModule(lightning.LightningDataModule):
         """Check every shard against the manifest, and let rank 0 decide where the rows are kept.
 
         Without a split `val` the trainer's validation is switched off.
+
+        Raises:
+            UserError: if a shard is damaged, foreign or missing, or the rows do not fit where they shall be kept.
         """
         for split in self.shards.splits:
             self.shards.open(split)
         if self.trainer is not None:
-            # The two residencies give out rows in different orders: all ranks must take the same.
             self._residency = self.trainer.strategy.broadcast(self.residency)
             if "val" not in self.shards.splits and stage == "fit":
                 self.trainer.limit_val_batches = 0  # what Lightning documents as "no validation"
                 if self.trainer.is_global_zero:
                     print(f"{self.shards.root}: no split 'val', so no validation", file=sys.stderr)
+        stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        self._check_memory(stages.get(stage, self.shards.splits))
 
     def train_dataloader(self) -> SpectraLoader:
         """Shuffled batches of the split `train`.
@@ -133,6 +168,10 @@ class SpectraDataModule(lightning.LightningDataModule):
             UserError: if there is no such split.
         """
         return self._evaluation("test")
+
+    def predict_dataloader(self) -> list[SpectraLoader]:
+        """Batches of every split in fixed order, one loader for each of `shards.splits`."""
+        return [self._evaluation(split) for split in self.shards.splits]
 
     def sample(self, split: str, n: int, seed: int) -> torch.Tensor:
         """Draw spectra at random, the same on every rank and for every residency.
@@ -168,26 +207,34 @@ class SpectraDataModule(lightning.LightningDataModule):
         return self._loader(split, batches, None)
 
     def _loader(self, split: str, batches: int, seed: int | None) -> SpectraLoader:
-        if split not in self._sources:
-            self._sources[split] = self._source(split, seed)
-        pin = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        filler = self.shards.read(split, 0, 1)
-        return SpectraLoader(self._sources[split], batches, self.batch_size, filler, pin=pin)
+        if (split, seed) not in self._sources:
+            self._sources[split, seed] = self._source(split, seed)
+        source = self._sources[split, seed]
+        first = self.shards.read(split, 0, 1)
+        return SpectraLoader(
+            source,
+            batches,
+            self.batch_size,
+            (torch.from_numpy(first.spectra), torch.from_numpy(first.pixel)),
+            pin=self._device().type == "cuda" and source.device.type == "cpu",
+            plan={
+                "batch_size": self.batch_size,
+                "ranks": self._place()[1],
+                "shuffle_buffer": self.shuffle_buffer,
+                "seed": self.seed,
+                "batches": batches,
+            },
+        )
 
     def _source(self, split: str, seed: int | None) -> RowSource:
         rank, world = self._place()
-        if self.residency == "ram":
-            start, stop = share(self.rows(split), rank, world)
-            return MemoryRows(self.shards.read(split, start, stop), seed, rank)
-        return StreamedRows(
-            self.shards.open(split),
-            self._pieces(split),
-            seed=seed,
-            rank=rank,
-            world=world,
-            window_rows=self.shuffle_buffer,
-            num_workers=self.num_workers,
-        )
+        row_bytes = self.shards.channels * int(self.shards.dtype.itemsize)
+        window_rows = min(self.shuffle_buffer, _WINDOW_BYTES // row_bytes)
+        order = EpochOrder(rank_pieces(self._pieces(split), rank, world), seed, rank, window_rows)
+        if self.residency == "stream":
+            return StreamedRows(self.shards.open(split), order, num_workers=self.num_workers)
+        device = self._device() if self.residency == "device" else torch.device("cpu")
+        return MemoryRows.load(self.shards, split, *share(self.rows(split), rank, world), order, device)
 
     def _pieces(self, split: str) -> list[Piece]:
         return chunks([entry.rows for entry in self.shards.entries(split)], self.rows(split))
@@ -195,3 +242,11 @@ class SpectraDataModule(lightning.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _here(self) -> float:
+        """The part of all processes that run on this machine."""
+        return 1.0 if self.trainer is None else self.trainer.num_devices / self.trainer.world_size
+
+    def _device(self) -> torch.device:
+        """Where this process trains; a batch that lies there already is left alone by Lightning."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device

@@ -13,7 +13,8 @@ import numpy as np
 from deepspec.data.pixels import FiniteChannels, dead_pixels
 from deepspec.data.rebin import rebin
 from deepspec.data.shard_writer import SPLITS, ShardWriter
-from deepspec.data.splits import check_fractions, split_blocks, split_images
+from deepspec.data.spectra_file import SpectraTable
+from deepspec.data.splits import check_fractions, split_blocks, split_images, split_names
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from deepspec.data.cube import SpectralCube
     from deepspec.data.manifest import ShardSet
 
-By = Literal["image", "block"]
+By = Literal["image", "block", "name"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class IngestPlan:
 
     Attributes:
         split: fractions of train, val and test.
-        by: whether whole images or square blocks of each image are assigned to splits.
+        by: whether whole images or square blocks of each image are assigned to splits at random, or whole images by
+            their names. A table of spectra counts as an image, and its blocks are runs of rows.
         keep: fraction of the valid pixels to keep, chosen at random.
         rebin: whether cubes on another axis are brought onto that of the first.
         seed: of every random choice.
@@ -67,7 +69,8 @@ def ingest_cubes(
 ) -> ShardSet:
     """Write the spectra of all valid, living pixels into shuffled shards.
 
-    Integers from 0 to 65535 are stored as uint16, all else as float32.
+    Integers from 0 to 65535 are stored as uint16, all else as float32. The rows' `pixel` is number of the cube, y, x;
+    for a table of spectra y, x are where it says they came from, else row number and 0.
 
     Args:
         cubes: open cubes with matching axes, unless the plan rebins.
@@ -83,7 +86,11 @@ def ingest_cubes(
     axis = cubes[0].axis
     check_axes(cubes, plan.rebin)
     split_maps = _split_maps(cubes, plan)
-    sources = [{"path": str(c.path), "rows": c.shape[0], "columns": c.shape[1], "dtype": c.dtype.name} for c in cubes]
+    sources = [
+        {"path": str(c.path), "rows": c.shape[0], "columns": c.shape[1], "dtype": c.dtype.name}
+        | ({"name": c.name} if isinstance(c, SpectraTable) else {})
+        for c in cubes
+    ]
     parameters: dict[str, Any] = {"split": list(plan.split), "by": plan.by, "keep": plan.keep, "rebin": plan.rebin}
     rebinned = any(not axis.matches(cube.axis) for cube in cubes)
     with ShardWriter(
@@ -98,7 +105,10 @@ def ingest_cubes(
     ) as writer:
         for number, (cube, split_HW) in enumerate(zip(cubes, split_maps, strict=True)):
             for spectra, y, x in _usable_pixels(cube, number, plan, progress):
-                _write(writer, _on_axis(spectra, cube, axis), number, y, x, split_HW[y, x])
+                split = split_HW[y, x]
+                if isinstance(cube, SpectraTable) and cube.places is not None:
+                    y, x = cube.places[y].astype(np.int64).T
+                _write(writer, _on_axis(spectra, cube, axis), number, y, x, split)
         return writer.close(None if progress is None else lambda _, rows: progress("write", rows))
 
 
@@ -137,10 +147,19 @@ def storage_type(cubes: Sequence[SpectralCube]) -> str:
 
 def _split_maps(cubes: Sequence[SpectralCube], plan: IngestPlan) -> list[NDArray[np.int8]]:
     """For each cube the split of each pixel, (H, W)."""
-    if plan.by == "image":
-        of_image = split_images(len(cubes), plan.split, plan.seed)
+    if plan.by != "block":
+        by_name = plan.by == "name"
+        of_image = (
+            split_names([_name(c) for c in cubes]) if by_name else split_images(len(cubes), plan.split, plan.seed)
+        )
         return [np.full(cube.mask.shape, split, np.int8) for cube, split in zip(cubes, of_image, strict=True)]
     return [split_blocks(cube.mask, plan.split, (plan.seed, i)) for i, cube in enumerate(cubes)]
+
+
+def _name(cube: SpectralCube) -> str:
+    """File and, within a file of several tables, name: one of them may say which split a cube belongs to."""
+    file = "" if cube.path is None else cube.path.stem
+    return f"{file}/{cube.name}" if isinstance(cube, SpectraTable) else file
 
 
 def _usable_pixels(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from deepspec.data.row_source import RowSource
-    from deepspec.data.shard_format import SpectraBlock
+    from deepspec.data.row_source import RowSource, Window
 
 Batch = dict[str, torch.Tensor]
 
@@ -22,22 +22,38 @@ Batch = dict[str, torch.Tensor]
 class SpectraLoader:
     """Iterates over `batches` batches {"spectra": (B, C), "pixel": (B, 3) int32, "valid": (B,) bool}.
 
-    Spectra keep the type of the shards. The order is a function of the seed of the source and of the epoch set by
-    `set_epoch`; iterating twice without it gives the same batches twice.
+    Spectra keep the type of the shards. Batches lie on the device of the source: rows that are kept on an accelerator
+    are gathered there. The order is a function of the seed of the source and of the epoch set by `set_epoch`;
+    iterating twice without it gives the same batches twice.
 
     Args:
         source: the rows of this process.
         batches: how many batches to give, equal on all ranks.
         batch_size: rows B of each batch.
-        filler: one row that completes the batches after the last row of the source, marked `valid = False`.
+        filler: a spectrum (1, C) and its pixel (1, 3), of the types stored, that complete the batches after the last
+            row of the source, marked `valid = False`.
         pin: whether to put batches into page-locked memory, from where a GPU copies them without waiting.
+        plan: what else the order depends on, by name; kept in the state, so that a run cannot go on in mid-epoch
+            with another order.
     """
 
     def __init__(
-        self, source: RowSource, batches: int, batch_size: int, filler: SpectraBlock, *, pin: bool = False
+        self,
+        source: RowSource,
+        batches: int,
+        batch_size: int,
+        filler: tuple[torch.Tensor, torch.Tensor],
+        *,
+        pin: bool = False,
+        plan: Mapping[str, int] | None = None,
     ) -> None:
-        self._source, self._batches, self._batch_size = source, batches, batch_size
-        self._filler, self._pin = filler, pin
+        self._source, self._batches, self._batch_size, self._pin = source, batches, batch_size, pin
+        self._spectrum, self._pixel = (part.to(source.device) for part in filler)
+        self._shapes = {
+            "spectra": ((batch_size, self._spectrum.shape[1]), self._spectrum.dtype),
+            "pixel": ((batch_size, 3), self._pixel.dtype),
+        }
+        self._plan = dict(plan or {})
         self._epoch = 0
         self._given = 0
         self._resume: Mapping[str, int] | None = None
@@ -61,8 +77,8 @@ class SpectraLoader:
         self._epoch = epoch
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch, and batches given in it so far; the same on every rank."""
-        return {"epoch": self._epoch, "batch": self._given}
+        """Epoch, batches given in it so far, and what the order depends on; the same on every rank."""
+        return {"epoch": self._epoch, "batch": self._given, **self._plan}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Let the next iteration go on after the batch of `state`, if it is over the same epoch."""
@@ -71,17 +87,14 @@ class SpectraLoader:
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing below runs before the first batch is asked for. Lightning calls iter() before it
         # tells the epoch.
-        first = self._first_batch()
+        self._given = self._first_batch()
         batch, filled = self._empty_batch(), 0
-        self._given = first
-        for window in self._source.windows(self._epoch, first * self._batch_size):
-            used = 0
-            while used < len(window.order) and self._given < self._batches:
-                rows = window.order[used : used + self._batch_size - filled]
-                place = slice(filled, filled + len(rows))
-                np.take(window.spectra, rows, axis=0, out=batch["spectra"].numpy()[place], mode="clip")
-                np.take(window.pixel, rows, axis=0, out=batch["pixel"].numpy()[place], mode="clip")
-                used, filled = used + len(rows), place.stop
+        for window in self._source.windows(self._epoch, self._given * self._batch_size):
+            used, size = 0, window.order.shape[0]  # a tensor's len() takes longer than its shape
+            while used < size and self._given < self._batches:
+                count = min(self._batch_size - filled, size - used)
+                _gather(window, used, batch, filled, count)
+                used, filled = used + count, filled + count
                 if filled == self._batch_size:
                     self._given += 1
                     yield batch
@@ -96,21 +109,42 @@ class SpectraLoader:
     def _first_batch(self) -> int:
         state, self._resume = self._resume, None
         # A state saved after the last batch belongs to an epoch that is over.
-        if state is None or state["epoch"] != self._epoch or state["batch"] >= self._batches:
+        if (
+            state is None
+            or state["epoch"] != self._epoch
+            or not 0 < state["batch"] < state.get("batches", self._batches)
+        ):
             return 0
+        for name, value in self._plan.items():
+            if state.get(name, value) != value:
+                raise UserError(
+                    f"the checkpoint was written in the middle of an epoch with {name} = {state[name]}, now it is "
+                    f"{value}: the rows would come in another order. Go on with the same, or from the end of an epoch"
+                )
         return state["batch"]
 
     def _empty_batch(self) -> Batch:
-        b, spectra = self._batch_size, self._filler.spectra
-        kind = torch.from_numpy(spectra).dtype
-        return {
-            "spectra": torch.empty((b, spectra.shape[1]), dtype=kind, pin_memory=self._pin),
-            "pixel": torch.empty((b, 3), dtype=torch.int32, pin_memory=self._pin),
-            "valid": torch.ones(b, dtype=torch.bool),
+        device = self._source.device
+        parts = {
+            name: torch.empty(shape, dtype=kind, device=device, pin_memory=self._pin)
+            for name, (shape, kind) in self._shapes.items()
         }
+        return {**parts, "valid": torch.ones(self._batch_size, dtype=torch.bool, device=device)}
 
     def _padded(self, batch: Batch, filled: int) -> Batch:
-        batch["spectra"].numpy()[filled:] = self._filler.spectra
-        batch["pixel"].numpy()[filled:] = self._filler.pixel
+        _signed(batch["spectra"])[filled:] = _signed(self._spectrum)
+        batch["pixel"][filled:] = self._pixel
         batch["valid"][filled:] = False
         return batch
+
+
+def _gather(window: Window, used: int, batch: Batch, filled: int, count: int) -> None:
+    """Copy rows of a window into a batch, on the device where both lie."""
+    rows = window.order[used : used + count]
+    for name, part in (("spectra", window.spectra), ("pixel", window.pixel)):
+        torch.index_select(_signed(part), 0, rows, out=_signed(batch[name][filled : filled + count]))
+
+
+def _signed(x: torch.Tensor) -> torch.Tensor:
+    """The same bytes with a sign: torch has few functions for uint16."""
+    return x.view(torch.int16) if x.dtype == torch.uint16 else x

@@ -1,9 +1,13 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, on the host and on an accelerator."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -21,5 +25,23 @@ def available_memory() -> int:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
-        free = min(free, int(text) - int(used.read_text()))
+        free = min(free, int(text) - int(used.read_text()) + _file_cache())
     return max(free, 0)
+
+
+def _file_cache() -> int:
+    """Bytes of the container's use that only cache files, and give way."""
+    stat = _CGROUP / "memory.stat"
+    if not stat.exists():
+        return 0
+    lines = dict(line.split() for line in stat.read_text().splitlines())
+    return int(lines.get("active_file", 0)) + int(lines.get("inactive_file", 0))
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes that can be allocated on a device; the host's if it is the CPU or shares the host's memory."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_memory()

@@ -1,11 +1,13 @@
 """Which rows each process reads, and in which order: pure functions of (seed, epoch, rank), never of the workers.
 
-Rows are shuffled when shards are written, so chunks of neighbouring rows are already random samples. An epoch
-permutes the chunks, cuts the sequence into one share per rank, and permutes the rows inside windows of a share.
+Rows are shuffled when shards are written, so chunks of neighbouring rows are already random samples. The sequence of
+chunks is cut into one share per rank, once and for all; an epoch permutes the chunks of a share and the rows inside
+windows of some chunks. Rows held in memory and rows streamed from the shards come in this one order.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy as np
 from deepspec.data.shard_format import CHUNK_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,28 +69,75 @@ def padded_batches(rows: int, world: int, batch_size: int) -> int:
     return -(-largest // batch_size)
 
 
-def epoch_pieces(pieces: Sequence[Piece], rank: int, world: int, shuffle: tuple[int, int] | None) -> list[Piece]:
-    """Rank's share of an epoch, chunk by chunk.
+def rank_pieces(pieces: Sequence[Piece], rank: int, world: int) -> list[Piece]:
+    """The share of a rank, chunk by chunk; a chunk on the border of two shares is cut.
 
     Args:
         pieces: the chunks of the split.
         rank: this process, 0 to world - 1.
         world: number of processes.
-        shuffle: (seed, epoch) to permute the chunks with; None keeps their order.
     """
-    if shuffle is not None:
-        order = np.random.default_rng(shuffle).permutation(len(pieces))
-        pieces = [pieces[i] for i in order]
-    rows = sum(piece.stop - piece.start for piece in pieces)
-    return cut(pieces, *share(rows, rank, world))
+    return cut(pieces, *share(sum(piece.stop - piece.start for piece in pieces), rank, world))
 
 
-def windows(pieces: Sequence[Piece], rows: int) -> list[tuple[Piece, ...]]:
-    """Group pieces into windows of about `rows` rows: as many chunks as make that, one at least."""
-    size = max(1, rows // CHUNK_ROWS)
-    return [tuple(pieces[i : i + size]) for i in range(0, len(pieces), size)]
+class WindowPlan(NamedTuple):
+    """One window of an epoch: which pieces of the share it holds, in order, and how its rows are permuted.
+
+    Attributes:
+        pieces: (m,) numbers of pieces of the share.
+        rows: number of rows n of the window.
+        key: what the permutation of the rows is drawn from; None keeps their order.
+        skip: rows at the beginning, after the permutation, that were used before the run was interrupted.
+    """
+
+    pieces: NDArray[np.int64]
+    rows: int
+    key: tuple[int, ...] | None
+    skip: int
+
+    def row_order(self) -> NDArray[np.int64]:
+        """The rows of the window that are still to be used, in order: (n - skip,) numbers from 0 to n - 1."""
+        rows = np.arange(self.rows) if self.key is None else np.random.default_rng(self.key).permutation(self.rows)
+        return rows[self.skip :]
 
 
-def row_order(rows: int, key: Sequence[int] | None) -> NDArray[np.int64]:
-    """Permutation of the rows of a window drawn from `key`; None keeps their order."""
-    return np.arange(rows) if key is None else np.random.default_rng(key).permutation(rows)
+@dataclass(frozen=True)
+class EpochOrder:
+    """The order of the rows of a rank's share in each epoch.
+
+    Attributes:
+        pieces: the share, from `rank_pieces`.
+        seed: of the order; None keeps the order of the shards in every epoch.
+        rank: this process.
+        window_rows: rows that are permuted together, rounded down to whole chunks; one chunk at least.
+    """
+
+    pieces: Sequence[Piece]
+    seed: int | None
+    rank: int
+    window_rows: int
+
+    @property
+    def window_pieces(self) -> int:
+        """Pieces in a window."""
+        return max(1, self.window_rows // CHUNK_ROWS)
+
+    @property
+    def largest_window(self) -> int:
+        """No window has more rows than this."""
+        rows = sum(piece.stop - piece.start for piece in self.pieces)
+        return min(rows, self.window_pieces * CHUNK_ROWS)
+
+    def windows(self, epoch: int, skip: int = 0) -> Iterator[WindowPlan]:
+        """The windows of an epoch in order, without the first `skip` rows of the epoch."""
+        rows = np.array([piece.stop - piece.start for piece in self.pieces], dtype=np.int64)
+        numbers = np.arange(len(rows))
+        if self.seed is not None:
+            numbers = np.random.default_rng((self.seed, epoch, self.rank)).permutation(len(rows))
+        for number, first in enumerate(range(0, len(rows), self.window_pieces)):
+            pieces = numbers[first : first + self.window_pieces]
+            size = int(rows[pieces].sum())
+            if size > skip:
+                key = None if self.seed is None else (self.seed, epoch, self.rank, number)
+                yield WindowPlan(pieces, size, key, skip)
+            skip = max(skip - size, 0)

@@ -1,162 +1,215 @@
 """Where batches take their rows from: one array in memory, or windows read from the shards as they are needed.
 
-Shapes: N rows of a rank's share, n rows of a window, C channels.
+Both give the same rows in the same order. Shapes: N rows of a rank's share, n rows of a window, C channels.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from deepspec.data.row_order import Piece, epoch_pieces, row_order, windows
-from deepspec.data.shard_format import SpectraBlock, empty_block
+from deepspec.data.row_order import Piece
+from deepspec.data.shard_format import SpectraBlock
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from deepspec.data.manifest import ShardSet
+    from deepspec.data.row_order import EpochOrder, WindowPlan
     from deepspec.data.shard_reader import ShardReader
 
 _OPEN_SHARDS = 128  # well below the usual limit of 1,024 open files per process
-_WINDOW_BYTES = 256 * 2**20
-_EPOCH_SHARE = 0  # keeps the random stream of row orders apart from that of the chunk order
+_PREFETCH = 2  # windows that each worker reads ahead
+_LOAD_ROWS = 2**16
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 class Window(NamedTuple):
-    """Rows in memory and the order to use them in: spectra (n, C), pixel (n, 3), order (m,) with m <= n."""
+    """Rows on some device and the order to use them in: spectra (n, C), pixel (n, 3), order (m,) row numbers.
 
-    spectra: NDArray[Any]
-    pixel: NDArray[np.int32]
-    order: NDArray[np.int64]
+    Spectra and pixel may be overwritten once the next window is asked for.
+    """
+
+    spectra: torch.Tensor
+    pixel: torch.Tensor
+    order: torch.Tensor
 
 
 class RowSource(Protocol):
     """Gives the rows of one rank for an epoch."""
+
+    device: torch.device
 
     def windows(self, epoch: int, skip: int) -> Iterator[Window]:
         """The windows of `epoch` in order, without the first `skip` rows of the epoch."""
 
 
 class MemoryRows:
-    """A rank's share of a split, held in memory; each epoch permutes it as a whole.
+    """A rank's share of a split, held in the memory of a device: the host's, or an accelerator's.
 
     Args:
-        block: the rows.
-        seed: of the order; None keeps the order of the shards.
-        rank: this process.
+        spectra: (N, C), as the shards store them.
+        pixel: (N, 3) on the same device.
+        order: what to give in each epoch; its pieces lie one after the other in `spectra`.
     """
 
-    def __init__(self, block: SpectraBlock, seed: int | None, rank: int) -> None:
-        self._block, self._seed, self._rank = block, seed, rank
+    def __init__(self, spectra: torch.Tensor, pixel: torch.Tensor, order: EpochOrder) -> None:
+        self._spectra, self._pixel, self._order = spectra, pixel, order
+        self.device = spectra.device
+        self._sizes = np.array([piece.stop - piece.start for piece in order.pieces], dtype=np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    @classmethod
+    def load(
+        cls, shards: ShardSet, split: str, start: int, stop: int, order: EpochOrder, device: torch.device
+    ) -> MemoryRows:
+        """Read rows `start` to `stop` of a split onto `device`, without a second copy of them on the host.
+
+        Raises:
+            UserError: if a shard is damaged.
+        """
+        kind = torch.from_numpy(np.empty(0, shards.dtype)).dtype
+        spectra = torch.empty((stop - start, shards.channels), dtype=kind, device=device)
+        pixel = torch.empty((stop - start, 3), dtype=torch.int32, device=device)
+        for first in range(start, stop, _LOAD_ROWS):
+            last = min(first + _LOAD_ROWS, stop)
+            block = shards.read(split, first, last)
+            spectra[first - start : last - start] = torch.from_numpy(block.spectra)
+            pixel[first - start : last - start] = torch.from_numpy(block.pixel)
+        return cls(spectra, pixel, order)
 
     def windows(self, epoch: int, skip: int) -> Iterator[Window]:
-        """One window with every row."""
-        key = None if self._seed is None else (self._seed, epoch, self._rank, _EPOCH_SHARE)
-        order = row_order(len(self._block.spectra), key)
-        yield Window(self._block.spectra, self._block.pixel, order[skip:])
+        """All rows each time, with the order of one window."""
+        for plan in self._order.windows(epoch, skip):
+            rows = [np.arange(self._starts[i], self._starts[i] + self._sizes[i]) for i in plan.pieces]
+            order = torch.from_numpy(np.concatenate(rows)[plan.row_order()])
+            yield Window(self._spectra, self._pixel, order.to(self.device))
 
 
 class StreamedRows:
-    """A rank's share of a split, read window by window; a new share of chunks each epoch if shuffled.
+    """A rank's share of a split, read window by window.
+
+    Windows are read into a few buffers that are used again and again, shared with the workers: nothing is copied
+    between processes, and memory stays the same however many rows there are.
 
     Args:
         shards: the readers of the split.
-        pieces: the chunks of the split to use.
-        seed: of the order; None keeps the order of the shards.
-        rank: this process, 0 to world - 1.
-        world: number of processes.
-        window_rows: rows to shuffle together; fewer when they take more than 256 MiB.
-        num_workers: processes that read ahead. The order does not depend on it.
+        order: what to give in each epoch.
+        num_workers: processes that read ahead, each window by one of them. The order does not depend on it.
     """
 
-    def __init__(
-        self,
-        shards: Sequence[ShardReader],
-        pieces: Sequence[Piece],
-        *,
-        seed: int | None,
-        rank: int,
-        world: int,
-        window_rows: int,
-        num_workers: int,
-    ) -> None:
-        self._pieces, self._seed, self._rank, self._world = pieces, seed, rank, world
-        row_bytes = shards[0].axis.channels * shards[0].dtype.itemsize
-        self._window_rows = min(window_rows, _WINDOW_BYTES // row_bytes)
-        self._dataset = _WindowDataset(shards)
-        self._sampler = _WindowSampler()
-        self._loader: DataLoader[Any] | None = None
-        if num_workers > 0:
-            # Workers are told which window to read, one at a time and in turn, so they need no notion of rank or
-            # epoch and live on from epoch to epoch.
+    def __init__(self, shards: Sequence[ShardReader], order: EpochOrder, *, num_workers: int) -> None:
+        self.device = torch.device("cpu")
+        self._order, self._workers = order, num_workers
+        self._reader = _WindowReader(shards)
+        self._tasks = _Tasks()
+        self._loader: DataLoader[int | str] | None = None
+
+    def windows(self, epoch: int, skip: int) -> Iterator[Window]:
+        """Windows in buffers."""
+        plans = list(self._order.windows(epoch, skip))
+        for plan, (slot, found) in zip(plans, self._read(plans), strict=True):
+            if isinstance(found, str):
+                raise UserError(found)
+            spectra, pixel = self._reader.buffers[slot]
+            yield Window(spectra[:found], pixel[:found], torch.from_numpy(plan.row_order()))
+
+    def _read(self, plans: Sequence[WindowPlan]) -> Iterator[tuple[int, int | str]]:
+        """Buffer and outcome of each window; a buffer is filled anew when its window is no longer in use."""
+        if plans and not self._reader.buffers:
+            self._allocate()
+        pieces = [tuple(self._order.pieces[i] for i in plan.pieces) for plan in plans]
+        slots = [number % len(self._reader.buffers) for number in range(len(plans))]
+        self._tasks.plan = list(zip(slots, pieces, strict=True))
+        found = map(self._reader.__getitem__, self._tasks.plan) if self._loader is None else iter(self._loader)
+        return zip(slots, found, strict=True)
+
+    def _allocate(self) -> None:
+        """Make the buffers, and the workers that know them.
+
+        The loader hands out a task for each window it gives back, so that at most `_PREFETCH` per worker are under
+        way, and one window is in use.
+        """
+        first, rows = self._reader.shards[0], self._order.largest_window
+        kind = torch.from_numpy(np.empty(0, first.dtype)).dtype
+        count = 1 + _PREFETCH * self._workers
+        if self._workers:
+            _check_shared_memory(count * rows * (first.axis.channels * first.dtype.itemsize + 12))
+        for _ in range(count):
+            spectra = torch.empty((rows, first.axis.channels), dtype=kind)
+            pixel = torch.empty((rows, 3), dtype=torch.int32)
+            if self._workers:
+                spectra, pixel = (part.share_memory_() for part in (spectra, pixel))  # type: ignore[no-untyped-call]
+            self._reader.buffers.append((spectra, pixel))
+        if self._workers:
+            # Workers are told which window to read, in turn, so they need no notion of rank or epoch and live on
+            # from epoch to epoch.
             self._loader = DataLoader(
-                self._dataset,
-                sampler=self._sampler,
+                self._reader,
+                sampler=self._tasks,
                 batch_size=None,
-                num_workers=num_workers,
+                num_workers=self._workers,
+                prefetch_factor=_PREFETCH,
                 persistent_workers=True,
             )
 
-    def windows(self, epoch: int, skip: int) -> Iterator[Window]:
-        """Windows of about `window_rows` rows."""
-        shuffle = None if self._seed is None else (self._seed, epoch)
-        plan = windows(epoch_pieces(self._pieces, self._rank, self._world, shuffle), self._window_rows)
-        first = 0
-        while first < len(plan) and (rows := sum(p.stop - p.start for p in plan[first])) <= skip:
-            skip -= rows
-            first += 1
-        self._sampler.plan = plan[first:]
-        for number, (spectra, pixel) in enumerate(self._read(), start=first):
-            key = None if shuffle is None else (*shuffle, self._rank, 1 + number)
-            yield Window(spectra, pixel, row_order(len(spectra), key)[skip:])
-            skip = 0
 
-    def _read(self) -> Iterator[tuple[NDArray[Any], NDArray[np.int32]]]:
-        if self._loader is None:
-            for window in self._sampler.plan:
-                yield self._dataset[window]
-        else:
-            for spectra, pixel in self._loader:
-                yield spectra.numpy(), pixel.numpy()
+def _check_shared_memory(needed: int) -> None:
+    """Refuse what the system would answer with a bus error in the middle of an epoch."""
+    if _SHARED_MEMORY.is_dir() and needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
+        raise UserError(
+            f"streaming needs {needed / 2**20:.0f} MiB of shared memory, {_SHARED_MEMORY} has {free / 2**20:.0f} MiB "
+            "free: lower data.shuffle_buffer or data.num_workers (in a container, raise --shm-size)"
+        )
 
 
-class _WindowDataset(Dataset[tuple[Any, Any]]):
-    """Reads the window that it is given; keeps few shards open."""
+class _WindowReader(Dataset[int | str]):
+    """Reads the window that it is given into a buffer; keeps few shards open."""
 
     def __init__(self, shards: Sequence[ShardReader]) -> None:
-        self._shards = shards
+        self.shards = shards
+        self.buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._in_use: dict[int, None] = {}
 
-    def __getitem__(self, window: tuple[Piece, ...]) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        first = self._shards[window[0].shard]
-        rows = sum(piece.stop - piece.start for piece in window)
-        block = empty_block(rows, first.axis.channels, first.dtype, first.labelled)
+    def __getitem__(self, task: tuple[int, tuple[Piece, ...]]) -> int | str:
+        """Fill a buffer; the number of rows, or what is wrong with a shard.
+
+        The message is handed over as text, because a loader wraps what a worker raises into pages of traceback.
+        """
+        slot, window = task
+        spectra, pixel = (part.numpy() for part in self.buffers[slot])
         filled = 0
         for piece in window:
             stop = filled + piece.stop - piece.start
-            self._read(piece, block.rows(filled, stop))
+            try:
+                self._read(piece, SpectraBlock(spectra[filled:stop], pixel[filled:stop], None))
+            except UserError as error:
+                return str(error)
             filled = stop
-        return block.spectra, block.pixel
+        return filled
 
     def _read(self, piece: Piece, into: SpectraBlock) -> None:
         self._in_use[piece.shard] = None
         if len(self._in_use) > _OPEN_SHARDS:
             oldest = next(iter(self._in_use))
-            self._shards[oldest].close()
+            self.shards[oldest].close()
             del self._in_use[oldest]
-        self._shards[piece.shard].read(piece.start, piece.stop, into=into)
+        self.shards[piece.shard].read(piece.start, piece.stop, into=into)
 
 
-class _WindowSampler(Sampler[tuple[Piece, ...]]):
-    """The windows of the epoch at hand."""
+class _Tasks(Sampler[tuple[int, tuple[Piece, ...]]]):
+    """Buffer and pieces of each window of the epoch at hand."""
 
     def __init__(self) -> None:
-        self.plan: list[tuple[Piece, ...]] = []
+        self.plan: list[tuple[int, tuple[Piece, ...]]] = []
 
-    def __iter__(self) -> Iterator[tuple[Piece, ...]]:
+    def __iter__(self) -> Iterator[tuple[int, tuple[Piece, ...]]]:
         return iter(self.plan)
 
     def __len__(self) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from deepspec.data.manifest import MANIFEST, ShardEntry, ShardSet, write_manifes
 from deepspec.data.shard_file import write_shard
 from deepspec.data.shard_format import CHUNK_ROWS, DTYPES, SpectraBlock, recut
 from deepspec.data.shuffle import ScatterShuffle, record_type, to_records
+from deepspec.data.unfinished import UnfinishedFolder, clear_unfinished
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,8 +34,9 @@ class ShardWriter:
             writer.write("train", spectra, pixel)
 
     Everything is written into a hidden folder inside `out_dir` and given its name when the `with` block ends
-    without an error; after an error nothing is left. The order of the rows depends on the seed and on the blocks
-    as they came.
+    without an error; after an error nothing is left. What a killed process leaves, the next writer to `out_dir`
+    removes, so that the same program run again writes the same set. The order of the rows depends on the seed and on
+    the blocks as they came.
 
     Args:
         out_dir: folder to write; made if missing.
@@ -80,7 +80,8 @@ class ShardWriter:
         check_output(self.out_dir, overwrite)
         self._made_folder = not self.out_dir.exists()
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.out_dir))
+        self._unfinished = UnfinishedFolder(self.out_dir, MANIFEST)
+        self._folder = self._unfinished.path
         self._shuffles: dict[str, ScatterShuffle] = {}
         self._record = record_type(axis.channels, self.dtype, labelled)
 
@@ -153,7 +154,7 @@ class ShardWriter:
         except BaseException:
             self.abandon()
             raise
-        shutil.rmtree(self._folder)
+        self._unfinished.remove()
         return ShardSet(self.out_dir)
 
     def _write_split(self, split: str, progress: Callable[[str, int], None] | None) -> list[ShardEntry]:
@@ -187,8 +188,9 @@ class ShardWriter:
     def _publish(self, splits: Mapping[str, Sequence[ShardEntry]]) -> None:
         """Give the shards their names; the old manifest goes first, the new one comes last."""
         old = _shard_names(self.out_dir)
-        (self.out_dir / MANIFEST).unlink(missing_ok=True)
         new = [entry.file for entries in splits.values() for entry in entries]
+        self._unfinished.announce(old.union(new))
+        (self.out_dir / MANIFEST).unlink(missing_ok=True)
         for name in new:
             os.replace(self._folder / name, self.out_dir / name)
         for name in old.difference(new):
@@ -208,7 +210,7 @@ class ShardWriter:
         """Remove everything written so far."""
         for shuffle in self._shuffles.values():
             shuffle.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._unfinished.remove()
         if self._made_folder and self.out_dir.is_dir() and not any(self.out_dir.iterdir()):
             self.out_dir.rmdir()
 
@@ -223,13 +225,15 @@ class ShardWriter:
 
 
 def check_output(out_dir: Path, overwrite: bool) -> None:
-    """Refuse a folder that is not empty, unless it may be overwritten.
+    """Refuse a folder that is not empty, unless it may be overwritten; what killed writers left does not count.
 
     Raises:
-        UserError: if it is a file, or not empty without `overwrite`.
+        UserError: if it is a file, or not empty without `overwrite`, or another process is writing there.
     """
     if out_dir.exists() and not out_dir.is_dir():
         raise UserError(f"{out_dir}: this is a file, expected a folder to write shards to")
+    if out_dir.is_dir():
+        clear_unfinished(out_dir, MANIFEST)
     if out_dir.is_dir() and any(out_dir.iterdir()) and not overwrite:
         what = "holds a set of shards" if (out_dir / MANIFEST).exists() else "is not empty"
         raise UserError(f"{out_dir}: the folder {what}; choose another one or give overwrite")

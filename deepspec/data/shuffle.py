@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BUCKETS = 64
+_ROWS_AT_ONCE = 8192
 
 
 def record_type(channels: int, dtype: str, labelled: bool) -> np.dtype[Any]:
@@ -71,7 +72,7 @@ class ScatterShuffle:
             if rows > 1 and path.stat().st_size > self._memory:
                 yield from self._scatter_again(path)
             elif rows:
-                yield self._shuffled(np.fromfile(path, self._record))
+                yield from self._shuffled(np.fromfile(path, self._record))
             path.unlink()
 
     def _scatter_again(self, path: Path) -> Iterator[SpectraBlock]:
@@ -82,10 +83,13 @@ class ScatterShuffle:
                 inner.add(records)
         yield from inner.blocks()
 
-    def _shuffled(self, records: NDArray[Any]) -> SpectraBlock:
+    def _shuffled(self, records: NDArray[Any]) -> Iterator[SpectraBlock]:
+        """A bucket's rows in random order, a few at a time: the bucket is in memory once, not twice."""
         order = self._rng.permutation(len(records))
-        label = records["label"][order] if "label" in (self._record.names or ()) else None
-        return SpectraBlock(records["spectra"][order], records["pixel"][order], label)
+        for start in range(0, len(order), _ROWS_AT_ONCE):
+            rows = records[order[start : start + _ROWS_AT_ONCE]]
+            label = rows["label"].copy() if "label" in (self._record.names or ()) else None
+            yield SpectraBlock(rows["spectra"].copy(), rows["pixel"].copy(), label)
 
     def close(self) -> None:
         """Close the temporary files."""

@@ -6,6 +6,7 @@ Shapes: H rows, W columns.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+
+_SPLIT_WORDS = ({"train", "training"}, {"val", "valid", "validation"}, {"test", "testing"})
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
@@ -59,6 +63,33 @@ def split_images(images: int, fractions: Sequence[float], seed: int) -> list[int
     result = np.empty(images, dtype=int)
     result[np.random.default_rng(seed).permutation(images)] = np.repeat(range(len(counts)), counts)
     return result.tolist()
+
+
+def split_names(names: Sequence[str]) -> list[int]:
+    """Assign images to splits by their names, which must say it: a word train, val or test, or a longer form of it.
+
+    Args:
+        names: of files, or of tables in a file.
+
+    Returns:
+        For each name 0 for train, 1 for val, 2 for test.
+
+    Raises:
+        UserError: if a name says none or several of them, or none says train.
+
+    >>> split_names(["xrf_train_1", "Training", "validation", "test-set"])
+    [0, 0, 1, 2]
+    """
+    result = []
+    for name in names:
+        words = set(re.findall("[a-z]+", name.lower()))
+        found = [split for split, forms in enumerate(_SPLIT_WORDS) if words & forms]
+        if len(found) != 1:
+            raise UserError(f"by=name: expected one of the words {', '.join(SPLITS)} in the name '{name}'")
+        result += found
+    if 0 not in result:
+        raise UserError(f"by=name: no name says train: {', '.join(names)}")
+    return result
 
 
 def split_blocks(mask_HW: NDArray[np.bool_], fractions: Sequence[float], seed: Sequence[int]) -> NDArray[np.int8]:

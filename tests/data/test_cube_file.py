@@ -26,7 +26,7 @@ def random_cube(seed):
     mask = rng.random(shape[:2]) < 0.5
     mask[0, 0] = True
     cube = SpectralCube.from_array(array, SpectralAxis(values, unit), mask)
-    cube.metadata = {"object": "α Ori ", "exposure": float(rng.random()), "number": int(rng.integers(99)), "": ""}
+    cube.metadata = {"object": "Ångström ", "exposure": float(rng.random()), "number": int(rng.integers(99)), "": ""}
     if rng.random() < 0.5:
         cube.metadata = {"version": "7", "format": "x", "long": "x" * 70_000}
     return cube
@@ -70,9 +70,7 @@ def test_it_is_written_by_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("deepspec.data.cube._BLOCK_BYTES", 5000)
     asked = []
     read_rows = SpectralCube.read_rows
-    monkeypatch.setattr(
-        SpectralCube, "read_rows", lambda self, a, b: asked.append(b - a) or read_rows(self, a, b)
-    )
+    monkeypatch.setattr(SpectralCube, "read_rows", lambda self, a, b: asked.append(b - a) or read_rows(self, a, b))
     cube.save(tmp_path / "a.h5")
     assert max(asked) < 10
     assert sum(asked) == 50

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import h5py
 import lightning
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from deepspec.data.shard_writer import ShardWriter
 from deepspec.errors import UserError
 
 TRAIN, VAL, TEST = 5003, 1301, 2  # odd on purpose; TEST has fewer rows than three ranks
+CPU = torch.device("cpu")
+SIZES = [{"train": TRAIN, "val": VAL, "test": TEST}, {"train": 3073, "val": 1, "test": 2047}]
 
 
 def write(root, dtype="uint16", **rows):
@@ -26,17 +29,25 @@ def write(root, dtype="uint16", **rows):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("shards") / "set", train=TRAIN, val=VAL, test=TEST)
+    return write(tmp_path_factory.mktemp("shards") / "set", **SIZES[0])
 
 
-def module(root, rank=0, world=1, **options):
+@pytest.fixture(scope="module")
+def other_root(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("shards") / "other", **SIZES[1])
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+
+
+def module(root, rank=0, world=1, device=CPU, **options):
     data = SpectraDataModule(root, **{"batch_size": 64, "residency": "ram", "shuffle_buffer": 2048, **options})
     data.trainer = SimpleNamespace(
         global_rank=rank,
         world_size=world,
         num_devices=world,
         current_epoch=0,
-        strategy=SimpleNamespace(broadcast=lambda value: value, root_device=torch.device("cpu")),
+        strategy=SimpleNamespace(broadcast=lambda value: value, root_device=device),
     )
     data.setup("fit")
     return data
@@ -46,7 +57,15 @@ def numbers(batches):
     return [row for batch in batches for row in batch["pixel"][batch["valid"], 1].tolist()]
 
 
-RESIDENCIES = [("ram", 0), ("stream", 0), ("stream", 1), ("stream", 2)]
+def assert_equal(found, expected):
+    assert len(found) == len(expected)
+    for batch, other in zip(found, expected, strict=True):
+        assert batch.keys() == other.keys()
+        for name, tensor in batch.items():
+            np.testing.assert_array_equal(tensor.numpy(), other[name].numpy())
+
+
+RESIDENCIES = [("device", 0), ("ram", 0), ("stream", 0), ("stream", 1), ("stream", 2)]
 # Python from 3.12 on warns that a process with threads forks, which is how workers start.
 # Lightning 2.6 asks torch in a way that torch 2.13 is about to drop.
 pytestmark = [
@@ -57,12 +76,14 @@ pytestmark = [
 
 @pytest.mark.parametrize(("residency", "workers"), RESIDENCIES)
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_every_row_exactly_once_over_the_ranks(root, world, residency, workers):
+@pytest.mark.parametrize("size", [0, 1])
+def test_every_row_exactly_once_over_the_ranks(root, other_root, size, world, residency, workers):
+    """But for the rows of train that do not fill a batch on every rank, whose number is known beforehand."""
     batch = {1: 64, 2: 300, 3: 1000}[world]
     seen = {"train": [], "val": [], "test": []}
     counts = {split: set() for split in seen}
     for rank in range(world):
-        data = module(root, rank, world, residency=residency, num_workers=workers, batch_size=batch)
+        data = module((root, other_root)[size], rank, world, residency=residency, num_workers=workers, batch_size=batch)
         for split in seen:
             loader = getattr(data, f"{split}_dataloader")()
             batches = list(loader)
@@ -70,10 +91,42 @@ def test_every_row_exactly_once_over_the_ranks(root, world, residency, workers):
             assert all(len(b["spectra"]) == batch for b in batches)
             counts[split].add(len(batches))
             seen[split] += numbers(batches)
-    assert sorted(seen["val"]) == list(range(VAL))
-    assert sorted(seen["test"]) == list(range(TEST))
-    assert len(set(seen["train"])) == len(seen["train"]) == TRAIN // world // batch * batch * world
+    rows = SIZES[size]
+    assert sorted(seen["val"]) == list(range(rows["val"]))
+    assert sorted(seen["test"]) == list(range(rows["test"]))
+    assert len(set(seen["train"])) == len(seen["train"]) == rows["train"] // world // batch * batch * world
     assert all(len(found) == 1 for found in counts.values()), "ranks differ in their number of batches"
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_batches_are_the_same_wherever_the_rows_are_and_whoever_reads_them(root, world):
+    def batches(residency, workers):
+        data = module(root, world - 1, world, residency=residency, num_workers=workers)
+        train = data.train_dataloader()
+        train.set_epoch(3)
+        return [*train, *data.val_dataloader()]
+
+    expected = batches("stream", 0)
+    for residency, workers in RESIDENCIES:
+        assert_equal(batches(residency, workers), expected)
+
+
+def test_the_remainder_differs_from_epoch_to_epoch(root):
+    loader = module(root, 1, 2, batch_size=2000).train_dataloader()
+    seen = []
+    for epoch in (0, 1):
+        loader.set_epoch(epoch)
+        seen.append(set(numbers(loader)))
+    assert len(seen[0]) == len(seen[1]) == 2000
+    assert seen[0] != seen[1]
+    assert len(seen[0] | seen[1]) <= 2502, "a rank keeps to its own share"
+
+
+def test_prediction_gives_every_row_of_every_split(root):
+    loaders = module(root, batch_size=100).predict_dataloader()
+    for loader, rows in zip(loaders, SIZES[0].values(), strict=True):
+        assert sorted(numbers(loader)) == list(range(rows))
+        assert sum(int((~batch["valid"]).sum()) for batch in loader) == -rows % 100
 
 
 @pytest.mark.parametrize("residency", ["ram", "stream"])
@@ -140,6 +193,26 @@ def test_a_loader_goes_on_where_its_state_was_taken(root, residency, workers, gi
     assert [batch["pixel"][:, 1].tolist() for batch in again] == whole, "a state is used once"
 
 
+def test_a_state_of_another_order_is_refused_in_mid_epoch_only(root):
+    state = module(root).train_dataloader().state_dict()
+    for options, message in (
+        ({"batch_size": 32}, "batch_size = 64, now it is 32"),
+        ({"shuffle_buffer": 1024}, "shuffle_buffer = 2048, now it is 1024"),
+        ({"seed": 1}, "seed = 0, now it is 1"),
+        ({"world": 2}, "ranks = 1, now it is 2"),
+        ({"max_rows": 1500}, "batches = 78, now it is 23"),
+    ):
+        loader = module(root, **options).train_dataloader()
+        loader.load_state_dict({**state, "batch": 3})
+        with pytest.raises(UserError, match=message):
+            next(iter(loader))
+        loader.load_state_dict({**state, "batch": 78})
+        next(iter(loader))
+    again = module(root, residency="stream", num_workers=1).train_dataloader()
+    again.load_state_dict({**state, "batch": 77})
+    assert len(list(again)) == 1
+
+
 def test_a_state_of_another_or_a_finished_epoch_is_not_used(root):
     loader = module(root).train_dataloader()
     for state in ({"epoch": 0, "batch": len(loader)}, {"epoch": 1, "batch": 5}):
@@ -161,7 +234,7 @@ def test_sample_is_the_same_everywhere(root):
     assert len(module(root).sample("test", 1500, seed=0)) == TEST
 
 
-@pytest.mark.parametrize("residency", ["ram", "stream"])
+@pytest.mark.parametrize("residency", ["device", "ram", "stream"])
 def test_max_rows(root, residency):
     data = module(root, residency=residency, max_rows=1100, batch_size=100)
     used = numbers(data.train_dataloader())
@@ -174,6 +247,47 @@ def test_auto_takes_memory_when_the_data_fit(root, monkeypatch):
     for free, expected in ((10**9, "ram"), (10**5, "stream")):
         monkeypatch.setattr("deepspec.data.datamodule.available_memory", lambda free=free: free)
         assert module(root, residency="auto").residency == expected
+
+
+@pytest.mark.parametrize("residency", ["ram", "device"])
+def test_what_does_not_fit_is_refused(root, monkeypatch, residency):
+    """Train and val: 6304 rows of 4 x 2 + 12 bytes; two ranks on one machine share its memory."""
+    need = (TRAIN + VAL) * 20
+    for free, world in ((need - 1, 1), (need - 1, 2)):
+        monkeypatch.setattr("deepspec.data.memory.available_memory", lambda free=free: free)
+        message = f"data.residency {residency}: .* take 0.00 GB on cpu, .* 0.00 GB are free: take .*stream"
+        with pytest.raises(UserError, match=message):
+            module(root, 0, world, residency=residency)
+    monkeypatch.setattr("deepspec.data.memory.available_memory", lambda: need)
+    module(root, residency=residency)
+    module(root, residency="stream")
+
+
+@pytest.mark.parametrize("place", [pytest.param("cpu"), pytest.param("cuda", marks=needs_gpu)])
+def test_a_device_keeps_its_batches(root, place):
+    """What lies on the rank's device already is handed on by Lightning as it is, not copied."""
+    device = torch.device(place)
+    data = module(root, residency="device", device=device)
+    train, expected = data.train_dataloader(), module(root, residency="ram").train_dataloader()
+    for loader, reference in ((train, expected), (data.test_dataloader(), module(root).test_dataloader())):
+        batches = list(loader)
+        assert all(tensor.device.type == place for batch in batches for tensor in batch.values())
+        assert all(data.transfer_batch_to_device(b, device, 0)[name] is b[name] for b in batches for name in b)
+        assert_equal([{name: tensor.cpu() for name, tensor in batch.items()} for batch in batches], list(reference))
+        floats = [batch["spectra"].float().cpu().numpy() for batch in batches]
+        np.testing.assert_array_equal(floats, [batch["spectra"].numpy() for batch in reference])
+
+
+@needs_gpu
+def test_auto_takes_the_gpu(root):
+    assert module(root, residency="auto", device=torch.device("cuda")).residency == "device"
+
+
+def test_shared_memory_that_is_too_small(root, monkeypatch):
+    full = SimpleNamespace(free=1000)
+    monkeypatch.setattr("deepspec.data.row_source.shutil.disk_usage", lambda path: full)
+    with pytest.raises(UserError, match=r"needs 0 MiB of shared memory, /dev/shm has 0 MiB free: lower data.shuffle"):
+        next(iter(module(root, residency="stream", num_workers=1).train_dataloader()))
 
 
 def test_rank_zero_decides_for_all(root):
@@ -234,6 +348,16 @@ def test_damage_is_found_before_training(tmp_path):
         data.setup("fit")
 
 
+@pytest.mark.parametrize(("residency", "workers"), [("stream", 0), ("stream", 1)])
+def test_damage_inside_a_shard_is_one_clear_error(tmp_path, residency, workers):
+    path = write(tmp_path / "a", train=3000, val=1)
+    data = module(path, residency=residency, num_workers=workers)
+    with h5py.File(data.shards.shards("train")[1], "a") as file:
+        file["spectra"][5, 2] += 1
+    with pytest.raises(UserError, match=r"^\S*train-00001.h5: damaged shard: rows 0:952 do not match their checksum"):
+        list(data.train_dataloader())
+
+
 class Recorder(lightning.LightningModule):
     """Notes the rows of each training batch; one weight, so that there is something to fit."""
 
@@ -288,7 +412,7 @@ def fit(root, residency, workers, callbacks=(), ckpt_path=None):
     return recorder
 
 
-@pytest.mark.parametrize(("residency", "workers"), [("ram", 0), ("stream", 0), ("stream", 1)])
+@pytest.mark.parametrize(("residency", "workers"), [("device", 0), ("ram", 0), ("stream", 0), ("stream", 1)])
 def test_a_trainer_resumes_in_mid_epoch_and_between_epochs(root, tmp_path, residency, workers):
     """Ten batches an epoch: resuming after 4 or 10 of 20 gives the batches of the uninterrupted run."""
     saves = [

@@ -1,6 +1,6 @@
 import pytest
 
-from deepspec.data.row_order import Piece, chunks, cut, epoch_pieces, full_batches, padded_batches, share, windows
+from deepspec.data.row_order import EpochOrder, chunks, cut, full_batches, padded_batches, rank_pieces, share
 
 
 def rows_in(pieces):
@@ -25,20 +25,45 @@ def test_cut():
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
-@pytest.mark.parametrize("shuffle", [None, (0, 0), (0, 1)])
-def test_shares_of_the_ranks_make_up_the_split(world, shuffle):
-    shares = [rows_in(epoch_pieces(chunks(SHARDS), rank, world, shuffle)) for rank in range(world)]
-    assert sorted(row for part in shares for row in part) == sorted(ALL)
+def test_shares_of_the_ranks_make_up_the_split(world):
+    shares = [rows_in(rank_pieces(chunks(SHARDS), rank, world)) for rank in range(world)]
+    assert [row for part in shares for row in part] == ALL
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_epochs_differ_and_repeat():
-    first, again, other, no_seed = (
-        epoch_pieces(chunks([100_000]), 0, 2, shuffle) for shuffle in ((3, 0), (3, 0), (3, 1), None)
-    )
-    assert first == again
-    assert first != other
-    assert no_seed == cut(chunks([100_000]), 0, 50_000)
+def given(order, epoch, skip=0):
+    """The rows of an epoch in their order, spelled out."""
+    rows = []
+    for plan in order.windows(epoch, skip):
+        window = rows_in([order.pieces[i] for i in plan.pieces])
+        assert len(window) == plan.rows <= order.largest_window
+        rows += [window[i] for i in plan.row_order()]
+    return rows
+
+
+@pytest.mark.parametrize("window_rows", [1, 1024, 2500, 10**9])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_epoch_gives_every_row_of_the_share_once(window_rows, rank):
+    pieces = rank_pieces(chunks(SHARDS), rank, 2)
+    order = EpochOrder(pieces, 3, rank, window_rows)
+    epochs = [given(order, epoch) for epoch in (0, 1)]
+    assert all(sorted(rows) == rows_in(pieces) for rows in epochs)
+    assert epochs[0] != epochs[1]
+    assert given(order, 0) == epochs[0]
+    assert given(EpochOrder(pieces, 4, rank, window_rows), 0) != epochs[0]
+    for skip in (1, 700, 1024, 1025, len(pieces), len(epochs[0])):
+        assert given(order, 0, skip) == epochs[0][skip:]
+
+
+def test_without_a_seed_the_order_is_that_of_the_shards():
+    order = EpochOrder(chunks(SHARDS), None, 0, 2048)
+    assert given(order, 0) == given(order, 5) == ALL
+
+
+def test_ranks_draw_different_orders():
+    pieces = chunks([50 * 1024])
+    orders = [[list(plan.pieces) for plan in EpochOrder(pieces, 0, rank, 4096).windows(0)] for rank in (0, 1)]
+    assert orders[0] != orders[1]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 1000])
@@ -50,9 +75,8 @@ def test_batches_fit_every_share(rows, world):
         assert padded_batches(rows, world, batch) == max(-(-size // batch) for size in sizes)
 
 
-def test_windows():
-    pieces = chunks([5000])
-    assert [len(w) for w in windows(pieces, 2048)] == [2, 2, 1]
-    assert [len(w) for w in windows(pieces, 1)] == [1] * 5
-    assert windows(pieces, 10**6) == [tuple(pieces)]
-    assert windows([Piece(0, 0, 3)], 10) == [(Piece(0, 0, 3),)]
+def test_windows_hold_whole_chunks():
+    order = EpochOrder(chunks([5000]), 0, 0, 2047 + 1024)
+    assert [len(plan.pieces) for plan in order.windows(0)] == [2, 2, 1]
+    assert EpochOrder(chunks([3]), 0, 0, 10).largest_window == 3
+    assert list(EpochOrder([], 0, 0, 10).windows(0)) == []

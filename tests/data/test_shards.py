@@ -73,11 +73,11 @@ def test_layout_of_a_shard(written):
         assert file["spectra"].shape == (952, 6)
         assert file["pixel"].dtype == np.int32
         assert "32026" in file["spectra"]._filters  # Blosc2's registered number
-        assert file.attrs["format"] == "deepspec-shard"
-        assert (file.attrs["version"], file.attrs["seed"], file.attrs["split"]) == (1, 0, "train")
+        assert file.attrs["format"] == b"deepspec-shard"
+        assert (file.attrs["version"], file.attrs["seed"], file.attrs["split"]) == (1, 0, b"train")
         assert json.loads(file.attrs["source"]) == [{"path": "a.h5"}]
         assert json.loads(file.attrs["parameters"])["noise"] == 0.5
-        assert file["axis"].attrs["unit"] == "keV"
+        assert file["axis"].attrs["unit"] == b"keV"
         expected = zlib.crc32(file["pixel"][:].tobytes(), zlib.crc32(file["spectra"][:].tobytes()))
         assert file["crc32"][:].tolist() == [expected]
     with h5py.File(shards.shards("train")[0]) as file:
@@ -239,6 +239,32 @@ class TestDamage:
             shards.open("val")
         with pytest.raises(UserError, match=path.name):
             ShardReader(path).verify()
+
+    def test_any_damage_is_refused_or_does_no_harm(self, shards):
+        """200 copies of a shard, a bit, some bytes or the end of each changed: none hangs or passes as other rows."""
+        path, rng = shards.shards("train")[0], np.random.default_rng(0)
+        whole, expected = path.read_bytes(), shards.read("train", 0, 1024)
+        refused = []
+        for number in range(200):
+            content = bytearray(whole)
+            place = int(rng.integers(0, len(whole) if number % 2 else 4096))  # the head holds what describes the rest
+            if number % 20 == 0:
+                content = content[:place]
+            elif number % 4 == 1:
+                content[place : place + 32] = rng.bytes(min(32, len(whole) - place))
+            else:
+                content[place] ^= 1 << int(rng.integers(0, 8))
+            path.write_bytes(content)
+            try:
+                shards.open("train")
+                found = shards.read("train", 0, 1024)
+            except UserError as error:
+                refused.append(str(error))
+            else:
+                np.testing.assert_array_equal(found.spectra, expected.spectra)
+                np.testing.assert_array_equal(found.pixel, expected.pixel)
+        assert 100 < len(refused) < 200
+        assert all(path.name in message and "\n" not in message for message in refused)
 
     def test_missing(self, shards):
         shards.shards("train")[2].unlink()

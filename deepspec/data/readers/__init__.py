@@ -1,10 +1,10 @@
-"""One file per format; `open_stored` picks the reader by the file's first bytes."""
+"""One file per format; `open_stored` picks the reader by the file's content."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepspec.data.readers.signature import file_format
+from deepspec.data.readers.signature import CUBE_FORMATS, file_format
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,10 +22,18 @@ def open_stored(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
     """
     # Each library is imported when its format is met: astropy alone takes half a second.
     kind = file_format(path)
+    if kind in ("NPY", "ENVI", "RPL", "EMSA"):
+        if dataset is not None:
+            raise UserError(f"{path}: a {kind} file holds one array without a name: leave dataset out")
+        return _open_single(kind, path, dims)
     if kind == "HDF5":
         from deepspec.data.readers.hdf5 import open_hdf5
 
         return open_hdf5(path, dataset, dims)
+    if kind == "NPZ":
+        from deepspec.data.readers.numpy_files import open_npz
+
+        return open_npz(path, dataset, dims)
     if kind == "MATLAB":
         from deepspec.data.readers.matlab import open_matlab
 
@@ -34,8 +42,31 @@ def open_stored(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
         from deepspec.data.readers.fits import open_fits
 
         return open_fits(path, dataset, dims)
-    if kind not in ("NPY", "NPZ"):
-        raise UserError(f"{path}: a {kind} file holds no cube, expected HDF5, NPY, NPZ, MATLAB or FITS")
-    from deepspec.data.readers.numpy_files import open_npy, open_npz
+    if kind == "TIFF":
+        from deepspec.data.readers.tiff import open_tiff
 
-    return open_npy(path, dims) if kind == "NPY" else open_npz(path, dataset, dims)
+        return open_tiff(path, dataset, dims)
+    if kind == "RosettaSciIO":
+        from deepspec.data.readers.rosetta import open_rosetta
+
+        return open_rosetta(path, dataset, dims)
+    raise UserError(f"{path}: a {kind} file holds no cube, expected one of {', '.join(CUBE_FORMATS)}")
+
+
+def _open_single(kind: str, path: Path, dims: Sequence[int]) -> Stored:
+    """Open a file of a format that holds one array."""
+    if kind == "ENVI":
+        from deepspec.data.readers.envi import open_envi
+
+        return open_envi(path, dims)
+    if kind == "RPL":
+        from deepspec.data.readers.ripple import open_ripple
+
+        return open_ripple(path, dims)
+    if kind == "EMSA":
+        from deepspec.data.readers.emsa import open_emsa
+
+        return open_emsa(path, dims)
+    from deepspec.data.readers.numpy_files import open_npy
+
+    return open_npy(path, dims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from deepspec.data.readers.fits_image import stored_image
 from deepspec.data.readers.stored import AxisCandidate, Stored, choose_key, reading
 from deepspec.errors import UserError
 
@@ -36,19 +38,23 @@ def open_fits(path: Path, extension: str | None, dims: Sequence[int]) -> Stored:
     Raises:
         UserError: if the file is cut short or holds no such image.
     """
-    with reading(path, "FITS"), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        hdus = fits.open(path)
-        len(hdus)  # finds all units, and with them a missing end
-    if any("truncated" in str(warning.message) for warning in caught):
-        hdus.close()
-        raise UserError(f"{path}: the file is cut short: {caught[0].message}")
-    try:
-        with reading(path, "FITS"):
-            return _open(path, hdus, extension, dims)
-    except UserError:
-        hdus.close()
-        raise
+    with ExitStack() as opened:
+        with reading(path, "FITS"), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            hdus = fits.open(opened.enter_context(path.open("rb")))
+            len(hdus)  # finds all units, and with them a missing end
+            stored = _open(path, hdus, extension, dims)
+        said = [" ".join(str(warning.message).split()) for warning in caught if _matters(warning)]
+        if any("truncated" in text for text in said):
+            raise UserError(f"{path}: the file is cut short: {said[0]}")
+        stored.notes += said[:1]
+        stored.close = opened.pop_all().close
+        return stored
+
+
+def _matters(warning: warnings.WarningMessage) -> bool:
+    """Not old but understood spellings in the header, nor what Python says of files that an error leaves open."""
+    return not issubclass(warning.category, (FITSFixedWarning, ResourceWarning))
 
 
 def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[int]) -> Stored:
@@ -62,14 +68,13 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
     flags = images.get("DQ", images.get("MASK"))
     header = {**dict(hdus[0].header), **dict(hdu.header)}
     return Stored(
-        arrays=[hdu.section],
+        arrays=[stored_image(path, hdu)],
         name=f"{path}:{chosen}",
         spectral_dim=spectral_dim,
         axes=axes,
-        mask=None if flags is None else _unflagged(flags, hdu, spectral_dim),
+        mask=None if flags is None else _unflagged(path, flags, hdu, spectral_dim),
         metadata={key: header[key] for key in _KEYWORDS if key in header},
         notes=notes,
-        close=hdus.close,
     )
 
 
@@ -77,19 +82,17 @@ def _spectral(hdu: Any, notes: list[str]) -> tuple[int | None, list[AxisCandidat
     """The spectral dimension in NumPy's order (FITS axes reversed) and its values from the world coordinates."""
     dims = len(hdu.shape)
     by_position = dims - 3 if dims >= 3 else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)  # old but understood spellings in the header
-        try:
-            wcs = WCS(hdu.header, fix=True)
-            position = wcs.wcs.spec
-            if position < 0:
-                return by_position, []
-            dim = dims - 1 - position
-            values = np.asarray(wcs.spectral.pixel_to_world_values(np.arange(hdu.shape[dim])), dtype=np.float64)
-            unit = wcs.spectral.wcs.cunit[0]
-        except (ValueError, MemoryError, KeyError, AttributeError) as error:  # what wcslib makes of a bad header
-            notes.append(f"the header's world coordinates are not usable ({' '.join(str(error).split())})")
+    try:
+        wcs = WCS(hdu.header, fix=True)
+        position = wcs.wcs.spec
+        if position < 0:
             return by_position, []
+        dim = dims - 1 - position
+        values = np.asarray(wcs.spectral.pixel_to_world_values(np.arange(hdu.shape[dim])), dtype=np.float64)
+        unit = wcs.spectral.wcs.cunit[0]
+    except (ValueError, MemoryError, KeyError, AttributeError) as error:  # what wcslib makes of a bad header
+        notes.append(f"the header's world coordinates are not usable ({' '.join(str(error).split())})")
+        return by_position, []
     kind = hdu.header.get(f"CTYPE{position + 1}", "wavelength")
     if unit == units.dimensionless_unscaled:
         return dim, [AxisCandidate(f"world coordinates {kind}", values, None)]
@@ -102,14 +105,15 @@ def _spectral(hdu: Any, notes: list[str]) -> tuple[int | None, list[AxisCandidat
     return dim, [AxisCandidate(f"world coordinates {kind}", values, target)]
 
 
-def _unflagged(flags: Any, hdu: Any, spectral_dim: int | None) -> NDArray[np.bool_] | None:
+def _unflagged(path: Path, flags: Any, hdu: Any, spectral_dim: int | None) -> NDArray[np.bool_] | None:
     """(H, W) pixels with fewer than half of their channels flagged, read a few channels at a time."""
-    if len(flags.shape) == 2:
-        return np.asarray(np.equal(flags.section[:, :], 0))
-    if flags.shape != hdu.shape or spectral_dim != 0 or len(hdu.shape) != 3:
+    image = stored_image(path, flags)
+    if len(image.shape) == 2:
+        return np.asarray(np.equal(image[:, :], 0))
+    if image.shape != hdu.shape or spectral_dim != 0 or len(image.shape) != 3:
         return None
-    channels = flags.shape[0]
-    bad = np.zeros(flags.shape[1:], dtype=np.int64)
+    channels = image.shape[0]
+    bad = np.zeros(image.shape[1:], dtype=np.int64)
     for start in range(0, channels, 64):
-        bad += np.count_nonzero(np.asarray(flags.section[start : start + 64, :, :]), axis=0)
+        bad += np.count_nonzero(image[start : start + 64, :, :], axis=0)
     return np.asarray(bad * 2 < channels)

@@ -1,37 +1,72 @@
-"""MATLAB files up to version 7 (version 7.3 is HDF5). Scenes are stored (row, column, band)."""
+"""MATLAB files of version 5 to 7 (version 7.3 is HDF5). Scenes are stored (row, column, band).
+
+The chosen array is mapped, or decompressed once to disk: one may have 2 GB.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.io
 
+from deepspec.data.readers.matlab_elements import Variable, inflated, matlab_variables
+from deepspec.data.readers.raw_pair import check_size
+from deepspec.data.readers.spooled import spool
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_NUMERIC = {"double", "single", "logical", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64))}
+    from numpy.typing import NDArray
 
 
 def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored:
-    """Load one variable of a MATLAB file, and what may be its spectral axis.
+    """Map one variable of a MATLAB file, and load what may be its spectral axis.
 
     Raises:
         UserError: if the file is damaged or has no such variable.
     """
     with reading(path, "MATLAB"):
-        shapes = {name: tuple(shape) for name, shape, kind in scipy.io.whosmat(path) if kind in _NUMERIC}
+        variables = matlab_variables(path)
+        shapes = {name: found.shape for name, found in variables.items()}
         chosen, notes = choose_key(path, shapes, variable, dims)
-        axis_names = [name for name, s in shapes.items() if name.lower() in AXIS_NAMES and max(s) == np.prod(s)]
-        content = scipy.io.loadmat(path, variable_names=[chosen, *axis_names])
-        array = content[chosen]
+        axes = []
+        for name, shape in shapes.items():
+            if name.lower() in AXIS_NAMES and max(shape) == np.prod(shape) > 0:
+                axes.append(AxisCandidate(name, load_whole(path, name, variables[name]).astype(float).ravel(), None))
+        array = load_variable(path, chosen, variables[chosen])
     return Stored(
         arrays=[array],
         name=f"{path}:{chosen}",
-        spectral_dim=array.ndim - 1 if array.ndim > 2 else None,
-        axes=[AxisCandidate(n, np.asarray(content[n], dtype=np.float64).ravel(), None) for n in axis_names],
+        spectral_dim=len(array.shape) - 1 if len(array.shape) > 2 else None,
+        axes=axes,
         notes=notes,
     )
+
+
+def load_whole(path: Path, name: str, variable: Variable) -> NDArray[Any]:
+    """An array in memory, in MATLAB's order of dimensions."""
+    if 0 in variable.shape:
+        return np.empty(variable.shape, variable.dtype)
+    return np.array(load_variable(path, name, variable))
+
+
+def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any]:
+    """The array, mapped or decompressed to disk, in MATLAB's order of dimensions; it must not be empty.
+
+    Raises:
+        UserError: if the file is cut short or its compressed part is damaged.
+    """
+    if variable.compressed:
+        with path.open("rb") as file:
+            file.seek(variable.start)
+            stream = inflated(file, variable.length)
+            stream.read(variable.offset)
+            array = spool(stream, variable.shape, variable.dtype, f"{path}:{name}", "F")
+            while stream.read(2**16):  # the end of the stream holds its checksum
+                pass
+        return array
+    offset = variable.start + variable.offset
+    check_size(path, variable.dtype, variable.shape, offset)
+    return np.memmap(path, variable.dtype, mode="r", offset=offset, shape=variable.shape, order="F")

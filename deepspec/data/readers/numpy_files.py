@@ -1,17 +1,35 @@
-"""NPY (memory-mapped) and NPZ (the chosen array is loaded)."""
+"""NPY and NPZ. Both are mapped; a compressed array of a NPZ file is decompressed once to disk."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import zipfile
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
 
+from deepspec.data.readers.raw_pair import check_size
+from deepspec.data.readers.spooled import spool
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import IO
+
+    from numpy.typing import NDArray
+
+_LOCAL_HEADER = 30  # bytes of a member's own header in a ZIP file, before its name and extra field
+
+
+class _Header(NamedTuple):
+    """What the header of a NPY array says, and its own length in bytes."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype[Any]
+    length: int
 
 
 def open_npy(path: Path, dims: Sequence[int]) -> Stored:
@@ -20,40 +38,81 @@ def open_npy(path: Path, dims: Sequence[int]) -> Stored:
     Raises:
         UserError: if the file is cut short, holds Python objects, or has another number of dimensions.
     """
-    with reading(path, "NPY"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    check_dims(path, path.name, array.shape, dims)
+    with reading(path, "NPY"), path.open("rb") as file:
+        header = _read_header(file)
+        _check_numeric(path, path.name, header)
+        check_dims(path, path.name, header.shape, dims)
+        array = _map(path, header, header.length)
     return Stored(arrays=[array], name=str(path))
 
 
 def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
-    """Load one array of a NPZ file, and what may be its spectral axis.
+    """Map one array of a NPZ file, and load what may be its spectral axis.
 
     Raises:
         UserError: if the file is damaged or has no such array.
     """
-    # Opened here because np.load leaves the file open when the archive is damaged.
-    with reading(path, "NPZ"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        shapes = npz_shapes(archive)
+    with reading(path, "NPZ"), zipfile.ZipFile(path) as archive:
+        headers = npz_headers(archive)
+        shapes = {name: header.shape for name, header in headers.items()}
         chosen, notes = choose_key(path, shapes, key, dims)
         axes = [
-            AxisCandidate(name, np.asarray(archive[name], dtype=np.float64).ravel(), None)
+            AxisCandidate(name, np.asarray(load_member(path, archive, name), dtype=np.float64).ravel(), None)
             for name, shape in shapes.items()
-            if name.lower() in AXIS_NAMES and shape and max(shape) == np.prod(shape)
+            if name.lower() in AXIS_NAMES and shape and max(shape) == np.prod(shape) and min(shape) > 0
         ]
-        return Stored(arrays=[archive[chosen]], name=f"{path}:{chosen}", axes=axes, notes=notes)
+        array = load_member(path, archive, chosen)
+    return Stored(arrays=[array], name=f"{path}:{chosen}", axes=axes, notes=notes)
 
 
-def npz_shapes(archive: np.lib.npyio.NpzFile) -> dict[str, tuple[int, ...]]:
-    """Shape of each numeric array of an open NPZ file, read from the headers without loading the arrays."""
-    shapes = {}
-    assert archive.zip is not None  # it is only after the archive was closed
-    for name in archive.files:
-        with archive.zip.open(name if name in archive.zip.namelist() else f"{name}.npy") as member:
-            if npy_format.read_magic(member) == (1, 0):
-                shape, _, dtype = npy_format.read_array_header_1_0(member)
-            else:
-                shape, _, dtype = npy_format.read_array_header_2_0(member)
-        if dtype.kind in "iufb":
-            shapes[name] = shape
-    return shapes
+def npz_headers(archive: zipfile.ZipFile) -> dict[str, _Header]:
+    """Header of each numeric array of a NPZ file; the arrays themselves are not read."""
+    headers = {}
+    for member in archive.namelist():
+        if member.endswith(".npy"):
+            with archive.open(member) as stream:
+                header = _read_header(stream)
+            if header.dtype.kind in "iufb":
+                headers[member.removesuffix(".npy")] = header
+    return headers
+
+
+def load_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array of an open NPZ file: mapped where it is stored plainly, else decompressed once to disk.
+
+    Raises:
+        UserError: if the file is cut short.
+    """
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as stream:
+        header = _read_header(stream)
+        if min(header.shape, default=1) < 1:
+            return np.empty(header.shape, header.dtype)
+        if info.compress_type != zipfile.ZIP_STORED:
+            array = spool(stream, header.shape, header.dtype, f"{path}:{name}", header.order)
+            stream.read()  # reaching the end is what compares the checksum
+            return array
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        local = file.read(_LOCAL_HEADER)
+    start = info.header_offset + _LOCAL_HEADER + int.from_bytes(local[26:28], "little")
+    return _map(path, header, start + int.from_bytes(local[28:30], "little") + header.length)
+
+
+def _read_header(stream: IO[bytes]) -> _Header:
+    version = npy_format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = npy_format.read_array_header_1_0(stream)
+    else:
+        shape, fortran, dtype = npy_format.read_array_header_2_0(stream)
+    return _Header(shape, "F" if fortran else "C", dtype, stream.tell())
+
+
+def _check_numeric(path: Path, name: str, header: _Header) -> None:
+    if header.dtype.kind not in "iufb":
+        raise UserError(f"{path}: '{name}' holds {header.dtype}, expected integer or real numbers")
+
+
+def _map(path: Path, header: _Header, offset: int) -> NDArray[Any]:
+    check_size(path, header.dtype, header.shape, offset)
+    return np.memmap(path, header.dtype, mode="r", offset=offset, shape=header.shape, order=header.order)

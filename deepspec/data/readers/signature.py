@@ -1,15 +1,20 @@
-"""Tell a file's format by its first bytes; the extension serves only to word the error."""
+"""Tell a file's format by its content; the extension serves only to word the error."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import h5py
 
+from deepspec.data.readers.foreign import EXTENSIONS as FOREIGN
+from deepspec.data.readers.foreign import HDF5_EXTENSIONS
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+CUBE_FORMATS = ("HDF5", "NPY", "NPZ", "MATLAB", "FITS", "ENVI", "RPL", "EMSA", "TIFF")
 
 _SIGNATURES = {
     b"\x93NUMPY": "NPY",
@@ -17,6 +22,11 @@ _SIGNATURES = {
     b"SIMPLE  =": "FITS",
     b"MATLAB 5.0": "MATLAB",
     b"\x89PNG": "PNG",
+    b"ENVI": "ENVI",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
 }
 _EXTENSIONS = {
     ".h5": "HDF5",
@@ -28,15 +38,24 @@ _EXTENSIONS = {
     ".mat": "MATLAB",
     ".fits": "FITS",
     ".fit": "FITS",
+    ".hdr": "ENVI",
+    ".rpl": "RPL",
+    ".msa": "EMSA",
+    ".emsa": "EMSA",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
     ".png": "PNG",
 }
 _TEXT = (".txt", ".csv", ".dat")
+_RAW = (".raw", ".img", ".bil", ".bip", ".bsq", ".bin")
+_HEAD = 4096  # bytes that the keys of a ripple header fit into
 
 
 def file_format(path: Path) -> str:
-    """Format of a file: "HDF5", "NPY", "NPZ", "MATLAB" (version 5), "FITS", "PNG" or "text".
+    """Format of a file: one of `CUBE_FORMATS`, "PNG", "text", or "RosettaSciIO" for what only that library reads.
 
-    MATLAB 7.3 files are HDF5.
+    MATLAB means version 5; files of version 7.3 are HDF5. The numbers of an ENVI or ripple cube lie in a file without
+    any signature: it is known by the header beside it.
 
     Raises:
         UserError: if there is no such file, it is empty, or its content is none of these.
@@ -46,26 +65,60 @@ def file_format(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(_HEAD)
     if not head:
         raise UserError(f"{path}: the file is empty")
-    for signature, name in _SIGNATURES.items():
-        if head.startswith(signature):
-            return name
-    if h5py.is_hdf5(path):  # also finds the signature behind a user block, as MATLAB 7.3 writes it
-        return "HDF5"
-    extension = path.suffix.lower()
-    if extension in _TEXT:
-        return "text"
-    start = f"its content starts with {head!r}"
-    if extension == ".gz":
-        raise UserError(f"{path}: compressed files are not read: gunzip it first")
-    if extension in _EXTENSIONS:
-        raise UserError(f"{path}: not a {_EXTENSIONS[extension]} file although its name says so: {start}")
-    raise UserError(f"{path}: unknown format, expected HDF5, NPY, NPZ, MATLAB or FITS: {start}")
+    known = _by_content(head)
+    if known is None and h5py.is_hdf5(path):  # also finds the signature behind a user block, as MATLAB 7.3 writes it
+        known = "RosettaSciIO" if path.suffix.lower() in HDF5_EXTENSIONS else "HDF5"
+    if known is None and (beside := header_of(path)) is not None:
+        known = beside[0]
+    return known or _by_extension(path, head)
+
+
+def header_of(path: Path) -> tuple[str, Path] | None:
+    """Format and file of the header that describes the numbers in `path`: NAME.hdr, NAME.EXT.hdr or NAME.rpl."""
+    names = [path.stem + ".hdr", path.name + ".hdr", path.stem + ".rpl"]
+    for header in [path.with_name(n) for name in names for n in (name, name[:-4] + name[-4:].upper())]:
+        if header != path and header.is_file():
+            with header.open("rb") as file:
+                kind = _by_content(file.read(_HEAD))
+            if kind in ("ENVI", "RPL"):
+                return kind, header
+    return None
 
 
 def is_matlab73(path: Path) -> bool:
     """Whether an HDF5 file was written by MATLAB, which stores every array with its dimensions reversed."""
     with path.open("rb") as file:
         return file.read(10) == b"MATLAB 7.3"
+
+
+def _by_content(head: bytes) -> str | None:
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    if re.match(rb"(\xef\xbb\xbf)?\s*#\s*FORMAT\s*:\s*EMSA", head, re.IGNORECASE):
+        return "EMSA"
+    keys = set(re.findall(rb"^[ \t]*([a-z-]+)[ \t]", head, re.MULTILINE | re.IGNORECASE)) if b"\0" not in head else ()
+    return "RPL" if {b"width", b"height", b"depth"} <= {key.lower() for key in keys} else None
+
+
+def _by_extension(path: Path, head: bytes) -> str:
+    """Format of a file without a known signature."""
+    extension = path.suffix.lower()
+    start = f"its content starts with {head[:16]!r}"
+    if extension in _TEXT and b"\0" not in head:
+        return "text"
+    if extension in FOREIGN:
+        return "RosettaSciIO"
+    if extension == ".gz":
+        raise UserError(f"{path}: compressed files are not read: gunzip it first")
+    if extension in _EXTENSIONS:
+        raise UserError(f"{path}: not a {_EXTENSIONS[extension]} file although its name says so: {start}")
+    if extension in _RAW:
+        raise UserError(
+            f"{path}: bare numbers need the header that describes them beside them, "
+            f"{path.stem}.hdr (ENVI) or {path.stem}.rpl (ripple), and there is none that can be read; {start}"
+        )
+    raise UserError(f"{path}: unknown format, expected one of {', '.join(CUBE_FORMATS)}: {start}")

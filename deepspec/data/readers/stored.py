@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from scipy.io.matlab import MatReadError
+import numpy as np
 
 from deepspec.errors import UserError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
 # Names under which instruments and authors keep the cube itself, and the positions of its channels.
@@ -38,6 +38,26 @@ class StoredArray(Protocol):
 
     def __getitem__(self, index: tuple[slice, ...], /) -> NDArray[Any]:
         """Read a part; one slice per dimension."""
+
+
+class MissingValues:
+    """An array that shows one number, the file's sign for "no value", as NaN.
+
+    Args:
+        array: numbers of any real type.
+        missing: the number that stands for none.
+    """
+
+    def __init__(self, array: StoredArray, missing: float) -> None:
+        self._array, self._missing = array, missing
+        self.shape = array.shape
+        self.dtype = np.result_type(array.dtype, np.float32).newbyteorder("=")
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        stored = np.asarray(self._array[index])
+        shown = stored.astype(self.dtype)
+        shown[stored == self._missing] = np.nan
+        return shown
 
 
 class AxisCandidate(NamedTuple):
@@ -62,7 +82,9 @@ class Stored:
         spectral_dim: the spectral dimension, if the format fixes it.
         rows_last: whether the format stores columns before rows (MATLAB 7.3).
         axes: possible spectral axes.
+        bad_channels: (C,) bool, True = left out unless the user chooses channels, if the file marks any.
         mask: (H, W) bool, True = valid, if the file has one.
+        training: (H, W) bool, True = drawn for training, if the file says so; the others are valid as well.
         metadata: what the file says of the measurement.
         notes: what was guessed, for the user to read.
         close: releases the file.
@@ -73,7 +95,9 @@ class Stored:
     spectral_dim: int | None = None
     rows_last: bool = False
     axes: list[AxisCandidate] = field(default_factory=list)
+    bad_channels: NDArray[np.bool_] | None = None
     mask: NDArray[np.bool_] | None = None
+    training: NDArray[np.bool_] | None = None
     metadata: dict[str, str | int | float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     close: Callable[[], None] = _nothing
@@ -90,14 +114,14 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         OSError,
         ValueError,  # also what NumPy raises for a short memory map
         TypeError,
-        KeyError,
+        LookupError,
         EOFError,
         NotImplementedError,
         RuntimeError,
         struct.error,
         zlib.error,
         zipfile.BadZipFile,
-        MatReadError,
+        tokenize.TokenError,  # NumPy reads the header of an array as Python
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read as {kind}, the file may be damaged or cut short: {reason}") from error

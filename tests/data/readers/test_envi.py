@@ -1,0 +1,128 @@
+import re
+
+import numpy as np
+import pytest
+
+from deepspec.data.cube import read_cube
+from deepspec.errors import UserError
+from tests.data.cube_formats import envi
+
+CUBE = np.random.default_rng(0).integers(1, 900, (5, 4, 12)).astype(np.int16)
+
+
+@pytest.fixture
+def header(tmp_path):
+    return envi("bil")(tmp_path / "scene", CUBE)
+
+
+def append(header, text):
+    header.write_text(header.read_text() + text)
+
+
+def change(header, field, value):
+    header.write_text(re.sub(rf"^{field}\s*=.*$", f"{field} = {value}", header.read_text(), flags=re.MULTILINE))
+
+
+def test_wavelengths_description_and_bad_bands(header, capsys):
+    wavelengths = 400 + 10 * np.arange(12)
+    good = np.ones(12, int)
+    good[[0, 5, 6]] = 0
+    append(header, f"wavelength units = Nanometers\nwavelength = {{\n {', '.join(map(str, wavelengths))}}}\n")
+    append(header, f"bbl = {{ {', '.join(map(str, good))} }}\nsensor type = Unknown\n")
+    with read_cube(header) as cube:
+        assert cube.axis.unit == "nm"
+        np.testing.assert_array_equal(cube.axis.values, wavelengths[good == 1])
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE[:, :, good == 1])
+        assert cube.metadata["description"] == "made for a test"
+    assert "left out 3 of 12 channels, which the file marks as bad; channels=0:12 keeps them" in capsys.readouterr().err
+    with read_cube(header, channels="0:12") as cube:
+        np.testing.assert_array_equal(cube.read_rows(1, 3), CUBE[1:3])
+
+
+def test_bad_bands_follow_wavelengths_that_step_back(header):
+    wavelengths = np.array([1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11, 12]) / 10
+    append(header, f"wavelength units = Micrometers\nwavelength = {{{', '.join(map(str, wavelengths))}}}\n")
+    append(header, "bbl = {1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1}\n")
+    with read_cube(header) as cube:
+        np.testing.assert_array_equal(cube.axis.values, np.delete(wavelengths, 3))
+        np.testing.assert_array_equal(cube.read_rows(0, 5), np.delete(CUBE, 3, axis=2))
+
+
+def test_ignored_values_become_nan(tmp_path):
+    array = CUBE.copy()
+    array[1, 2] = -9999
+    array[3, 0, 7] = -9999
+    header = envi("bsq")(tmp_path / "scene", array)
+    append(header, "data ignore value = -9999\n")
+    with read_cube(header) as cube:
+        assert cube.dtype == np.float32
+        assert np.argwhere(cube.find_dead()).tolist() == [[1, 2], [3, 0]]
+        np.testing.assert_array_equal(cube.read_rows(0, 5), np.where(array == -9999, np.nan, array))
+
+
+def test_unit_that_is_not_understood(header, capsys):
+    append(header, "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5,6,7,8,9,10,11,12}\n")
+    with read_cube(header) as cube:
+        assert cube.axis.unit == "channel"
+    assert "'Wavenumber', which is not understood" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("a.hdr", "a"), ("a.dat.hdr", "a.dat"), ("a.HDR", "a.IMG"), ("a.hdr", "a.bsq")])
+def test_names_of_the_pair(header, names):
+    header.with_suffix(".raw").rename(header.with_name(names[1]))
+    header.rename(header.with_name(names[0]))
+    for name in names:
+        with read_cube(header.with_name(name)) as cube:
+            np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+
+
+def test_two_files_of_numbers(header):
+    other = header.with_suffix(".img")
+    other.write_bytes(header.with_suffix(".raw").read_bytes())
+    with pytest.raises(UserError, match=r"several files may hold its numbers: scene.img, scene.raw"):
+        read_cube(header)
+    with read_cube(other) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("bands", "13", r"scene.raw: cut short or described wrongly: its header says \(5, 13, 4\) int16"),
+        ("bands", "0", "which cannot be"),
+        ("bands", "-3", "which cannot be"),
+        ("bands", "many", "'bands' is 'many', expected a whole number"),
+        ("interleave", "tiled", "interleave 'tiled' is none of bsq, bil, bip"),
+        ("data type", "6", "data type 6 with byte order 0 is not read"),
+        ("byte order", "2", "byte order 2 is not read"),
+        ("header offset", "-1", "which cannot be"),
+        ("file type", "ENVI Spectral Library", "a list of spectra, not a cube"),
+    ],
+)
+def test_headers_that_cannot_be(header, field, value, message):
+    change(header, field, value)
+    with pytest.raises(UserError, match=message):
+        read_cube(header)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bbl = {1, 0}\n", "'bbl' has 2 values for 12 bands"),
+        ("bbl = {1,1,1,1,1,1,1,1,1,1,1,x}\n", "'bbl' is no list of numbers"),
+        ("bbl = {0,0,0,0,0,0,0,0,0,0,0,0}\n", "marks every channel as bad"),
+        ("file compression = 1\n", "compressed ENVI files are not read"),
+        ("data ignore value = none\n", "damaged ENVI header"),
+        ("wavelength = {1,2,three}\n", "'wavelength' is no list of numbers"),
+    ],
+)
+def test_fields_that_cannot_be(header, text, message):
+    append(header, text)
+    with pytest.raises(UserError, match=message):
+        read_cube(header)
+
+
+def test_a_missing_field_is_named(header):
+    header.write_text(header.read_text().replace("samples", "sampled"))
+    with pytest.raises(UserError, match="'samples' is missing"):
+        read_cube(header)

@@ -1,0 +1,51 @@
+"""Scaled FITS images against astropy's own reading."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from deepspec.data.cube import read_cube
+
+RNG = np.random.default_rng(0)
+
+
+def compare(path):
+    reference = fits.getdata(path).transpose(1, 2, 0)
+    with read_cube(path, axis="channel") as cube:
+        found = cube.read_rows(0, cube.shape[0])
+        assert found.dtype == cube.dtype
+    np.testing.assert_array_equal(found, reference)
+    return found.dtype
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+def test_every_type_over_its_whole_range(tmp_path, kind):
+    dtype = np.dtype(kind)
+    cube = RNG.normal(size=(70, 3, 4)) if dtype.kind == "f" else None
+    if cube is None:
+        info = np.iinfo(dtype)
+        cube = RNG.integers(info.min, info.max, (70, 3, 4), dtype=dtype, endpoint=True)
+        cube.flat[:2] = info.min, info.max
+    fits.writeto(tmp_path / "a.fits", cube.astype(dtype))
+    assert compare(tmp_path / "a.fits") == dtype
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "i4", "f4"])
+@pytest.mark.parametrize("cards", [{"BSCALE": 0.5, "BZERO": 7.0}, {"BLANK": 3}, {"BZERO": -32768.0}])
+def test_scales_and_blanks(tmp_path, kind, cards):
+    if kind == "f4" and "BLANK" in cards:
+        pytest.skip("BLANK is for integers")
+    hdu = fits.PrimaryHDU(RNG.integers(0, 9, (70, 3, 4)).astype(kind))
+    hdu.writeto(tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits", mode="update", do_not_scale_image_data=True) as hdus:
+        hdus[0].header.update(cards)
+    found = compare(tmp_path / "a.fits")
+    assert found == (np.float64 if kind == "i4" else np.float32)
+
+
+def test_compressed_image(tmp_path):
+    cube = RNG.integers(0, 999, (70, 30, 40)).astype(np.int16)
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(cube, name="DATA")])
+    hdus.writeto(tmp_path / "a.fits")
+    with read_cube(tmp_path / "a.fits", axis="channel") as found:
+        np.testing.assert_array_equal(found.read_rows(3, 20), cube.transpose(1, 2, 0)[3:20])

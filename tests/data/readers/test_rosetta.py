@@ -1,0 +1,124 @@
+"""RosettaSciIO is an extra: without it the error names it, with it its files are read."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from deepspec.data.cube import read_cube
+from deepspec.errors import UserError
+
+CUBE = np.random.default_rng(0).poisson(5, (5, 4, 70)).astype(np.uint16)
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "map.bcf").write_bytes(b"AAMVHFSS" + bytes(100))
+    return tmp_path / "map.bcf"
+
+
+def test_the_extra_is_named_when_it_is_missing(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rsciio", None)  # what Python does for a module that is not there
+    with pytest.raises(
+        UserError, match=r"map.bcf: Bruker files \(.bcf\) are read by RosettaSciIO.*deepspec\[rosettasciio\]"
+    ):
+        read_cube(path)
+
+
+class Lazy:
+    """As much of a dask array as is used of it."""
+
+    def __init__(self, array, parts):
+        self.array, self.npartitions = array, parts
+        self.shape, self.dtype = array.shape, array.dtype
+        self.computed = 0
+
+    def __getitem__(self, index):
+        self.part = Lazy(self.array[index], 1)
+        return self.part
+
+    def compute(self, scheduler):
+        assert scheduler == "synchronous"
+        self.computed += 1
+        return self.array
+
+
+def library(monkeypatch, signals):
+    """A stand-in for the library, which reads .bcf files as `signals`."""
+
+    def file_reader(filename, lazy):
+        if isinstance(signals, Exception):
+            raise signals
+        return signals
+
+    main = types.ModuleType("rsciio")
+    main.IO_PLUGINS = [{"file_extensions": ["bcf", "BCF"], "api": "rsciio_bruker"}]
+    reader = types.ModuleType("rsciio_bruker")
+    reader.file_reader = file_reader
+    monkeypatch.setitem(sys.modules, "rsciio", main)
+    monkeypatch.setitem(sys.modules, "rsciio_bruker", reader)
+
+
+def signal(data, units="keV", title="EDX"):
+    axes = [{"name": "height", "navigate": True}, {"name": "width", "navigate": True}]
+    axes.append({"name": "Energy", "navigate": False, "offset": -0.5, "scale": 0.02, "units": units})
+    return {"data": data, "axes": axes, "metadata": {"General": {"title": title}}}
+
+
+@pytest.mark.parametrize("parts", [1, 8])
+def test_lazy_data_are_computed_by_blocks_or_once(path, monkeypatch, parts):
+    lazy = Lazy(CUBE, parts)
+    library(monkeypatch, [{**signal(CUBE[..., 0]), "axes": []}, signal(lazy)])
+    with read_cube(path) as cube:
+        assert cube.shape == (5, 4, 70)
+        np.testing.assert_allclose(cube.axis.values, -0.5 + 0.02 * np.arange(70))
+        assert cube.metadata == {"title": "EDX"}
+        for row in range(5):
+            np.testing.assert_array_equal(cube.read_rows(row, row + 1), CUBE[row : row + 1])
+    assert lazy.computed == (1 if parts == 1 else 0)
+
+
+def test_a_signal_is_chosen_and_an_unknown_unit_said(path, monkeypatch, capsys):
+    library(monkeypatch, [signal(CUBE), signal(CUBE * 2, "mm", "other")])
+    for name in ("1", "1:other"):
+        with read_cube(path, dataset=name) as cube:
+            np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE * 2)
+            assert cube.axis.unit == "channel"
+    assert "'mm', which is not understood" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no numeric array 'third'; arrays found: EDX"):
+        read_cube(path, dataset="third")
+
+
+@pytest.mark.parametrize("error", [OSError("not an SFS container"), IndexError("list index"), ValueError("bad")])
+def test_what_the_library_raises_is_one_error(path, monkeypatch, error):
+    library(monkeypatch, error)
+    with pytest.raises(UserError, match=r"map.bcf: cannot be read as Bruker by RosettaSciIO, the file may be damaged"):
+        read_cube(path)
+
+
+def test_a_library_without_the_format(path, monkeypatch):
+    library(monkeypatch, [])
+    with pytest.raises(UserError, match=r"the installed RosettaSciIO reads no .unf files"):
+        read_cube(path.rename(path.with_suffix(".unf")))
+
+
+def test_with_the_library_itself(tmp_path):
+    pytest.importorskip("rsciio", reason="the extra rosettasciio is not installed")
+    from rsciio import emd
+
+    axes = [
+        {"name": n, "size": s, "offset": o, "scale": c, "units": u, "navigate": n != "Energy", "index_in_array": i}
+        for i, (n, s, o, c, u) in enumerate(
+            [("y", 5, 0.0, 1.0, "um"), ("x", 4, 0.0, 1.0, "um"), ("Energy", 70, 0.5, 0.02, "keV")]
+        )
+    ]
+    emd.file_writer(
+        str(tmp_path / "a.emd"),
+        {"data": CUBE, "axes": axes, "metadata": {"General": {"title": "map"}, "Signal": {}}, "original_metadata": {}},
+    )
+    with read_cube(tmp_path / "a.emd", spectral_dim=2) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+    (tmp_path / "a.bcf").write_bytes(b"no container at all")
+    with pytest.raises(UserError, match="cannot be read as Bruker by RosettaSciIO"):
+        read_cube(tmp_path / "a.bcf")

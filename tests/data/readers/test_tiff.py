@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from deepspec.data.cube import read_cube
+from deepspec.errors import UserError
+from tests.data.cube_formats import tiff_compressed, tiff_pages
+
+CUBE = np.random.default_rng(0).integers(0, 900, (6, 4, 70)).astype(np.uint16)
+
+
+def test_pages_written_by_pillow(tmp_path):
+    pages = [Image.fromarray(CUBE[:, :, c]) for c in range(70)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with read_cube(tmp_path / "a.tif") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), CUBE)
+
+
+@pytest.mark.parametrize(
+    "options", [{"imagej": True}, {"ome": True}, {"bigtiff": True}, {"compression": "zlib", "tile": (16, 16)}]
+)
+def test_kinds_of_tiff(tmp_path, options):
+    stack = np.ascontiguousarray(CUBE.transpose(2, 0, 1))
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    with read_cube(tmp_path / "a.tif") as cube:
+        np.testing.assert_array_equal(cube.read_rows(1, 5), CUBE[1:5])
+
+
+def test_detectors_are_summed_or_chosen(tmp_path):
+    four = np.random.default_rng(1).integers(0, 900, (3, 70, 6, 4)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", four, photometric="minisblack", imagej=False)
+    with read_cube(tmp_path / "a.tif", spectral_dim=1) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), four.sum(axis=0).transpose(1, 2, 0))
+    with read_cube(tmp_path / "a.tif", spectral_dim=1, detector=2) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), four[2].transpose(1, 2, 0))
+
+
+def test_value_for_no_data(tmp_path):
+    array = CUBE.astype(np.int16)
+    array[2, 1] = -1
+    tags = [(42113, "s", 0, "-1", True)]
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig="contig", extratags=tags)
+    with read_cube(tmp_path / "a.tif") as cube:
+        assert np.argwhere(cube.find_dead()).tolist() == [[2, 1]]
+
+
+def test_the_largest_of_several_stacks_is_taken_and_said(tmp_path, capsys):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.zeros((3, 5, 5), np.uint8), photometric="minisblack")
+        file.write(np.ascontiguousarray(CUBE.transpose(2, 0, 1)), photometric="minisblack")
+    with read_cube(tmp_path / "a.tif") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), CUBE)
+    assert "took '1' (70, 6, 4) (others: 0)" in capsys.readouterr().err
+    with read_cube(tmp_path / "a.tif", dataset="0") as cube:
+        assert cube.shape == (5, 5, 3)
+
+
+def test_damaged_compressed_pages(tmp_path):
+    path = tiff_compressed(tmp_path / "a", CUBE)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[40].dataoffsets[0]
+    content[start : start + 20] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as TIFF"):
+        read_cube(path)
+
+
+def test_a_mask_from_a_tiff(tmp_path):
+    path = tiff_pages(tmp_path / "a", CUBE)
+    tifffile.imwrite(tmp_path / "mask.tif", np.eye(6, 4, dtype=np.uint8))
+    with read_cube(path, mask=tmp_path / "mask.tif") as cube:
+        np.testing.assert_array_equal(cube.mask, np.eye(6, 4) > 0)
