@@ -7,6 +7,9 @@ export MPLBACKEND = Agg
 export OMP_WAIT_POLICY = PASSIVE
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# Most modules of the dependencies are never imported: compiling all of them takes longer than the rest of `make demo`.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast lint type bench clean
@@ -19,12 +22,16 @@ $(STAMP): pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deepspec needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null; then \
-	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)"; \
+	    $(PIP) "torch==$(TORCH)"; \
 	else \
-	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null || \
-	    $(BIN)/python -m pip install --quiet "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu; \
+	    $(PIP) "torch==$(TORCH)+cpu" 2>/dev/null || \
+	    $(PIP) "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu; \
 	fi
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PIP) --editable .
+	touch $@
+
+$(DEV): $(STAMP)
+	$(PIP) --editable '.[dev]'
 	touch $@
 
 install: $(STAMP) ## make the virtual environment and install deepspec into it
@@ -32,21 +39,21 @@ install: $(STAMP) ## make the virtual environment and install deepspec into it
 demo: $(STAMP) ## synthesize, fit, segment an unseen cube: pictures in demo/ (under 5 minutes on 2 cores)
 	$(BIN)/python experiments/demo.py --out demo
 
-test: $(STAMP) ## run all tests
+test: $(DEV) ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-test-fast: $(STAMP) ## run the tests that take under ten seconds each
+test-fast: $(DEV) ## run the tests that take under ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not ddp"
 
-lint: $(STAMP) ## check style and import layers
+lint: $(DEV) ## check style and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
-type: $(STAMP) ## check types, strictly
+type: $(DEV) ## check types, strictly
 	$(BIN)/mypy
 
-bench: $(STAMP) ## measure speed against the alternatives (prints ratios)
+bench: $(DEV) ## measure speed against the alternatives (prints ratios)
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## remove the virtual environment, caches and what `make demo` wrote
