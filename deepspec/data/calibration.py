@@ -28,7 +28,7 @@ def calibrate(text: str, channels: int) -> SpectralAxis:
         UserError: if the text has another form, a line is unknown, or the two do not give a rising axis.
 
     >>> print(calibrate("Fe-Ka=641,Cu-Ka=806", 1024))
-    1024 channels, -0.0174... to 10.22... keV
+    1024 channels, 0.0223519 to 10.1999 keV
     """
     found = re.fullmatch(r"\s*([^=,]+)=([^=,]+),([^=,]+)=([^=,]+)", text)
     try:
