@@ -50,6 +50,8 @@ class FitCLI(LightningCLI):
         # Lightning 2.6.6 calls what torch 2.13 deprecated.
         warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")  # when resuming
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+        # Where in Lightning a warning was raised tells a user nothing.
+        warnings.formatwarning = lambda message, *_args, **_more: f"warning: {message}\n"
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
             DeepClustering,
