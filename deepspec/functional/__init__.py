@@ -1,6 +1,10 @@
 """Pure tensor maths, no state: clustering, silhouette, discrepancy and agreement."""
 
 from deepspec.functional.agreement import adjusted_rand_index, contingency_table, match_labels
+from deepspec.functional.agreement_information import purity, shared_information
+from deepspec.functional.agreement_matched import confusion_matrix, tversky_index
+from deepspec.functional.agreement_scores import Agreement, score_agreement
+from deepspec.functional.k_criteria import KCriteria, k_criteria
 from deepspec.functional.kmeans import (
     IKMeansResult,
     KMeansResult,
@@ -8,6 +12,7 @@ from deepspec.functional.kmeans import (
     clustered_silhouette,
     ikmeans,
     kmeans,
+    kmeans_range,
 )
 from deepspec.functional.mmd import mmd, normal_mmd
 from deepspec.functional.silhouette import (
@@ -16,21 +21,33 @@ from deepspec.functional.silhouette import (
     silhouette_samples,
     silhouette_score,
 )
+from deepspec.functional.stability import Stability, stability
 
 __all__ = [
+    "Agreement",
     "IKMeansResult",
+    "KCriteria",
     "KMeansResult",
     "SilhouetteEstimate",
+    "Stability",
     "TooFewPositionsError",
     "adjusted_rand_index",
     "clustered_silhouette",
+    "confusion_matrix",
     "contingency_table",
     "ikmeans",
+    "k_criteria",
     "kmeans",
+    "kmeans_range",
     "match_labels",
     "mmd",
     "normal_mmd",
+    "purity",
+    "score_agreement",
+    "shared_information",
     "silhouette_estimate",
     "silhouette_samples",
     "silhouette_score",
+    "stability",
+    "tversky_index",
 ]

@@ -27,16 +27,45 @@ def contingency_table(predicted_N: Tensor, reference_N: Tensor, *, ignore: int =
     Raises:
         ValueError: for shapes that differ, no point left, or a negative label other than `ignore`.
     """
+    predicted, reference = _both_labelled(predicted_N, reference_N, ignore)
+    if len(predicted) == 0:
+        raise ValueError(f"expected at least one point with both labels, got none (ignored label: {ignore})")
+    return _count(predicted, reference, int(predicted.max()) + 1, int(reference.max()) + 1, ignore)
+
+
+def count_pairs(predicted_N: Tensor, reference_N: Tensor, clusters: int, classes: int, *, ignore: int = -1) -> Tensor:
+    """The contingency table for known numbers of clusters and classes, so that tables of parts can be added.
+
+    Args:
+        predicted_N: as for `contingency_table`.
+        reference_N: likewise.
+        clusters: P; the labels are below it.
+        classes: R; likewise.
+        ignore: as for `contingency_table`; here no point need be left.
+
+    Returns:
+        (P, R) int64 counts.
+
+    Raises:
+        ValueError: for shapes that differ or a label outside the table.
+    """
+    return _count(*_both_labelled(predicted_N, reference_N, ignore), clusters, classes, ignore)
+
+
+def _both_labelled(predicted_N: Tensor, reference_N: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
     predicted, reference = predicted_N.flatten().long(), reference_N.flatten().long()
     if predicted.shape != reference.shape:
         raise ValueError(f"expected as many reference labels as predicted ones, {len(predicted)}, got {len(reference)}")
     kept = (predicted != ignore) & (reference != ignore)
-    predicted, reference = predicted[kept], reference[kept]
-    if len(predicted) == 0:
-        raise ValueError(f"expected at least one point with both labels, got none (ignored label: {ignore})")
-    if min(int(predicted.min()), int(reference.min())) < 0:
-        raise ValueError(f"expected labels from 0, got a negative one besides the ignored {ignore}")
-    p, r = int(predicted.max()) + 1, int(reference.max()) + 1
+    return predicted[kept], reference[kept]
+
+
+def _count(predicted: Tensor, reference: Tensor, p: int, r: int, ignore: int) -> Tensor:
+    for name, labels, size in (("predicted", predicted, p), ("reference", reference, r)):
+        if len(labels) and int(labels.min()) < 0:
+            raise ValueError(f"{name}: expected labels from 0, got a negative one besides the ignored {ignore}")
+        if len(labels) and int(labels.max()) >= size:
+            raise ValueError(f"{name}: expected labels below {size}, got {int(labels.max())}")
     return torch.bincount(predicted * r + reference, minlength=p * r).view(p, r)
 
 

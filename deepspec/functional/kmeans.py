@@ -101,9 +101,27 @@ def kmeans(
     tensor([[0.1000],
             [9.1000]])
     """
-    _check(x_NL, k, k, iterations, restarts, least=1)
-    best = _solve(x_NL, k, k, iterations, init, restarts, generator)
-    return KMeansResult(best.labels_KN[0].clone(), best.centres(0), best.inertias[0])
+    return kmeans_range(x_NL, k, k, iterations=iterations, init=init, restarts=restarts, generator=generator)[0]
+
+
+def kmeans_range(
+    x_NL: Tensor,
+    k_min: int,
+    k_max: int,
+    *,
+    iterations: int = 300,
+    init: Init = "k-means++",
+    restarts: int = 1,
+    generator: torch.Generator | None = None,
+) -> list[KMeansResult]:
+    """`kmeans` for every K from k_min to k_max, all solved together; arguments and errors as for `kmeans`."""
+    _check(x_NL, k_min, k_max, iterations, restarts, least=1)
+    best = _solve(x_NL, k_min, k_max, iterations, init, restarts, generator)
+    labels_KN = best.labels_KN.clone()  # a clone is an ordinary tensor again
+    return [
+        KMeansResult(labels_N, best.centres(i), inertia)
+        for i, (labels_N, inertia) in enumerate(zip(labels_KN, best.inertias, strict=True))
+    ]
 
 
 def ikmeans(

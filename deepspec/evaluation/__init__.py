@@ -1,0 +1,18 @@
+"""How good is a segmentation: against a reference, in itself, and from one refit to the next."""
+
+from deepspec.evaluation.mapping import merge_classes, read_mapping
+from deepspec.evaluation.pipeline import evaluate_segmentation
+from deepspec.evaluation.reference import Reference, read_reference
+from deepspec.evaluation.resample import fit_to_shape
+from deepspec.evaluation.result import Evaluation, Internal
+
+__all__ = [
+    "Evaluation",
+    "Internal",
+    "Reference",
+    "evaluate_segmentation",
+    "fit_to_shape",
+    "merge_classes",
+    "read_mapping",
+    "read_reference",
+]

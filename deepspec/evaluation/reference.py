@@ -1,0 +1,184 @@
+"""What a segmentation is compared with: a label map, another segmentation, or the colours of a picture.
+
+Shapes: H rows, W columns, R classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deepspec.data.arrays import read_array
+from deepspec.errors import UserError
+from deepspec.segmentation.file import is_segmentation, read_segmentation
+from deepspec.synthetic.rgb_clusters import cluster_colours
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["auto", "image", "labels"]
+
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+
+MOST_CLASSES = 256
+"""More different values than this are no label map."""
+
+FEW_COLOURS = 32
+"""A colour image with no more colours than this is likely a label map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A map of classes."""
+
+    labels: NDArray[np.int64]
+    """(H, W), 0 to R - 1, or -1 for the pixels that have no class."""
+    names: tuple[str, ...]
+    """Names of the classes: their value in the file, or "colour 0" and so on."""
+    source: str
+    """Where it was read from."""
+    kind: Literal["labels", "segmentation", "image"]
+    """What it was."""
+    colours: NDArray[np.float64] | None = None
+    """(R, 3) mean sRGB in [0, 1] of each class of an image."""
+    scores: dict[int, float] | None = None
+    """Silhouette of each K tried on the colours of an image."""
+    notes: tuple[str, ...] = ()
+    """What was done to it, in sentences."""
+
+
+def read_reference(
+    source: str | Path,
+    *,
+    kind: Kind = "auto",
+    ignore: int | None = None,
+    k: tuple[int, int] = (3, 10),
+    seed: int = 0,
+) -> Reference:
+    """Read a reference; the colours of an image are clustered by iterative K-means, as in the paper.
+
+    Args:
+        source: a picture (PNG, JPEG, TIFF and so on), a segmentation (its folder or file), or a NPY, NPZ, HDF5, FITS
+            or MATLAB file, followed by `:KEY` where it holds more than one array. Pictures with a palette or in grey
+            are label maps, whose values are the classes, and colour ones are images.
+        kind: how to take it, where that is a wrong guess: image, or labels, where each colour is a class.
+        ignore: value of a label map that means no class, besides negative ones and NaN.
+        k: fewest and most clusters of colours.
+        seed: of the clustering of colours.
+
+    Raises:
+        UserError: the file cannot be read, is neither, or has no class.
+    """
+    path = Path(source)
+    if (path / "segmentation.h5").is_file():
+        path = path / "segmentation.h5"
+    if path.is_file() and is_segmentation(path):
+        found = read_segmentation(path)
+        return _of_labels(found.labels, None, str(source), "segmentation", ())
+    array = _load_picture(path, as_image=kind == "image") if _is_picture(path) else read_array(source, "the reference")
+    array = array.squeeze() if array.ndim > 3 else array
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        rgb = _as_bytes(array[..., :3], source)
+        if kind == "labels":
+            return _of_coloured_labels(rgb, source)
+        return _of_image(rgb, source, k, seed, may_be_labels=kind == "auto")
+    if kind == "image":
+        raise UserError(f"{source}: expected an image (H, W, 3), got an array of shape {array.shape}")
+    array = array.squeeze()
+    if array.ndim != 2:
+        raise UserError(
+            f"{source}: expected a label map (H, W) or an image (H, W, 3), got an array of shape {array.shape}"
+        )
+    return _of_labels(array, ignore, str(source), "labels", ())
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES and path.is_file()
+
+
+def _load_picture(path: Path, *, as_image: bool) -> NDArray[Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            plain = picture.mode in ("P", "1", "L", "I", "F") or picture.mode.startswith("I;")
+            if as_image or not plain:
+                return np.asarray(picture.convert("RGB"))
+            return np.asarray(picture)
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as a picture ({error})") from None
+
+
+def _as_bytes(rgb: NDArray[Any], source: str | Path) -> NDArray[np.uint8]:
+    if rgb.dtype == np.uint8:
+        return rgb
+    low, high = float(rgb.min()), float(rgb.max())
+    if rgb.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.round(255 * rgb).astype(np.uint8)
+    if rgb.dtype == np.uint16:
+        return (rgb >> 8).astype(np.uint8)
+    raise UserError(
+        f"{source}: expected colours of 8 or 16 bits or in [0, 1], got {rgb.dtype} from {low:g} to {high:g}"
+    )
+
+
+def _of_image(
+    rgb: NDArray[np.uint8], source: str | Path, k: tuple[int, int], seed: int, *, may_be_labels: bool
+) -> Reference:
+    found = cluster_colours(rgb, k, seed=seed)
+    tried = f"{min(found.scores)} to {max(found.scores)}" if found.scores else str(found.k)
+    notes = [f"the colours of {source} were clustered by iterative K-means: K = {found.k} of {tried}"]
+    if may_be_labels and (few := len(_colours(rgb)[0])) <= FEW_COLOURS:
+        notes.append(f"the image has only {few} colours: if each is a class, give --kind labels")
+    names = tuple(f"colour {i}" for i in range(found.k))
+    labels = found.labels.astype(np.int64)
+    return Reference(labels, names, str(source), "image", found.colours, found.scores, tuple(notes))
+
+
+def _colours(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct colours as numbers 0xRRGGBB, and (H, W) which each pixel has."""
+    packed = rgb.astype(np.int64) @ np.array([65536, 256, 1])
+    colours, inverse = np.unique(packed, return_inverse=True)
+    return colours, inverse.reshape(packed.shape)
+
+
+def _of_coloured_labels(rgb: NDArray[np.uint8], source: str | Path) -> Reference:
+    colours, labels = _colours(rgb)
+    _check_number(len(colours), "colours", source)
+    return Reference(labels, tuple(f"#{colour:06x}" for colour in colours), str(source), "labels")
+
+
+def _of_labels(
+    values: NDArray[Any],
+    ignore: int | None,
+    source: str,
+    kind: Literal["labels", "segmentation"],
+    notes: tuple[str, ...],
+) -> Reference:
+    if values.dtype.kind == "f":
+        known = np.isfinite(values)
+        if not np.array_equal(values[known], np.round(values[known])):
+            raise UserError(f"{source}: expected whole numbers as labels, got {values.dtype} with fractions")
+        values = np.where(known, values, -1)
+    elif values.dtype.kind not in "iub":
+        raise UserError(f"{source}: expected numbers as labels, got {values.dtype}")
+    values = values.astype(np.int64)
+    known = (values >= 0) & (values != ignore) if ignore is not None else values >= 0
+    if not known.any():
+        raise UserError(f"{source}: expected pixels with a label, got none beside negative ones and ignored ones")
+    classes, inverse = np.unique(values[known], return_inverse=True)
+    _check_number(len(classes), "values", source)
+    labels = np.full(values.shape, -1, dtype=np.int64)
+    labels[known] = inverse
+    return Reference(labels, tuple(map(str, classes.tolist())), source, kind, notes=notes)
+
+
+def _check_number(found: int, what: str, source: str | Path) -> None:
+    if found > MOST_CLASSES:
+        raise UserError(
+            f"{source}: {found} different {what} are too many for a label map (at most {MOST_CLASSES}); "
+            "if it is a picture, give --kind image"
+        )
