@@ -107,19 +107,24 @@ class FitCLI(LightningCLI):
         loggers = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
         self.trainer_defaults["callbacks"] = [
             EpochLine(),
-            ModelCheckpoint(
-                self.run_dir / "checkpoints",
-                filename="best",
-                monitor=self.monitor,
-                save_last=True,
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            ),
+            self._keep("best", monitor=self.monitor),
+            # Of its own: `save_last` of the other would write only in epochs that are the best so far.
+            self._keep("last", monitor=None),
         ]
         return super().instantiate_trainer(
             logger=[EpochLog(self.run_dir / "metrics.csv", self._resume_at()), *loggers],
             default_root_dir=str(self.run_dir),
             **kwargs,
+        )
+
+    def _keep(self, name: str, monitor: str | None) -> ModelCheckpoint:
+        """Keep one checkpoint: of the epoch with the least value of a metric, or of the latest."""
+        return ModelCheckpoint(
+            self.run_dir / "checkpoints",
+            filename=name,
+            monitor=monitor,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
         )
 
     def _resume_at(self) -> int:

@@ -14,6 +14,7 @@ import yaml
 
 from deepspec import DeepClustering
 from deepspec.fit import main
+from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import CollapseWarning
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -202,3 +203,16 @@ def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
     main(arguments(tmp_path / "shards", tmp_path / "run", epochs=2))
     assert "watching train/target" in capsys.readouterr().out
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_shards, tmp_path, capsys):
+    still = ["--model.optimiser.lr", "1e-30", "--model.optimiser.min_lr", "0"]  # so that no epoch is better
+    main(arguments(tiny_shards, tmp_path / "run", *still, epochs=3))
+    epochs = {name: read_checkpoint(tmp_path / f"run/checkpoints/{name}.ckpt")["epoch"] for name in ("best", "last")}
+    assert epochs == {"best": 0, "last": 2}
+    capsys.readouterr()
+    main(arguments(tiny_shards, tmp_path / "run", *still, "--ckpt_path", "last", epochs=4))
+    printed = capsys.readouterr().out
+    assert "epoch 4/4" in printed
+    assert "epoch 3/4" not in printed
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
