@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepspec import functional, synthetic
+    from deepspec import functional, metrics, synthetic
     from deepspec.data.cube import SpectralCube, read_cube
     from deepspec.data.datamodule import SpectraDataModule
     from deepspec.segmentation import Segmentation, segment_cube
@@ -33,6 +33,7 @@ __all__ = [
     "SpectraDataModule",
     "SpectralCube",
     "functional",
+    "metrics",
     "read_cube",
     "segment_cube",
     "synthetic",

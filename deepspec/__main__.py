@@ -12,7 +12,9 @@ VERBS = {
     "synthesize": "make synthetic scans with known ground truth from pictures",
     "ingest": "write the spectra of cubes into shuffled shards for training",
     "fit": "train a model on shards",
+    "sweep": "try many settings of an experiment",
     "segment": "divide a cube into clusters with a trained model",
+    "evaluate": "compare a segmentation with a reference, and with itself refitted",
 }
 
 

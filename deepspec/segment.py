@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,13 +10,6 @@ from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.progress import TaskID
-
-    from deepspec.segmentation import Segmentation
-
-RESULT = "segmentation.h5"
-FIGURES = ("labels.png", "masks.png", "spectra.png", "clusters.png", "integrated.png", "silhouette.png")
 
 
 def segment(
@@ -40,6 +30,8 @@ def segment(
     mask: str | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
+    export: str = "auto",
+    redshift: tuple[float, float] = (0.0, 0.0),
     sample: int = 32768,
     restarts: int = 3,
     seed: int = 0,
@@ -66,23 +58,30 @@ def segment(
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
+        export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
+            msa, masks, svg, pdf, training; auto: report, tiff, csv, and fits of a FITS cube; none; all.
+        redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
         sample: pixels that refit clusters before refining on all.
         restarts: K-means runs for each number of clusters.
         seed: of everything random.
         device: cpu, cuda, or auto: cuda where there is one.
         overwrite: replace an earlier segmentation in `out`.
     """
+    options = {name: value for name, value in locals().items() if name != "overwrite"}
     folder = Path(out) if out is not None else Path(f"{Path(cube).stem}-segmentation")
-    _check_folder(folder, overwrite=overwrite)
     if not Path(cube).is_file():
         raise UserError(f"{cube}: no such file")
     # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
-    from rich.console import Console
-    from rich.progress import Progress
+    from deepspec.reporting.outputs import parse_exports
+    from deepspec.reporting.segmentation_folder import check_segmentation_folder, write_segmentation_folder
 
+    exports = parse_exports(export, Path(cube), Path(checkpoint))
+    check_segmentation_folder(folder, redshift, overwrite=overwrite)
     from deepspec.data.cube import read_cube
     from deepspec.models import SpectralModel
+    from deepspec.progress import progress_bars
     from deepspec.segmentation import segment_cube
+    from deepspec.segmentation.device import choose_device
 
     model = SpectralModel.load(checkpoint)
     opened = read_cube(
@@ -98,14 +97,7 @@ def segment(
         calibrate=calibrate,
         mask=mask,
     )
-    with opened, Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bar.add_task(step, total=total)
-            bar.update(tasks[step], completed=done)
-
+    with opened, progress_bars() as show:
         segmentation = segment_cube(
             opened,
             model,
@@ -115,68 +107,13 @@ def segment(
             sample=sample,
             restarts=restarts,
             seed=seed,
-            device=_device(device),
+            device=choose_device(device),
             checkpoint=checkpoint,
             progress=show,
         )
-    _write(segmentation, folder, scale)
-    _report(segmentation, folder)
-
-
-def _check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds anything but an earlier segmentation, and that too unless it may be replaced."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file; give another folder with --out")
-    ours = {RESULT, *FIGURES}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
-    if others:
-        raise UserError(f"{folder} holds something else than a segmentation ({others[0]}); give another --out")
-    if any(folder.iterdir()) and not overwrite:
-        raise UserError(f"{folder} holds an earlier segmentation; --overwrite true replaces it, or give another --out")
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device '{name}' cannot be used ({str(error).splitlines()[0]}); try --device cpu") from error
-    return name
-
-
-def _write(segmentation: Segmentation, folder: Path, scale: Literal["auto", "linear", "sqrt", "log"]) -> None:
-    """Write everything into a hidden folder, which gets its name when it is complete."""
-    from deepspec.reporting import save_figures
-
-    place = folder.absolute()
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
-        segmentation.save(part / RESULT)
-        save_figures(segmentation, part, scale)
-        if place.exists():
-            shutil.rmtree(place)
-        part.rename(place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _report(segmentation: Segmentation, folder: Path) -> None:
-    from deepspec.reporting.maps import cluster_name, headline
-
-    print(headline(segmentation))
-    for cluster in range(segmentation.k):
-        print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")
-    print(segmentation.structure.sentence)
-    for note in segmentation.notes:
-        print(note)
-    for path in sorted(folder.iterdir()):
-        print(f"wrote {path}")
+    write_segmentation_folder(
+        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

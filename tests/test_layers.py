@@ -11,11 +11,13 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep"},
-    {"training", "reporting"},
+    {"training", "reporting", "sweeping"},
+    {"evaluation"},
+    {"baselines"},
     {"segmentation"},
     {"models", "preprocess", "clusters", "metrics", "data", "synthetic"},
     {"functional", "schedules"},
-    {"command"},
+    {"command", "progress", "result_folder"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -66,7 +68,7 @@ def test_no_file_has_a_name_that_says_nothing():
 
 def test_every_dependency_is_imported_somewhere():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
-    imports = {"scikit-learn": "sklearn", "scikit-image": "skimage", "pillow": "PIL"}
+    imports = {"scikit-learn": "sklearn", "scikit-image": "skimage", "pillow": "PIL", "pyyaml": "yaml"}
     sources = "\n".join(p.read_text() for p in PACKAGE.rglob("*.py"))
     for requirement in project["dependencies"]:
         name = requirement.split(">")[0].split("[")[0].split("=")[0].strip()

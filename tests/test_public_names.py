@@ -5,21 +5,25 @@ import sys
 
 import deepspec
 import deepspec.functional
+import deepspec.metrics
 import deepspec.synthetic
 
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "Segmentation", "SpectraDataModule", "SpectralCube", "functional", "read_cube",
-        "segment_cube", "synthetic",
+        "DeepClustering", "Segmentation", "SpectraDataModule", "SpectralCube", "functional", "metrics",
+        "read_cube", "segment_cube", "synthetic",
     }  # fmt: skip
     for name in deepspec.__all__:
         assert getattr(deepspec, name) is not None
     assert set(deepspec.functional.__all__) == {
-        "IKMeansResult", "KMeansResult", "SilhouetteEstimate", "TooFewPositionsError", "adjusted_rand_index",
-        "clustered_silhouette", "contingency_table", "ikmeans", "kmeans", "match_labels", "mmd", "normal_mmd", "silhouette_estimate",
-        "silhouette_samples", "silhouette_score",
+        "Agreement", "IKMeansResult", "KCriteria", "KMeansResult", "SilhouetteEstimate", "Stability",
+        "TooFewPositionsError", "adjusted_rand_index", "clustered_silhouette", "confusion_matrix", "contingency_table",
+        "ikmeans", "k_criteria", "kmeans", "kmeans_range", "match_labels", "mmd", "normal_mmd", "purity",
+        "score_agreement", "shared_information", "silhouette_estimate", "silhouette_samples", "silhouette_score",
+        "stability", "tversky_index",
     }  # fmt: skip
+    assert set(deepspec.metrics.__all__) == {"CalinskiHarabasz", "ClusterAgreement", "DaviesBouldin", "Silhouette"}
     assert set(deepspec.synthetic.__all__) == {
         "NebularCube", "NebularSpectra", "Observation", "PigmentTable", "SyntheticScan", "degrade", "load_pigments",
         "nebular_cube", "xrf_cube",
@@ -38,7 +42,7 @@ def run(*arguments):
 def test_deepspec_verb():
     shown = run()
     assert shown.returncode == 0
-    for verb in ("synthesize", "ingest", "fit", "segment"):
+    for verb in ("synthesize", "ingest", "fit", "segment", "evaluate"):
         assert verb in shown.stdout
     wrong = run("segmnt")
     assert wrong.returncode == 2

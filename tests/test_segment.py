@@ -8,11 +8,13 @@ import torch
 
 from deepspec import segment as verb
 from deepspec.models import NetworkConfig
+from deepspec.reporting import figures, outputs
 from deepspec.segmentation import Segmentation, structure
 from deepspec.training.module import DeepClustering
 from tests.planted import AXIS, planted_cube, planted_rates
 
-FIGURES = ["clusters.png", "integrated.png", "labels.png", "masks.png", "spectra.png"]
+FIGURES = [f"{n}.png" for n in ("clusters", "difference", "integrated", "labels", "latents", "masks", "spectra")]
+EXPORTS = ["labels.tif", "peaks.csv", "report.html", "spectra-decoded.csv", "spectra.csv"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +22,20 @@ def few_clouds(monkeypatch):
     """The test of structure has tests of its own."""
     monkeypatch.setattr(structure, "NULL_DRAWS", 2)
     monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Empty files in the place of figures, which have tests of their own and take a second to draw."""
+
+    def save_nothing(segmentation, out, scale, *, labels, formats):
+        names = [name for name in figures.FIGURES if name != "silhouette" or segmentation.scores]
+        paths = [out / f"{name}.{kind}" for kind in formats for name in names]
+        for path in paths:
+            path.touch()
+        return paths
+
+    monkeypatch.setattr(outputs, "save_figures", save_nothing)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +82,7 @@ def error_of(capsys, call):
 def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):
     out = tmp_path / "new" / "result"
     run(scan, "--out", str(out))
-    assert sorted(path.name for path in out.iterdir()) == sorted(["segmentation.h5", *FIGURES])
+    assert sorted(path.name for path in out.iterdir()) == sorted(["segmentation.h5", *FIGURES, *EXPORTS])
     found = Segmentation.load(out / "segmentation.h5")
     np.testing.assert_array_equal(found.labels, scan[1])
     assert found.provenance.cube.endswith("scan.npy")
@@ -76,11 +92,12 @@ def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):
     pixels = int((scan[1] == 3).sum())
     assert f"cluster 3: {pixels / 7.2:.1f} %, {pixels} pixels" in printed
     assert found.structure.sentence in printed
-    for name in ("segmentation.h5", *FIGURES):
+    for name in ("segmentation.h5", *FIGURES, *EXPORTS):
         assert f"wrote {out / name}" in printed
     assert [path.name for path in out.parent.iterdir()] == ["result"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_refit_has_a_silhouette_curve_and_takes_a_range(scan, tmp_path):
     run(scan, "--out", str(tmp_path / "r"), "--clusters", "refit", "--k", "2", "6", "--seed", "4")
     assert (tmp_path / "r" / "silhouette.png").is_file()
@@ -89,12 +106,14 @@ def test_refit_has_a_silhouette_curve_and_takes_a_range(scan, tmp_path):
     assert found.provenance.seed == 4
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_default_folder_is_named_after_the_cube(scan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(scan)
     assert (tmp_path / "scan-segmentation" / "segmentation.h5").is_file()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_earlier_segmentation_is_replaced_only_when_told(scan, tmp_path, capsys):
     out = tmp_path / "r"
     run(scan, "--out", str(out), "--clusters", "refit")
@@ -106,6 +125,33 @@ def test_an_earlier_segmentation_is_replaced_only_when_told(scan, tmp_path, caps
     assert not (out / "silhouette.png").exists()
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_exports_are_chosen(scan, tmp_path, capsys):
+    run(scan, "--out", str(tmp_path / "bare"), "--export", "none")
+    assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == sorted(["segmentation.h5", *FIGURES])
+    run(scan, "--out", str(tmp_path / "some"), "--export", "msa,masks,fits,svg")
+    names = {path.name for path in (tmp_path / "some").iterdir()}
+    assert names == {"segmentation.h5", "labels.fits", "msa", "masks", *FIGURES} | {f"{n[:-4]}.svg" for n in FIGURES}
+    assert len(list((tmp_path / "some" / "msa").iterdir())) == 4
+    run(scan, "--out", str(tmp_path / "some"), "--export", "none", "--overwrite")
+    assert not (tmp_path / "some" / "msa").exists()
+    more = ("--out", str(tmp_path / "x"))
+    assert "export 'pgn': expected auto, none, all" in error_of(capsys, lambda: run(scan, *more, "--export", "pgn,svg"))
+    message = error_of(capsys, lambda: run(scan, *more, "--export", "training"))
+    assert "needs metrics.csv of the run beside" in message
+    assert "redshift: expected -0.1" in error_of(capsys, lambda: run(scan, *more, "--redshift", "2", "1"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_report_has_the_options_and_the_configuration(scan, tmp_path):
+    run(scan, "--out", str(tmp_path / "r"), "--seed", "41")
+    text = (tmp_path / "r" / "report.html").read_text()
+    assert '<td class="wide">seed</td><td class="wide">41</td>' in text
+    assert Segmentation.load(tmp_path / "r" / "segmentation.h5").provenance.checkpoint_sha256 in text
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_with_other_things_is_left_alone(scan, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     message = error_of(capsys, lambda: run(scan, "--out", str(tmp_path), "--overwrite", "true"))
@@ -115,18 +161,18 @@ def test_a_folder_with_other_things_is_left_alone(scan, tmp_path, capsys):
     assert file.read_text() == "mine"
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_nothing_is_left_after_an_error(scan, tmp_path, monkeypatch):
-    from deepspec import reporting
-
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(reporting, "save_figures", fail)
+    monkeypatch.setattr(outputs, "write_report", fail)
     with pytest.raises(OSError, match="disk full"):
         run(scan, "--out", str(tmp_path / "r"))
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_mistakes_are_explained_in_a_line(scan, tmp_path, capsys):
     folder, _ = scan
     cube, checkpoint = str(folder / "scan.npy"), str(folder / "model.ckpt")
@@ -144,6 +190,7 @@ def test_mistakes_are_explained_in_a_line(scan, tmp_path, capsys):
     assert "did you mean 'clusters'" in error_of(capsys, lambda: verb.main([*bare, "--clustres", "refit"]))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_options_of_reading_reach_the_cube(scan, tmp_path):
     folder, truth = scan
     cube = np.load(folder / "scan.npy")

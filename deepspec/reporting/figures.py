@@ -5,36 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.reporting.labels import label_clusters
+from deepspec.reporting.latents import latent_matrix
 from deepspec.reporting.maps import integrated, label_map, masks
 from deepspec.reporting.scores import silhouette_curve
-from deepspec.reporting.spectra import cluster_rows, cluster_spectra
+from deepspec.reporting.spectra import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.style import Scale, save_figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from deepspec.reporting.labels import LabelledPeak
     from deepspec.segmentation import Segmentation
 
+FIGURES = ("labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents")
+"""Names of the files without their suffix."""
 
-def save_figures(segmentation: Segmentation, out: str | Path, scale: Scale = "auto") -> list[Path]:
+
+def save_figures(
+    segmentation: Segmentation,
+    out: str | Path,
+    scale: Scale = "auto",
+    *,
+    labels: Sequence[Sequence[LabelledPeak]] | None = None,
+    formats: Sequence[str] = ("png",),
+) -> list[Path]:
     """Draw every figure that the segmentation has something to show in.
 
     Args:
         segmentation: what to show.
         out: an existing folder; earlier figures in it are replaced.
         scale: of the intensities of spectra.
+        labels: peaks of each cluster, if they have been worked out already.
+        formats: png, svg, pdf, one file each.
 
     Returns:
         The files written.
     """
-    figures = {
-        "labels.png": label_map(segmentation),
-        "masks.png": masks(segmentation),
-        "spectra.png": cluster_spectra(segmentation, scale),
-        "clusters.png": cluster_rows(segmentation, scale),
-        "integrated.png": integrated(segmentation),
+    if labels is None:
+        labels = label_clusters(segmentation.mean_raw, segmentation.axis)
+    figures: dict[str, Figure] = {
+        "labels": label_map(segmentation),
+        "masks": masks(segmentation),
+        "spectra": cluster_spectra(segmentation, scale, labels),
+        "clusters": cluster_rows(segmentation, scale),
+        "integrated": integrated(segmentation),
     }
     if segmentation.scores:
-        figures["silhouette.png"] = silhouette_curve(segmentation)
-    paths = [Path(out) / name for name in figures]
-    for path, figure in zip(paths, figures.values(), strict=True):
-        save_figure(figure, path)
+        figures["silhouette"] = silhouette_curve(segmentation)
+    if segmentation.sample is not None:
+        figures["difference"] = averages_over_difference(segmentation, scale)
+    if segmentation.latents is not None:
+        figures["latents"] = latent_matrix(segmentation)
+    paths = [Path(out) / f"{name}.{kind}" for kind in formats for name in figures]
+    for path in paths:
+        save_figure(figures[path.stem], path)
     return paths

@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
+from deepspec.reporting.style import (
+    FONT_SIZE,
+    IMAGE_COLOURS,
+    NO_CLUSTER,
+    cluster_colours,
+    grid_figure,
+    panel_height,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +32,10 @@ _MASK_COLOURS = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
 def label_map(segmentation: Segmentation) -> Figure:
     """The image of cluster numbers, with a legend of the clusters and their shares of the labelled pixels."""
     k, labels = segmentation.k, segmentation.labels
-    width, legend_columns = 5.0, 1 + k // 24
-    figure = new_figure(
-        width + 1.6 * legend_columns, panel_height(labels.shape, width, 0.2 * (k // legend_columns + 2)) + 0.6
-    )
-    axes = figure.add_subplot()
+    width, legend_columns = 4.6, 1 + k // 24
+    height = panel_height(labels.shape, width, 0.2 * (k // legend_columns + 2))
+    figure, grid = grid_figure(1, [width], height, gaps=(0, 0), margins=(0.5, 0.2 + 1.6 * legend_columns, 0.35, 0.4))
+    axes = grid[0, 0]
     colours = ListedColormap([NO_CLUSTER, *cluster_colours(k)])
     axes.imshow(labels + 1, cmap=colours, vmin=-0.5, vmax=k + 0.5, interpolation="nearest")
     axes.tick_params(labelsize=FONT_SIZE - 1)
@@ -38,7 +44,15 @@ def label_map(segmentation: Segmentation) -> Figure:
     left_out = np.count_nonzero(labels < 0)
     if left_out:
         entries.append(Patch(color=NO_CLUSTER, label=f"none ({left_out} px)"))
-    figure.legend(handles=entries, loc="outside right upper", fontsize=FONT_SIZE, frameon=False, ncols=legend_columns)
+    axes.legend(
+        handles=entries,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0,
+        fontsize=FONT_SIZE,
+        frameon=False,
+        ncols=legend_columns,
+    )
     return figure
 
 
@@ -75,16 +89,17 @@ def integrated(segmentation: Segmentation) -> Figure:
         "decoded: sum over channels": segmentation.total_reconstructed,
         "embedded: sum over latents": segmentation.total_latent,
     }
-    width = 3.4
-    figure = new_figure(3 * width, panel_height(segmentation.labels.shape, width - 0.8, 1.2) + 0.4)
-    for axes, (title, image) in zip(figure.subplots(1, 3), images.items(), strict=True):
+    width, gap = 2.7, 0.75
+    height = panel_height(segmentation.labels.shape, width, 0.8)
+    figure, grid = grid_figure(1, [width] * 3, height, gaps=(gap, 0), margins=(0.1, gap, 0.15, 0.35))
+    for axes, (title, image) in zip(grid[0], images.items(), strict=True):
         low, high = _limits(image)
-        shown = axes.imshow(image, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+        shown = axes.imshow(image, cmap=IMAGE_COLOURS, vmin=low, vmax=high, interpolation="nearest")
         axes.set_facecolor(NO_CLUSTER)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(title, fontsize=FONT_SIZE)
-        bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, extend="both")
+        bar = figure.colorbar(shown, cax=axes.inset_axes((1.03, 0, 0.05, 1)), extend="both")
         bar.ax.tick_params(labelsize=FONT_SIZE - 2)
         bar.ax.yaxis.get_offset_text().set_fontsize(FONT_SIZE - 2)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepspec.reporting.style import FONT_SIZE, cluster_colours, new_figure
+from deepspec.reporting.style import FONT_SIZE, cluster_colours, grid_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,8 +22,8 @@ def silhouette_curve(segmentation: Segmentation) -> Figure:
         raise ValueError("expected a segmentation with refit clusters, got one with frozen clusters: it has no scores")
     tried, scores = list(segmentation.scores), list(segmentation.scores.values())
     blue, orange = cluster_colours(2)
-    figure = new_figure(4.6, 3.0)
-    axes = figure.add_subplot()
+    figure, grid = grid_figure(1, [3.8], 2.4, gaps=(0, 0), margins=(0.65, 0.15, 0.5, 0.1))
+    axes = grid[0, 0]
     axes.plot(tried, scores, marker="o", markersize=4, color=blue)
     best = segmentation.k
     axes.plot([best], [segmentation.scores[best]], marker="o", markersize=9, color=orange, linestyle="none")

@@ -22,6 +22,12 @@ DPI = 150
 
 FONT_SIZE = 9
 
+FORMATS = ("png", "svg", "pdf")
+"""Of the files of figures."""
+
+IMAGE_COLOURS = "cividis"
+"""For images of values: the same to every kind of colour vision, and light where there is more."""
+
 NO_CLUSTER = "#d9d9d9"
 
 # Okabe & Ito (2008), then darker ones of Tol (2021): told apart with any kind of colour vision.
@@ -93,10 +99,23 @@ def grid_figure(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG file, which appears under its name when complete."""
+    """Write a figure, which appears under its name when complete.
+
+    Args:
+        figure: to write.
+        path: its suffix says as what: .png, .svg or .pdf; images within a vector graphic stay images.
+
+    Raises:
+        ValueError: for another suffix.
+    """
+    kind = path.suffix[1:]
+    if kind not in FORMATS:
+        raise ValueError(f"{path.name}: expected a figure's name to end in one of {', '.join(FORMATS)}")
     part = path.with_name(f"{path.name}.part")
     try:
-        figure.savefig(part, format="png", dpi=DPI)
+        # To compress harder takes longer than to draw, for an eighth of the size.
+        quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}
+        figure.savefig(part, format=kind, dpi=DPI, **quick)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
 from deepspec.segmentation.result import Provenance, Segmentation
+from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.structure import Structure
 
 FORMAT = "deepspec-segmentation"
@@ -40,7 +41,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
 
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
     `unit`; `silhouette`, `structure` and `provenance` as groups of attributes; the group `scores` with one entry of
-    `k`, `silhouette` and `inertia` per K tried.
+    `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of `PixelSample`.
     """
     path = Path(path)
     part = path.with_name(f"{path.name}.part")
@@ -52,6 +53,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
                 array = getattr(segmentation, name)
                 # Maps shrink to a tenth; the spectra are too small to matter.
                 file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+            if segmentation.latents is not None:
+                file["latents"] = segmentation.latents  # noise, which does not shrink
             for name in _AXES:
                 axis = getattr(segmentation, name)
                 file[name] = axis.values
@@ -63,6 +66,11 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
             scores["silhouette"] = np.array(list(segmentation.scores.values()), dtype=np.float64)
             scores["inertia"] = np.array(list(segmentation.inertias.values()), dtype=np.float64)
+            if segmentation.sample is not None:
+                sample = file.create_group("sample")
+                for name, array in vars(segmentation.sample).items():
+                    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim == 2 else {}
+                    sample.create_dataset(name, data=array, **packed)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -113,12 +121,17 @@ def _read(file: h5py.File) -> Segmentation:
         attributes = file[name].attrs
         values[name] = record(**{field.name: _plain(attributes[field.name]) for field in fields(record)})
     tried = file["scores/k"][()].tolist()
+    sample = file.get("sample")
     return Segmentation(
         k=int(file.attrs["k"]),
         quantity=str(file.attrs["quantity"]),
         notes=tuple(file.attrs["notes"].tolist()),
         scores=dict(zip(tried, file["scores/silhouette"][()].tolist(), strict=True)),
         inertias=dict(zip(tried, file["scores/inertia"][()].tolist(), strict=True)),
+        sample=None
+        if sample is None
+        else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
+        latents=file["latents"][()] if "latents" in file else None,
         **values,
     )
 

@@ -17,6 +17,7 @@ from deepspec.segmentation.latents import Found, cluster_means, refit, silhouett
 from deepspec.segmentation.means import ClusterMeans, PixelRecord
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.result import Segmentation
+from deepspec.segmentation.sample import draw_sample
 from deepspec.segmentation.spectra import CubeSpectra, SpectraSample
 from deepspec.segmentation.structure import SPECTRA, find_structure
 from deepspec.segmentation.threads import one_thread_per_operation
@@ -24,6 +25,7 @@ from deepspec.segmentation.threads import one_thread_per_operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -47,6 +49,7 @@ def segment_cube(
     seed: int = 0,
     device: str | torch.device = "cpu",
     checkpoint: str | Path | None = None,
+    inputs: NDArray[np.float32] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Segmentation:
     """Label every usable pixel of a cube by the cluster of its latent point, and average each cluster's spectra.
@@ -64,12 +67,17 @@ def segment_cube(
         seed: of everything random.
         device: where to compute, `cpu` or `cuda`.
         checkpoint: the model's file, for the record.
+        inputs: (H, W, Q) what the network encodes of each pixel instead of its preprocessed spectrum, such as the
+            colours of a picture.
         progress: called after each block with the name of the pass, the pixels done and all.
 
     Raises:
-        UserError: the axes do not match, there are too few usable pixels, or a frozen model has no clusters.
+        UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
+            is of another size.
     """
     _check(model, clusters, k, min(max_pixels_per_block, sample, restarts))
+    if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
+        raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
@@ -83,17 +91,20 @@ def segment_cube(
         spectra = CubeSpectra(cube, model, alignment, max_pixels_per_block, device, threads, progress)
         record = PixelRecord(cube.mask.size, model.clusters.centres.shape[1], device)
         some = SpectraSample(cube.mask.size, SPECTRA, generator, device)
+        inputs_PQ = None if inputs is None else torch.from_numpy(inputs).reshape(cube.mask.size, -1).to(device)
         if clusters == "frozen":
-            found, means = _label_frozen(spectra, record, some)
+            found, means = _label_frozen(spectra, record, some, inputs_PQ)
         else:
-            _encode(spectra, record, some, None)
+            _encode(spectra, record, some, None, inputs_PQ)
             found = refit(record.usable_latents, k, sample, restarts, generator)
             means = _average(spectra, record, found)
+        seen_ND = some.spectra_ND if inputs_PQ is None else inputs_PQ[some.pixels_N]
         structure = find_structure(
-            some.spectra_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator, threads
+            seen_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator, threads
         )
         silhouette = silhouette_of(record.usable_latents, record.labels_P[record.usable_P], generator)
         decoded_KD = model.decode(cluster_means(record.z_PL, record.labels_P, found.clusters.used))
+        sample_of_pixels = draw_sample(record, some, model)
         provenance, unhashed = origin.provenance(clusters, seed)
 
     def image(values_P: Tensor) -> NDArray[Any]:
@@ -120,6 +131,8 @@ def segment_cube(
         structure=structure,
         notes=alignment.notes + _left_out(cube, record) + unhashed,
         provenance=provenance,
+        sample=sample_of_pixels,
+        latents=record.z_PL.cpu().numpy().reshape(*cube.mask.shape, -1),
     )
 
 
@@ -152,12 +165,19 @@ class _Encoded(NamedTuple):
     sums: PieceSums | None
 
 
-def _encode(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, means: ClusterMeans | None) -> None:
+def _encode(
+    spectra: CubeSpectra,
+    record: PixelRecord,
+    some: SpectraSample,
+    means: ClusterMeans | None,
+    inputs_PQ: Tensor | None,
+) -> None:
     """First pass: latent points, and labels and means if the clusters are known already."""
     cube, network = spectra.cube, spectra.model.network
 
     def work(piece: Piece) -> _Encoded:
-        z_NL = network.encode(piece.y_ND).mean_NL.float()
+        seen_ND = piece.y_ND if inputs_PQ is None else inputs_PQ[piece.pixels_N]
+        z_NL = network.encode(seen_ND).mean_NL.float()
         finite_N = z_NL.isfinite().all(1)
         if not finite_N.all():
             piece, z_NL = piece.only(finite_N), z_NL[finite_N]
@@ -178,11 +198,13 @@ def _encode(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, mean
         )
 
 
-def _label_frozen(spectra: CubeSpectra, record: PixelRecord, some: SpectraSample) -> tuple[Found, ClusterMeans]:
+def _label_frozen(
+    spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, inputs_PQ: Tensor | None
+) -> tuple[Found, ClusterMeans]:
     """The only pass, where the clusters are known: everything at once."""
     found = Found(spectra.model.clusters, {}, {})
     means = ClusterMeans(spectra, found.clusters, record)
-    _encode(spectra, record, some, means)
+    _encode(spectra, record, some, means, inputs_PQ)
     return found, means
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from deepspec.data.axis import SpectralAxis
     from deepspec.functional import SilhouetteEstimate
+    from deepspec.segmentation.sample import PixelSample
     from deepspec.segmentation.structure import Structure
 
 ClustersMode = Literal["frozen", "refit"]
@@ -91,6 +92,10 @@ class Segmentation:
     """What should be known about it, in sentences."""
     provenance: Provenance
     """What it was made from and with."""
+    sample: PixelSample | None = None
+    """Spectra of some of its pixels; None in files of earlier versions."""
+    latents: NDArray[np.float32] | None = None
+    """(H, W, L) latent points, NaN where the label is -1: what `evaluate` clusters again; None likewise."""
 
     @property
     def shares(self) -> NDArray[np.float64]:

@@ -135,21 +135,22 @@ class SpectraSample:
 
     def __init__(self, pixels: int, size: int, generator: torch.Generator, device: torch.device) -> None:
         self._size = size
-        self._key_P = torch.rand(pixels, generator=generator, dtype=torch.float64).to(device, torch.float32)
-        self._keys = torch.empty(0, device=device)
+        self.keys_P = torch.rand(pixels, generator=generator, dtype=torch.float64).to(device, torch.float32)
+        """(P,) the random key of each pixel."""
+        self.pixels_N = torch.empty(0, dtype=torch.int64, device=device)
+        """Which pixels the spectra are of."""
         self._spectra: Tensor | None = None
 
     def add(self, pixels_N: Tensor, y_ND: Tensor) -> None:
         """Let spectra pass by."""
-        keys = self._key_P[pixels_N]
         if self._spectra is None:
             self._spectra = y_ND[:0]
-        if len(self._keys) == self._size:
-            smaller = (keys < self._keys.max()).nonzero()[:, 0]
-            keys, y_ND = keys[smaller], y_ND[smaller]
-        keys = torch.cat([self._keys, keys])
-        chosen = keys.argsort()[: self._size]
-        self._keys, self._spectra = keys[chosen], torch.cat([self._spectra, y_ND])[chosen]
+        if len(self.pixels_N) == self._size:
+            smaller = (self.keys_P[pixels_N] < self.keys_P[self.pixels_N].max()).nonzero()[:, 0]
+            pixels_N, y_ND = pixels_N[smaller], y_ND[smaller]
+        pixels_N = torch.cat([self.pixels_N, pixels_N])
+        chosen = self.keys_P[pixels_N].argsort()[: self._size]
+        self.pixels_N, self._spectra = pixels_N[chosen], torch.cat([self._spectra, y_ND])[chosen]
 
     @property
     def spectra_ND(self) -> Tensor:

@@ -9,49 +9,21 @@ from matplotlib.image import imread
 from deepspec.data.axis import SpectralAxis
 from deepspec.functional import SilhouetteEstimate
 from deepspec.reporting import (
+    averages_over_difference,
     cluster_rows,
     cluster_spectra,
     integrated,
     label_map,
+    latent_matrix,
     masks,
     save_figures,
     silhouette_curve,
 )
-from deepspec.reporting.style import cluster_colours
-from deepspec.segmentation import Provenance, Segmentation, Structure
+from deepspec.reporting.figures import FIGURES
+from deepspec.reporting.style import cluster_colours, save_figure
+from tests.reporting.segmentations import segmentation
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def segmentation(k=3, shape=(12, 20), channels=40, axis=None):
-    """Noise with the right shapes: what figures show is worked out elsewhere."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(shape[0] * shape[1]).reshape(shape) % (k + 1) - 1
-    axis = axis or SpectralAxis.linear(1.0, 0.5, channels, "keV")
-    image = np.where(labels < 0, np.nan, rng.uniform(1, 2, shape)).astype(np.float32)
-    spectra = [100 * rng.uniform(0, 1, (k, axis.channels)) for _ in range(4)]
-    return Segmentation(
-        labels=labels.astype(np.int16),
-        k=k,
-        centres=rng.normal(size=(k, 3)).astype(np.float32),
-        sizes=np.bincount(labels[labels >= 0], minlength=k),
-        silhouette=SilhouetteEstimate(0.8123, 0.0046, 1024),
-        scores={2: 0.5, k: 0.8, k + 1: np.nan},
-        inertias={2: 3.0, k: 2.0, k + 1: 1.0},
-        axis=axis,
-        decoded_axis=axis,
-        quantity="counts",
-        mean_raw=spectra[0],
-        mean_input=spectra[1],
-        mean_reconstructed=spectra[2],
-        decoded_centre=spectra[3],
-        total_raw=image,
-        total_reconstructed=image,
-        total_latent=image,
-        structure=Structure("clear", 0.8, 0.8, 0.4, 0.01, 1 / 21, 1000),
-        notes=(),
-        provenance=Provenance("", "", "", "", "refit", 0, "1", "2", "3", "now"),
-    )
 
 
 def with_an_empty_cluster():
@@ -72,13 +44,30 @@ def texts(figure):
 def test_every_figure_is_written_as_a_picture(tmp_path):
     paths = save_figures(segmentation(), tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
-    names = ["labels.png", "masks.png", "spectra.png", "clusters.png", "integrated.png", "silhouette.png"]
-    assert [path.name for path in paths] == names
+    assert [path.stem for path in paths] == list(FIGURES)
     for path in paths:
         assert path.read_bytes().startswith(PNG)
         picture = imread(path)
         assert min(picture.shape[:2]) > 200
         assert picture[..., :3].std() > 0.02
+
+
+def test_figures_are_written_as_vector_graphics(tmp_path):
+    paths = save_figures(segmentation(), tmp_path, formats=("svg", "pdf"))
+    assert len(paths) == 2 * len(FIGURES)
+    for path in paths:
+        start = path.read_bytes()[:200]
+        assert (b"<?xml" in start) if path.suffix == ".svg" else start.startswith(b"%PDF")
+    with pytest.raises(ValueError, match=r"a.jpg: expected a figure's name to end in one of png, svg, pdf"):
+        save_figure(label_map(segmentation()), tmp_path / "a.jpg")
+
+
+def test_segmentations_without_a_sample_are_drawn_without_its_figures(tmp_path):
+    old = dataclasses.replace(segmentation(), sample=None, latents=None)
+    assert {path.stem for path in save_figures(old, tmp_path)} == set(FIGURES) - {"difference", "latents"}
+    for draw in (averages_over_difference, latent_matrix):
+        with pytest.raises(ValueError, match="earlier version"):
+            draw(old)
 
 
 def test_frozen_clusters_have_no_silhouette_curve(tmp_path):
@@ -93,7 +82,7 @@ def test_one_panel_for_each_cluster(k):
     assert len(masks(found).axes) == k
     assert len(cluster_spectra(found).axes) == k
     assert len(cluster_rows(found).axes) == 3 * k
-    assert len(integrated(found).axes) == 3 + 3  # and their colour bars
+    assert [len(axes.child_axes) for axes in integrated(found).axes] == [1, 1, 1]  # their colour bars
     assert len(label_map(found).axes) == 1
     for figure in (masks(found), cluster_spectra(found), cluster_rows(found)):
         assert isinstance(figure.canvas, FigureCanvasAgg)
@@ -106,7 +95,7 @@ def test_label_map_shows_each_label_in_the_colour_of_its_legend():
     figure = label_map(found)
     (image,) = figure.axes[0].images
     shown = image.to_rgba(image.get_array())[..., :3]
-    colours = {patch.get_label(): to_rgb(patch.get_facecolor()) for patch in figure.legends[0].get_patches()}
+    colours = {patch.get_label(): to_rgb(patch.get_facecolor()) for patch in figure.axes[0].get_legend().get_patches()}
     for cluster in range(3):
         expected = next(colour for label, colour in colours.items() if label.startswith(f"cluster {cluster}:"))
         np.testing.assert_allclose(shown[found.labels == cluster], [expected] * found.sizes[cluster], atol=0.01)
@@ -133,7 +122,7 @@ def test_spectra_are_drawn_over_the_axis_with_its_unit():
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), found.decoded_axis.values)
     assert figure.get_supxlabel() == "energy (keV)"
     assert figure.get_supylabel() == "counts"
-    rows = cluster_rows(found)
+    rows = cluster_rows(found, scale="linear")
     np.testing.assert_array_equal(rows.axes[4].lines[0].get_ydata(), found.mean_reconstructed[1])
     np.testing.assert_array_equal(rows.axes[5].lines[0].get_ydata(), found.mean_input[1])
     assert rows.axes[4].get_ylim() == rows.axes[5].get_ylim()
@@ -151,15 +140,15 @@ def test_scale_follows_the_peaks_unless_it_is_chosen():
         assert cluster_rows(flat, scale).axes[1].get_yscale() == name
 
 
-@pytest.mark.parametrize("scale", ["sqrt", "log"])
-def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(scale, tmp_path):
+def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(tmp_path):
     falling = SpectralAxis(np.linspace(2500, 400, 40), "nm")
-    for number, found in enumerate(
+    alone = dataclasses.replace(segmentation(1), silhouette=SilhouetteEstimate(np.nan, np.nan, 0), scores={})
+    for number, (found, scale) in enumerate(
         [
-            with_an_empty_cluster(),
-            segmentation(2, shape=(1, 50), axis=falling),
-            segmentation(11, shape=(90, 3)),
-            dataclasses.replace(segmentation(1), silhouette=SilhouetteEstimate(np.nan, np.nan, 0), scores={}),
+            (with_an_empty_cluster(), "log"),
+            (segmentation(2, shape=(1, 50), axis=falling), "sqrt"),
+            (segmentation(5, shape=(90, 3)), "auto"),
+            (alone, "log"),
         ]
     ):
         folder = tmp_path / str(number)
@@ -167,6 +156,11 @@ def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(scale, tmp_path):
         for path in save_figures(found, folder, scale):
             assert path.stat().st_size > 2000
     assert "cluster 1: empty" in texts(masks(with_an_empty_cluster()))
+
+
+def test_many_clusters_are_drawn():
+    for draw in (label_map, masks, cluster_spectra):
+        draw(segmentation(26)).canvas.draw()
 
 
 def test_constant_images_are_drawn():

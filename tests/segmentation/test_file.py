@@ -30,6 +30,10 @@ def test_a_saved_segmentation_comes_back_as_it_was(tmp_path):
             elif isinstance(before, np.ndarray):
                 np.testing.assert_array_equal(before, after, err_msg=field.name)
                 assert before.dtype == after.dtype
+            elif field.name == "sample":
+                for name, array in vars(before).items():
+                    np.testing.assert_array_equal(array, getattr(after, name), err_msg=name)
+                    assert array.dtype == getattr(after, name).dtype
             else:
                 assert before == after, field.name
         with h5py.File(tmp_path / "a.h5") as file:

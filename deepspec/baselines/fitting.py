@@ -1,0 +1,236 @@
+"""Fit a baseline to a cube and segment the cube by it.
+
+Shapes: H rows, W columns, S spectra of the sample, C channels, D preprocessed channels, L latent dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from deepspec.baselines.chain import Chain, suitable_chain
+from deepspec.baselines.colours import Colours, colours_of
+from deepspec.baselines.identity import Identity
+from deepspec.baselines.model import BaselineModel
+from deepspec.baselines.nmf import NonNegativeComponents
+from deepspec.baselines.pca import PrincipalComponents
+from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.umap import ManifoldEmbedding, check_installed
+from deepspec.errors import UserError
+from deepspec.preprocess import Preprocess
+from deepspec.segmentation import segment_cube
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from deepspec.baselines.model import Embedding
+    from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation import Segmentation
+
+Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
+"""Dimensions where none are given; fewer of spectra with fewer channels."""
+
+MOST_LATENTS = 2**29
+"""Most latent values of a cube, 2 GiB: they are held in memory, as `segment` does with its three per pixel."""
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """What can be chosen about a baseline."""
+
+    components: int | None = None
+    """Dimensions of pca, nmf and umap; None: 8, 8 and 3."""
+    preprocess: list[str | dict[str, Any]] | None = None
+    """Steps as in `deepspec.preprocess`; None: what suits the cube."""
+    image: str | None = None
+    """File of the picture for rgb."""
+    resample: bool = False
+    """Whether to take the nearest pixels of a picture of another size."""
+    neighbours: int = 15
+    """Of each spectrum, for umap."""
+    min_dist: float = 0.1
+    """Least distance of points, for umap."""
+    sample: int = 32768
+    """Most spectra to fit on, and pixels that IKMeans works on."""
+    seed: int = 0
+    """Of everything random."""
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A fitted baseline."""
+
+    model: BaselineModel
+    """What `segment_cube` takes."""
+    inputs: NDArray[np.float32] | None
+    """(H, W, 3) colours, which `segment_cube` takes as `inputs`, or None where spectra are encoded."""
+    notes: tuple[str, ...]
+    """What was fitted, in sentences."""
+
+
+def fit_baseline(
+    cube: SpectralCube,
+    method: Method,
+    options: BaselineOptions | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Baseline:
+    """Fit a baseline on a sample of a cube's spectra; the cube is read once.
+
+    Args:
+        cube: an open cube.
+        method: raw: the preprocessed spectra themselves; pca; nmf; umap, with the extra of this name; rgb: the
+            colours of a picture.
+        options: what can be chosen.
+        progress: called after each block with the name of the pass, the pixels done and all.
+
+    Raises:
+        UserError: an option is missing, impossible or for another method, the preprocessing does not suit the
+            spectra, there are too few of them, or umap-learn is not installed.
+    """
+    options = options or BaselineOptions()
+    _check(method, options)
+    colours, notes = None, ()
+    if options.image is not None:
+        colours, notes = colours_of(options.image, cube.mask.shape, resample=options.resample)
+    pixels_S, x_SC = sample_cube(cube, options.sample, options.seed, progress)
+    chain = _chain(x_SC, cube, method, options)
+    preprocess = Preprocess(cube.shape[2], chain.steps)
+    preprocess.fit(x_SC)
+    y_SD = preprocess(x_SC).numpy()
+    network, described = _embed(y_SD, method, options, None if colours is None else colours.reshape(-1, 3)[pixels_S])
+    _check_size(cube, method, network.latent)
+    steps = ", ".join(str(step).replace("'", "") for step in chain.steps)
+    note = f"baseline {method}{described}; preprocessing [{steps}]"
+    if chain.reason:
+        note += f", taken {chain.reason} (--preprocess sets another)"
+    return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *notes))
+
+
+def segment_by_baseline(
+    cube: SpectralCube,
+    method: Method,
+    options: BaselineOptions | None = None,
+    *,
+    k: tuple[int, int] = (3, 10),
+    restarts: int = 3,
+    device: str | torch.device = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Segmentation:
+    """Fit a baseline and segment the same cube by IKMeans, as `segment_cube` does with a network.
+
+    Args:
+        cube: an open cube; it is read three times.
+        method: as `fit_baseline`.
+        options: what can be chosen.
+        k: fewest and most clusters.
+        restarts: K-means runs per K.
+        device: where to compute; fitting, and umap as a whole, run on the CPU.
+        progress: as `fit_baseline`.
+
+    Raises:
+        UserError: as `fit_baseline` and `segment_cube`.
+    """
+    options = options or BaselineOptions()
+    fitted = fit_baseline(cube, method, options, progress)
+    found = segment_cube(
+        cube,
+        fitted.model,
+        clusters="refit",
+        k=k,
+        sample=options.sample,
+        restarts=restarts,
+        seed=options.seed,
+        device=device,
+        inputs=fitted.inputs,
+        progress=progress,
+    )
+    return replace(found, notes=(*fitted.notes, *found.notes))
+
+
+def _check(method: Method, options: BaselineOptions) -> None:
+    if method not in METHODS:
+        raise UserError(f"unknown baseline {method!r}: expected one of {', '.join(METHODS)}")
+    if (options.image is not None) != (method == "rgb"):
+        given = "rgb needs --image, a picture of the same scene" if method == "rgb" else "--image is for rgb alone"
+        raise UserError(f"{given}; the other baselines look at the spectra")
+    if options.components is not None and method not in COMPONENTS:
+        raise UserError(f"--components is for {', '.join(COMPONENTS)}; {method} has dimensions of its own")
+    if options.components is not None and options.components < 1:
+        raise UserError(f"components: expected at least 1, got {options.components}")
+    if options.sample < 1:
+        raise UserError(f"sample: expected at least 1 pixel, got {options.sample}")
+    if method == "umap":
+        if options.neighbours < 2 or not 0 <= options.min_dist <= 1:
+            raise UserError(
+                f"expected neighbours of at least 2 and min_dist from 0 to 1, got {options.neighbours} and "
+                f"{options.min_dist:g}"
+            )
+        check_installed()
+
+
+def _chain(x_SC: Tensor, cube: SpectralCube, method: Method, options: BaselineOptions) -> Chain:
+    if options.preprocess is not None:
+        return Chain(options.preprocess, "")
+    if method == "rgb":
+        return Chain([], "")  # the spectra are averaged, not compared
+    return suitable_chain(x_SC, cube.axis, non_negative=method == "nmf")
+
+
+def _embed(
+    y_SD: NDArray[np.float32], method: Method, options: BaselineOptions, colours_S3: NDArray[np.float32] | None
+) -> tuple[Embedding, str]:
+    """The fitted embedding, and words about it."""
+    if colours_S3 is not None:
+        return Colours(colours_S3, y_SD), f": colours of {options.image}"
+    if method == "raw":
+        return Identity(y_SD.shape[1]), f": {y_SD.shape[1]} channels"
+    components = _components(y_SD, method, options)
+    words = f": {components} component{'s' if components > 1 else ''}"
+    if method == "umap":
+        network = ManifoldEmbedding(y_SD, components, options.neighbours, options.min_dist, options.seed)
+        return network, f"{words}, fitted on {len(y_SD)} spectra"
+    if method == "pca":
+        pca = PrincipalComponents(y_SD, components, options.seed)
+        return pca, f"{words}, {100 * pca.explained:.3g} % of the variance of {len(y_SD)} spectra"
+    if (low := float(y_SD.min())) < 0:
+        raise UserError(
+            f"nmf needs values of at least 0, but the preprocessed spectra go down to {low:.3g}: preprocess without "
+            "centring, by [minmax], or by [clip, sqrt] for counts"
+        )
+    nmf = NonNegativeComponents(y_SD, components, options.seed)
+    settled = "" if nmf.converged else ", which had not settled when the iterations ended"
+    return nmf, f"{words}, {100 * (1 - nmf.residual):.3g} % of the squares of {len(y_SD)} spectra{settled}"
+
+
+def _components(y_SD: NDArray[np.float32], method: Method, options: BaselineOptions) -> int:
+    spectra, channels = y_SD.shape
+    least = max(options.neighbours, options.components or COMPONENTS[method]) + 2 if method == "umap" else 2
+    if spectra < least:
+        raise UserError(f"{method} needs at least {least} usable spectra to fit on, got {spectra}")
+    if options.components is None:
+        return min(COMPONENTS[method], channels, spectra)
+    if options.components > min(channels, spectra):
+        raise UserError(
+            f"components: expected at most {min(channels, spectra)}, for {spectra} spectra of {channels} preprocessed "
+            f"channels, got {options.components}"
+        )
+    return options.components
+
+
+def _check_size(cube: SpectralCube, method: Method, latent: int) -> None:
+    values = cube.mask.size * latent
+    if values > MOST_LATENTS:
+        raise UserError(
+            f"{method} with {latent} dimensions needs {4 * values / 2**30:.1f} GiB for {cube.mask.size} pixels, more "
+            f"than {4 * MOST_LATENTS / 2**30:.0f}: fewer --components, fewer --channels, or a first step of --preprocess "
+            f"such as {{step: rebin, bins: {max(2, MOST_LATENTS // cube.mask.size)}}}"
+        )

@@ -1,0 +1,168 @@
+"""Clusters against reference classes: maps, errors of each class, confusion (figures 6, 7, 13, 14, A1 to A4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from deepspec.reporting.confusion import confusion_matrix
+from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from deepspec.evaluation import Evaluation, Reference
+    from deepspec.functional import Agreement
+
+MOST_ROWS = 16
+"""Classes that the figure of errors has room for; the largest are shown."""
+
+# Told apart with any kind of colour vision, and in grey.
+_ERRORS = {
+    "not compared": NO_CLUSTER,
+    "rightly outside": "#cfe3f1",
+    "rightly in it": "#0072b2",
+    "missed (in the class, not in the cluster)": "#d55e00",
+    "wrongly in it (in the cluster, not in the class)": "#f0c800",
+}
+_RIGHT, _WRONG = "white", "black"
+
+
+def compared_maps(evaluation: Evaluation) -> Figure:
+    """The reference, the clusters in the colours of their classes, and where they differ.
+
+    Raises:
+        ValueError: there was no reference.
+    """
+    agreement, reference = _parts(evaluation)
+    classes, columns = len(reference.names), agreement.columns.tolist()
+    # The column of each cluster in the confusion matrix: its class, or a colour beyond those.
+    number = np.full(evaluation.k + 1, -1)
+    for column, cluster in enumerate(columns):
+        if cluster >= 0:
+            number[cluster] = column
+    ours, compared = number[evaluation.labels], (evaluation.labels >= 0) & (reference.labels >= 0)
+    wrong = np.where(compared, np.where(ours == reference.labels, 1, 2), 0)
+    width = 3.2
+    names = [
+        *(f"class {name}" for name in reference.names),
+        *(f"cluster {cluster}, no class" for cluster in columns[classes:]),
+    ]
+    legend_columns = 1 + len(names) // 20
+    height = panel_height(ours.shape, width, 0.22 * (len(names) // legend_columns)) + 0.7
+    figure = new_figure(3 * width + 1.7 * legend_columns, height)
+    colours = ListedColormap([NO_CLUSTER, *cluster_colours(len(columns))])
+    titles = ("reference", "clusters in the colour of their class", f"right {100 * agreement.overall_accuracy:.1f} %")
+    for axes, image, title in zip(figure.subplots(1, 3), (reference.labels, ours, wrong), titles, strict=True):
+        shown = ListedColormap([NO_CLUSTER, _RIGHT, _WRONG]) if image is wrong else colours
+        offset, top = (0, 2) if image is wrong else (1, len(columns))
+        axes.imshow(image + offset, cmap=shown, vmin=-0.5, vmax=top + 0.5, interpolation="nearest")
+        _bare(axes, title)
+    entries = [Patch(color=colours(i + 1), label=name) for i, name in enumerate(names)]
+    entries += [Patch(facecolor=_RIGHT, edgecolor=_WRONG, label="right"), Patch(color=_WRONG, label="wrong")]
+    if not compared.all():
+        entries.append(Patch(color=NO_CLUSTER, label="not compared"))
+    figure.legend(
+        handles=entries, loc="outside right upper", fontsize=FONT_SIZE - 1, frameon=False, ncols=legend_columns
+    )
+    return figure
+
+
+def class_errors(evaluation: Evaluation) -> Figure:
+    """One row per class: its cluster, the class, where they differ, and the counts of right and wrong pixels.
+
+    Raises:
+        ValueError: there was no reference.
+    """
+    agreement, reference = _parts(evaluation)
+    size_R = agreement.counts.support_R.numpy()
+    shown = sorted(np.argsort(-size_R, kind="stable")[:MOST_ROWS].tolist())
+    width = 1.9
+    height = panel_height(reference.labels.shape, width, 1.3, 2.6)
+    figure, grid = grid_figure(len(shown), [width] * 3 + [1.5], height, gaps=(0.12, 0.32), margins=(0.1, 0.1, 0.1, 1.0))
+    for row, number in zip(grid, shown, strict=True):
+        _draw_row(row, evaluation, number)
+    means = "   ".join(
+        f"{name} {agreement.macro[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1", "tversky")
+    )
+    left_out = len(size_R) - len(shown)
+    more = f"; the {left_out} smallest classes are not shown" if left_out else ""
+    figure.suptitle(f"means over classes: {means}{more}", fontsize=FONT_SIZE, y=1 - 0.12 / figure.get_figheight())
+    figure.legend(
+        handles=[Patch(color=colour, label=label) for label, colour in _ERRORS.items()],
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.3 / figure.get_figheight()),
+        ncols=3,
+        fontsize=FONT_SIZE - 2,
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_row(row: NDArray[Any], evaluation: Evaluation, number: int) -> None:
+    agreement, reference = _parts(evaluation)
+    cluster = int(agreement.columns[number])
+    ours, theirs = (evaluation.labels == cluster) & (cluster >= 0), reference.labels == number
+    compared = (evaluation.labels >= 0) & (reference.labels >= 0)
+    state = np.where(theirs, np.where(ours, 2, 3), np.where(ours, 4, 1))
+    black_and_white = ListedColormap([NO_CLUSTER, "black", "white"])
+    name = f"cluster {cluster}" if cluster >= 0 else "no cluster"
+    pictures = (
+        (np.where(evaluation.labels < 0, 0, ours + 1), black_and_white, name),
+        (np.where(reference.labels < 0, 0, theirs + 1), black_and_white, f"class {reference.names[number]}"),
+        (np.where(compared, state, 0), ListedColormap(list(_ERRORS.values())), "differences"),
+    )
+    for axes, (image, colours, title) in zip(row[:3], pictures, strict=True):
+        axes.imshow(image, cmap=colours, vmin=-0.5, vmax=colours.N - 0.5, interpolation="nearest")
+        _bare(axes, title)
+    _draw_counts(row[3], agreement, number)
+
+
+def class_confusion(evaluation: Evaluation) -> Figure:
+    """The confusion matrix, each class beside its cluster; clusters without a class come last.
+
+    Raises:
+        ValueError: there was no reference.
+    """
+    agreement, reference = _parts(evaluation)
+    clusters = ["no cluster" if cluster < 0 else f"cluster {cluster}" for cluster in agreement.columns.tolist()]
+    weighted = "  ".join(f"{name} {agreement.weighted[name]:.3f}" for name in ("accuracy", "recall", "precision", "f1"))
+    figure = confusion_matrix(
+        agreement.confusion.numpy(), reference.names, clusters, f"means weighted by size:\n{weighted}"
+    )
+    figure.axes[0].tick_params(axis="x", rotation=45 if len(clusters) > 4 else 0)
+    return figure
+
+
+def _draw_counts(axes: Axes, agreement: Agreement, number: int) -> None:
+    """The confusion matrix of one class against the rest, as in the paper: TP and FP above FN and TN."""
+    parts = agreement.counts
+    counts = {
+        name: int(part_R[number])
+        for name, part_R in (("TP", parts.tp_R), ("FP", parts.fp_R), ("FN", parts.fn_R), ("TN", parts.tn_R))
+    }
+    # The root: else a large rest leaves everything else white.
+    depth = np.sqrt(np.array(list(counts.values())) / max(1, sum(counts.values()))).reshape(2, 2)
+    axes.imshow(depth, cmap="Blues", vmin=0, vmax=1.15)
+    for at, (name, count) in enumerate(counts.items()):
+        colour = "white" if depth.flat[at] > 0.6 else "black"
+        axes.text(at % 2, at // 2, f"{name}\n{count}", ha="center", va="center", fontsize=FONT_SIZE - 1, color=colour)
+    index = float(agreement.per_class["tversky"][number])
+    _bare(axes, "no pixel" if np.isnan(index) else f"Tversky index {index:.3f}")
+
+
+def _bare(axes: Axes, title: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=FONT_SIZE)
+
+
+def _parts(evaluation: Evaluation) -> tuple[Agreement, Reference]:
+    if evaluation.agreement is None or evaluation.reference is None:
+        raise ValueError("expected an evaluation against a reference")
+    return evaluation.agreement, evaluation.reference

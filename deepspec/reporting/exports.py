@@ -1,0 +1,229 @@
+"""Files for other programs: label maps as TIFF and FITS, masks, spectra and peaks as CSV and EMSA/MAS (.msa).
+
+Shapes: H rows, W columns, C channels, K clusters.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from astropy.io.fits import Header
+    from numpy.typing import NDArray
+
+    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.segmentation import Segmentation
+
+
+def save_tiff(segmentation: Segmentation, path: Path) -> None:
+    """Label map as TIFF of 16 bits without sign: 0 has no label, n + 1 is cluster n, as the description in it says."""
+    from PIL import Image, TiffImagePlugin
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[270] = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters"
+    image = Image.fromarray((segmentation.labels.astype(np.int32) + 1).astype(np.uint16))
+    _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_lzw", tiffinfo=tags))
+
+
+def save_masks(segmentation: Segmentation, folder: Path) -> list[Path]:
+    """A black and white PNG of the cube's size for each cluster, white where it is, in an existing folder."""
+    from PIL import Image
+
+    paths = []
+    for cluster in range(segmentation.k):
+        mask = Image.fromarray(np.where(segmentation.labels == cluster, 255, 0).astype(np.uint8))
+        paths.append(folder / f"cluster-{cluster}.png")
+        _write(paths[-1], lambda part, mask=mask: mask.save(part, format="PNG"))  # type: ignore[misc]
+    return paths
+
+
+def save_fits(segmentation: Segmentation, path: Path, header: Header | None = None) -> None:
+    """Label map as FITS image of 16 bits, -1 where there is no label, with a table of the clusters.
+
+    Args:
+        segmentation: to write.
+        path: name of the file.
+        header: world coordinates of the image, see `celestial_header`.
+    """
+    from astropy.io import fits
+
+    labels = fits.PrimaryHDU(segmentation.labels.astype(np.int16), header)
+    provenance = segmentation.provenance
+    labels.header["ORIGIN"] = (f"deepspec {provenance.deepspec}", "segmentation by deep clustering")
+    labels.header["NCLUST"] = (segmentation.k, "clusters; -1 is no label")
+    labels.header["CUBESHA"] = provenance.cube_sha256  # leaves no room for a comment
+    clusters = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("CLUSTER", "J", array=np.arange(segmentation.k)),
+            fits.Column("PIXELS", "K", array=segmentation.sizes),
+            fits.Column("SHARE", "D", array=segmentation.shares),
+        ],
+        name="CLUSTERS",
+    )
+    # Rows from the bottom up, as FITS has them, is how the cube was read too: nothing is turned over.
+    _write(path, lambda part: fits.HDUList([labels, clusters]).writeto(part, overwrite=True))
+
+
+def celestial_header(path: Path, shape: tuple[int, int], extension: str | None = None) -> Header | None:
+    """World coordinates of the images of a FITS cube; None if the file is none or has none.
+
+    Args:
+        path: a file of any kind.
+        shape: rows and columns of the image; an extension of another size is passed over.
+        extension: name of the cube's extension; default the first that fits.
+    """
+    with path.open("rb") as file:
+        if file.read(9) != b"SIMPLE  =":
+            return None
+    import warnings
+
+    from astropy.io import fits
+    from astropy.wcs import WCS, FITSFixedWarning
+
+    with fits.open(path) as units, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)  # old but understood spellings
+        for unit in units:
+            wanted = extension is None or extension.upper() == unit.name
+            if not (wanted and unit.is_image and len(unit.shape) >= 3 and tuple(unit.shape[-2:]) == shape):
+                continue
+            coordinates = WCS(unit.header, units).celestial
+            if coordinates.naxis == 2:
+                return coordinates.to_header()
+    return None
+
+
+def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
+    """Mean spectra of the clusters as CSV, a column each: as measured, and what the model makes of them.
+
+    Args:
+        segmentation: to write.
+        folder: an existing one.
+
+    Returns:
+        `spectra.csv` on the axis of the cube and `spectra-decoded.csv` on the decoder's.
+    """
+    clusters = range(segmentation.k)
+    measured = {f"measured {c}": segmentation.mean_raw[c] for c in clusters}
+    decoded: dict[str, NDArray[np.float64]] = {}
+    for name, spectra in (
+        ("input", segmentation.mean_input),
+        ("decoded", segmentation.mean_reconstructed),
+        ("decoded mean latent", segmentation.decoded_centre),
+    ):
+        decoded |= {f"{name} {c}": spectra[c] for c in clusters}
+    written = []
+    for name, axis, columns in (
+        ("spectra.csv", segmentation.axis, measured),
+        ("spectra-decoded.csv", segmentation.decoded_axis, decoded),
+    ):
+        rows = zip(axis.values, *columns.values(), strict=True)
+        written.append(folder / name)
+        _write_csv(written[-1], [axis.label, *columns], [[f"{value:.8g}" for value in row] for row in rows])
+    return written
+
+
+def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
+    """Peaks of the clusters with all their candidates as CSV, a row for each candidate (or peak without any)."""
+    rows: list[list[Any]] = []
+    for cluster, peaks in enumerate(labels):
+        for found in peaks:
+            start = [
+                cluster,
+                f"{found.peak.position:.6g}",
+                f"{found.peak.height:.5g}",
+                f"{found.peak.significance:.4g}",
+            ]
+            rows += [
+                [*start, rank, c.label, c.kind, f"{c.position:.6g}", f"{c.score:.3f}", f"{c.family:.3f}"]
+                for rank, c in enumerate(found.candidates, 1)
+            ] or [[*start, "", "", "", "", "", ""]]
+    head = [
+        "cluster",
+        "position",
+        "height",
+        "significance",
+        "rank",
+        "candidate",
+        "kind",
+        "expected at",
+        "score",
+        "family",
+    ]
+    _write_csv(path, head, rows)
+
+
+def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
+    """Mean measured spectrum of each cluster with pixels as EMSA/MAS file (ISO 22029), in an existing folder.
+
+    An axis that is not evenly spaced is written as pairs (DATATYPE XY).
+    """
+    axis = segmentation.axis
+    step = float(axis.values[-1] - axis.values[0]) / max(1, axis.channels - 1)
+    even = np.abs(axis.values - (axis.values[0] + step * np.arange(axis.channels))).max() <= 1e-3 * abs(step)
+    signal = {"keV": "XRF", "channel": ""}.get(axis.unit, "CLS")
+    paths = []
+    for cluster in np.flatnonzero(segmentation.sizes):
+        spectrum = segmentation.mean_raw[cluster]
+        fields = {
+            "FORMAT": "EMSA/MAS Spectral Data File",
+            "VERSION": "1.0",
+            "TITLE": f"mean spectrum of cluster {cluster}, {segmentation.sizes[cluster]} pixels",
+            "DATE": _date(segmentation.provenance.created)[0],
+            "TIME": _date(segmentation.provenance.created)[1],
+            "OWNER": f"deepspec {segmentation.provenance.deepspec}",
+            "NPOINTS": f"{axis.channels}.",
+            "NCOLUMNS": "1.",
+            "XUNITS": axis.unit,
+            "YUNITS": "Intensity",
+            "DATATYPE": "Y" if even else "XY",
+            "XPERCHAN": f"{step:.10g}",
+            "OFFSET": f"{axis.values[0]:.10g}",
+            "SIGNALTYPE": signal,
+        }
+        lines = [f"#{key:<12}: {value}" for key, value in fields.items()]
+        lines.append(f"#{'SPECTRUM':<12}: Spectral Data Starts Here")
+        if even:
+            lines += [f"{y:.8g}," for y in spectrum]
+        else:
+            lines += [f"{x:.10g}, {y:.8g}" for x, y in zip(axis.values, spectrum, strict=True)]
+        lines.append(f"#{'ENDOFDATA':<12}: ")
+        paths.append(folder / f"cluster-{cluster}.msa")
+        _write(paths[-1], lambda part, lines=lines: part.write_text("\r\n".join(lines) + "\r\n"))  # type: ignore[misc]
+    return paths
+
+
+def _date(created: str) -> tuple[str, str]:
+    """Date and time as the standard wants them: 22-NOV-2026 and 14:05; empty if they are not known."""
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return "", ""
+    month = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"[3 * moment.month - 3 : 3 * moment.month]
+    return f"{moment.day:02d}-{month}-{moment.year}", f"{moment:%H:%M}"
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    _write(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def _write(path: Path, content: Callable[[Path], Any]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    try:
+        content(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""Everything that `segment` writes beside the segmentation itself: figures, exports, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepspec.errors import UserError
+from deepspec.reporting.exports import (
+    celestial_header,
+    save_fits,
+    save_masks,
+    save_msa,
+    save_peaks,
+    save_spectra,
+    save_tiff,
+)
+from deepspec.reporting.figures import FIGURES, save_figures
+from deepspec.reporting.labels import label_clusters
+from deepspec.reporting.report import write_report
+from deepspec.reporting.style import FORMATS, Scale, save_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deepspec.reporting.report import Section
+    from deepspec.segmentation import Segmentation
+
+EXPORTS = {
+    "report": "report.html",
+    "tiff": "label map of 16 bits",
+    "fits": "label map, with the cube's world coordinates if it has any",
+    "csv": "spectra and peaks of the clusters",
+    "msa": "a spectrum file per cluster",
+    "masks": "a PNG mask per cluster",
+    "svg": "the figures as vector graphics",
+    "pdf": "likewise",
+    "training": "figures of the training, from the checkpoint's run folder",
+}
+
+NAMES = frozenset(
+    {f"{name}.{kind}" for name in (*FIGURES, "training", "weights") for kind in FORMATS}
+    | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
+)
+"""Names of all files and folders that may be written."""
+
+
+def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[str]:
+    """The exports that a text asks for.
+
+    Args:
+        text: names with commas between them; `auto`: report, tiff, csv, and fits of a FITS cube; `none`; `all`.
+        cube: its file.
+        checkpoint: likewise, in the folder of its run; None for what was not trained.
+
+    Raises:
+        UserError: an unknown name, or the figures of a training that there is no record of.
+
+    >>> sorted(parse_exports("tiff, masks", Path("scan.h5"), Path("model.ckpt")))
+    ['masks', 'tiff']
+    """
+    if text == "auto":
+        fits = {"fits"} if cube.suffix.lower() in (".fits", ".fit", ".fz") else set()
+        return frozenset({"report", "tiff", "csv"} | fits)
+    recorded = checkpoint is not None and _history_of(checkpoint).is_file()
+    if text == "all":
+        return frozenset(EXPORTS) - (set() if recorded else {"training"})
+    names = frozenset(part.strip() for part in text.split(",")) - {"", "none"}
+    unknown = sorted(names - EXPORTS.keys())
+    if unknown:
+        raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(EXPORTS)} with commas")
+    if "training" in names and not recorded:
+        raise UserError(
+            f"export 'training' needs metrics.csv of the run beside {checkpoint or 'a checkpoint'}, which is not there"
+        )
+    return names
+
+
+def _history_of(checkpoint: Path) -> Path:
+    """metrics.csv beside a checkpoint, or one folder up, as for those in `checkpoints`."""
+    beside = checkpoint.parent / "metrics.csv"
+    return beside if beside.is_file() else checkpoint.parent.parent / "metrics.csv"
+
+
+def write_outputs(
+    segmentation: Segmentation,
+    folder: Path,
+    *,
+    exports: frozenset[str],
+    scale: Scale = "auto",
+    redshift: tuple[float, float] = (0.0, 0.0),
+    dataset: str | None = None,
+    options: Mapping[str, object] | None = None,
+    sections: Sequence[Section] = (),
+) -> None:
+    """Write figures as PNG, and the exports that are asked for.
+
+    Args:
+        segmentation: of a cube, whose file may be looked at again for its world coordinates, and by a checkpoint,
+            whose run folder may be looked at for its training.
+        folder: an existing one.
+        exports: of `EXPORTS`.
+        scale: of the intensities in the figures.
+        redshift: lowest and highest, to name emission lines at.
+        dataset: extension of the cube in a FITS file.
+        options: of the command, for the report.
+        sections: further parts of the report.
+
+    """
+    labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
+    formats = ["png", *(kind for kind in FORMATS if kind in exports)]
+    figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats)
+    checkpoint = segmentation.provenance.checkpoint
+    if "training" in exports:
+        figures += save_training(checkpoint, folder, formats)
+    if "tiff" in exports:
+        save_tiff(segmentation, folder / "labels.tif")
+    if "fits" in exports:
+        cube = segmentation.provenance.cube
+        rows, columns = segmentation.labels.shape
+        header = celestial_header(Path(cube), (rows, columns), dataset) if cube else None
+        save_fits(segmentation, folder / "labels.fits", header)
+    if "csv" in exports:
+        save_spectra(segmentation, folder)
+        save_peaks(labels, folder / "peaks.csv")
+    for name, save in (("msa", save_msa), ("masks", save_masks)):
+        if name in exports:
+            (folder / name).mkdir()
+            save(segmentation, folder / name)
+    if "report" in exports:
+        write_report(
+            segmentation,
+            folder / "report.html",
+            labels=labels,
+            figures=figures,
+            sections=sections,
+            options=options,
+            run_config=_run_config(checkpoint),
+        )
+
+
+def save_training(checkpoint: str, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Draw the history of a training and the weights before and after it.
+
+    Args:
+        checkpoint: of a run; metrics.csv is looked for beside it and one folder up.
+        folder: an existing one.
+        formats: png, svg, pdf.
+
+    Raises:
+        UserError: there is no metrics.csv or no checkpoint.
+    """
+    from deepspec.reporting.history import read_history, training_history
+    from deepspec.reporting.weights import layer_weights, trained_weights
+
+    figures = {
+        "training": training_history(read_history(_history_of(Path(checkpoint)))),
+        "weights": layer_weights(*trained_weights(checkpoint)),
+    }
+    paths = [folder / f"{name}.{kind}" for kind in formats for name in figures]
+    for path in paths:
+        save_figure(figures[path.stem], path)
+    return paths
+
+
+def _run_config(checkpoint: str) -> str:
+    if not checkpoint:
+        return ""
+    from deepspec.models.checkpoint import FORMAT, read_checkpoint
+
+    return str(read_checkpoint(checkpoint)[FORMAT].get("config", ""))

@@ -1,0 +1,167 @@
+"""The report of a segmentation: one HTML file that needs nothing else, neither a server nor a network."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepspec.reporting.labels import label_clusters
+from deepspec.reporting.maps import headline
+from deepspec.reporting.report_data import number, report_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.segmentation import Segmentation
+
+_SCRIPTS = ("data.js", "map.js", "spectra.js", "latents.js", "main.js")
+
+_CAPTIONS = {
+    "labels": "Label map",
+    "masks": "Mask of each cluster",
+    "spectra": "Mean measured, mean decoded and decoded mean spectrum of each cluster (equations 9, 8 and 10)",
+    "clusters": "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
+    "integrated": "Cube, decoded cube and latents, summed (figures 5 and 11)",
+    "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
+    "silhouette": "Silhouette against the number of clusters",
+    "latents": "Latent points of a sample of pixels",
+    "training": "Training: losses, weights beta and gamma, learning rate, clusters",
+    "weights": "Weights of each layer before and after training",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report."""
+
+    title: str
+    """Plain text."""
+    html: str
+    """Trusted HTML: escape what comes from outside."""
+
+
+def write_report(
+    segmentation: Segmentation,
+    path: str | Path,
+    *,
+    labels: Sequence[Sequence[LabelledPeak]] | None = None,
+    figures: Sequence[Path] = (),
+    sections: Sequence[Section] = (),
+    options: Mapping[str, object] | None = None,
+    run_config: str = "",
+) -> None:
+    """Write a report, which appears under its name when complete; an existing one is replaced.
+
+    Args:
+        segmentation: what it is on.
+        path: name of the file.
+        labels: peaks of each cluster, if they have been worked out already.
+        figures: PNG files to include; others are left out.
+        sections: further parts, before the figures: such as the agreement with a reference.
+        options: of the command, by name.
+        run_config: the resolved configuration of the training, as YAML.
+    """
+    if labels is None:
+        labels = label_clusters(segmentation.mean_raw, segmentation.axis)
+    name = Path(segmentation.provenance.cube).name or "cube"
+    parts = {
+        "title": f"Segmentation of {escape(name)}",
+        "headline": escape(headline(segmentation)),
+        "structure": escape(_sentence(segmentation.structure.sentence)),
+        "notes": "".join(f'<p class="note">{escape(_sentence(note))}</p>' for note in segmentation.notes),
+        "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
+        "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
+        "figures": "".join(
+            figure_html(file.read_bytes(), _CAPTIONS.get(file.stem, file.stem))
+            for file in figures
+            if file.suffix == ".png" and file.stem != "silhouette"
+        ),
+        "origin": _origin(segmentation, options or {}, run_config),
+        "style": _page("page.css"),
+        "data": report_data(segmentation, labels),
+        "script": "\n".join(_page(script) for script in _SCRIPTS),
+    }
+    # Piece by piece, so that what is put in is never searched for marks itself.
+    pieces = _page("page.html").split("{{")
+    text = pieces[0] + "".join(parts[mark] + rest for mark, _, rest in (piece.partition("}}") for piece in pieces[1:]))
+    path = Path(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def figure_html(png: bytes, caption: str) -> str:
+    """A figure for a section.
+
+    Args:
+        png: content of a PNG file.
+        caption: plain text.
+    """
+    content = base64.b64encode(png).decode("ascii")
+    caption = escape(caption)
+    image = f'<img src="data:image/png;base64,{content}" alt="{caption}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table for a section; numbers stand on the right.
+
+    Args:
+        head: titles of the columns, plain text.
+        rows: their values; floats are given with four digits.
+    """
+
+    def cell(value: object, tag: str = "td") -> str:
+        kind = "number" if isinstance(value, (int, float)) else "wide"
+        text = number(value) if isinstance(value, float) else str(value)
+        return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
+
+    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
+    titles = "".join(cell(title, "th") for title in head)
+    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _page(name: str) -> str:
+    return resources.files("deepspec.reporting").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _scores(segmentation: Segmentation, figure: Path | None) -> str:
+    if not segmentation.scores:
+        return "<p>The clusters are those of the checkpoint: there was nothing to choose.</p>"
+    rows = [
+        (f"{k} (chosen)" if k == segmentation.k else str(k), score, segmentation.inertias[k])
+        for k, score in segmentation.scores.items()
+    ]
+    curve = "" if figure is None else figure_html(figure.read_bytes(), _CAPTIONS["silhouette"])
+    return table_html(("K", "silhouette", "sum of squared distances to the centres"), rows) + curve
+
+
+def _origin(segmentation: Segmentation, options: Mapping[str, object], run_config: str) -> str:
+    silhouette = segmentation.silhouette
+    rows: list[tuple[str, object]] = [
+        *asdict(segmentation.provenance).items(),
+        ("rows, columns, channels", f"{segmentation.labels.shape[0]}, {segmentation.labels.shape[1]}, "
+                                    f"{segmentation.axis.channels}"),
+        ("axis", str(segmentation.axis)),
+        ("quantity of the decoded spectra", segmentation.quantity),
+        ("silhouette", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"),
+    ]  # fmt: skip
+    html = table_html(("", ""), rows)
+    if options:
+        html += "<h3>Options</h3>" + table_html(("option", "value"), [(k, str(v)) for k, v in options.items()])
+    if run_config:
+        html += f"<details><summary>Configuration of the training</summary><pre>{escape(run_config)}</pre></details>"
+    return html

@@ -1,0 +1,71 @@
+"""The folder of a segmentation, as `segment` and `baseline` write it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepspec.errors import UserError
+from deepspec.reporting.maps import cluster_name, headline
+from deepspec.reporting.outputs import NAMES, write_outputs
+from deepspec.result_folder import check_result_folder, complete_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deepspec.reporting.style import Scale
+    from deepspec.segmentation import Segmentation
+
+RESULT = "segmentation.h5"
+
+
+def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, overwrite: bool) -> None:
+    """Refuse, before anything is worked out, what could not be written in the end.
+
+    Args:
+        folder: to write to.
+        redshift: lowest and highest.
+        overwrite: whether an earlier segmentation may be replaced.
+
+    Raises:
+        UserError: the folder must not be written to, or the redshifts make no sense.
+    """
+    if not -0.1 <= redshift[0] <= redshift[1]:
+        raise UserError(f"redshift: expected -0.1 <= lowest <= highest, got {redshift[0]:g} and {redshift[1]:g}")
+    check_result_folder(folder, NAMES | {RESULT}, "a segmentation", overwrite=overwrite)
+
+
+def write_segmentation_folder(
+    segmentation: Segmentation,
+    folder: Path,
+    *,
+    exports: frozenset[str],
+    scale: Scale,
+    redshift: tuple[float, float],
+    dataset: str | None,
+    options: Mapping[str, object],
+) -> None:
+    """Write the segmentation, its figures and exports, and print what was found and written.
+
+    Args:
+        segmentation: what to write.
+        folder: which appears when everything is in it; what it held before is replaced.
+        exports: as `write_outputs`, like all below.
+        scale: of the intensities in the figures.
+        redshift: lowest and highest, to name emission lines at.
+        dataset: extension of the cube in a FITS file.
+        options: of the command, for the report.
+    """
+    with complete_folder(folder) as part:
+        segmentation.save(part / RESULT)
+        write_outputs(
+            segmentation, part, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+        )
+    print(headline(segmentation))
+    for cluster in range(segmentation.k):
+        print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")
+    print(segmentation.structure.sentence)
+    for note in segmentation.notes:
+        print(note)
+    for path in sorted(folder.iterdir()):
+        print(f"wrote {path}")

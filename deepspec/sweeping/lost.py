@@ -1,0 +1,91 @@
+"""Trials whose worker has ended: found, marked as failed and queued again. And which trials count."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from deepspec.sweeping.alive import is_dead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from optuna.trial import FrozenTrial
+
+MOST_DEATHS = 3
+"""A trial that took its worker with it so often is not tried again."""
+
+UNNAMED_FOR = datetime.timedelta(minutes=10)
+"""How long a running trial may be without its worker's name, which it gets within a second of its start."""
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial, *, died: bool) -> None:
+    """Queue a trial's parameters and seed again as a new trial, unless it was, or has killed too many workers.
+
+    Args:
+        study: the trial's study.
+        trial: which was lost.
+        died: whether its worker died, rather than being asked to stop.
+    """
+    deaths = trial.user_attrs.get("deaths", 0) + died
+    if deaths > MOST_DEATHS or trial.number in superseded(study.get_trials(deepcopy=False)):
+        return
+    kept = {key: trial.user_attrs[key] for key in ("seed",) if key in trial.user_attrs}
+    study.enqueue_trial(
+        {**trial.system_attrs.get("fixed_params", {}), **trial.params},
+        user_attrs={**kept, "retry_of": trial.number, "deaths": deaths},
+    )
+
+
+def requeue_lost(study: optuna.Study, locks: Path) -> list[int]:
+    """Fail and requeue the trials of dead workers: of this node by their locks, of others by the storage's heartbeat.
+
+    Returns:
+        Numbers of the trials of this node.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+    lost = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get("worker")
+        started = trial.datetime_start or datetime.datetime.now()
+        dead = is_dead(locks, worker) if worker else datetime.datetime.now() - started > UNNAMED_FOR
+        if dead and give_up(study, trial.number):
+            requeue(study, trial, died=True)
+            lost.append(trial.number)
+    return lost
+
+
+def requeue_failed(study: optuna.Study) -> int:
+    """Queue all trials again that have failed by themselves; returns how many."""
+    failed = [trial for trial in counted(study.get_trials(deepcopy=False)) if trial.state == TrialState.FAIL]
+    for trial in failed:
+        requeue(study, trial, died=False)
+    return len(failed)
+
+
+def give_up(study: optuna.Study, number: int) -> bool:
+    """Mark a running trial as failed; False if another worker was quicker."""
+    try:
+        study.tell(number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):
+        return False
+    return True
+
+
+def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Numbers of the trials that were queued again."""
+    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+
+
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count towards the number wanted: not those queued again, nor those that were one too many."""
+    again = superseded(trials)
+    return [trial for trial in trials if trial.number not in again and not trial.user_attrs.get("surplus")]

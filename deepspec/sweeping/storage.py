@@ -1,0 +1,80 @@
+"""Where a study is kept: a journal file in its folder, or a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optuna.storages import RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+
+from deepspec.errors import UserError
+from deepspec.sweeping.lost import requeue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import optuna
+    from optuna.trial import FrozenTrial
+
+HEARTBEAT = 60
+"""Seconds between signs of life of a trial in a database."""
+
+GRACE = 600
+"""Seconds without one after which a trial is taken for dead. Short ones kill trials whose worker is only slow."""
+
+
+def open_storage(url: str | None, journal: Path, workers: int) -> JournalStorage | RDBStorage:
+    """Open the journal, or connect to the database.
+
+    Args:
+        url: of the database; None for the journal.
+        journal: file of the journal; made if missing.
+        workers: threads that will use it.
+
+    Raises:
+        UserError: the database cannot be used, or its driver is missing.
+    """
+    if url is None:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        _mend(journal)
+        return JournalStorage(JournalFileBackend(str(journal)))
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        return RDBStorage(
+            # SQLAlchemy's default driver has changed with its versions; this is the one of our extra.
+            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            # Idle connections are given back: a server allows a hundred by default, and sweeps have many workers.
+            engine_kwargs={"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2 * workers + 4},
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=_requeue_dead,
+        )
+    except ImportError as error:
+        # SQLAlchemy's message names the driver's module; Optuna's own asks for it by the wrong package.
+        raise UserError(
+            f"storage: the database's driver is missing ({error.__cause__ or error}): "
+            "pip install 'deepspec[postgresql]', or name an installed one as in mysql+pymysql://..."
+        ) from error
+    except (ArgumentError, SQLAlchemyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"storage: the database cannot be used: {first}") from error
+
+
+def _requeue_dead(study: optuna.Study, trial: FrozenTrial) -> None:
+    requeue(study, trial, died=True)
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that a killed machine left unfinished: with it no worker could read what follows."""
+    if not journal.is_file() or journal.stat().st_size == 0:
+        return
+    lock = JournalFileSymlinkLock(str(journal))
+    lock.acquire()
+    try:
+        with journal.open("r+b") as file:
+            content = file.read()
+            if not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()

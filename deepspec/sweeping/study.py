@@ -1,0 +1,173 @@
+"""A sweep's study: made by the first worker, after everything was checked; joined by all others."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+
+from deepspec.errors import UserError
+from deepspec.sweeping.chosen import SeededByTrial, make_pruner
+from deepspec.sweeping.devices import environments, find_gpus
+from deepspec.sweeping.experiment import (
+    check_objectives,
+    dotted_keys,
+    logged_columns,
+    read_experiment,
+    resolve_experiment,
+    with_overrides,
+)
+from deepspec.sweeping.lost import counted
+from deepspec.sweeping.space import Space
+from deepspec.sweeping.storage import open_storage
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from optuna.trial import FrozenTrial
+
+    from deepspec.sweeping.settings import SweepSettings
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Everything that a worker needs.
+
+    Attributes:
+        settings: the sweep file's.
+        space: what is varied.
+        base: the experiment's complete configuration.
+        study: Optuna's.
+        environments: of each of the trials at once on this node.
+        devices: of each trial.
+        total: number of trials wanted.
+    """
+
+    settings: SweepSettings
+    space: Space
+    base: dict[str, Any]
+    study: optuna.Study
+    environments: list[dict[str, str]]
+    devices: int
+    total: int
+
+    def config(self, trial: FrozenTrial, run_dir: os.PathLike[str] | str) -> dict[str, Any]:
+        """The complete configuration of a trial that has been drawn."""
+        overrides = self.space.overrides_of(trial.params)
+        fixed: dict[str, Any] = {"run_dir": str(run_dir), "ckpt_path": None, "overwrite": False}
+        if "trainer.devices" not in overrides:
+            fixed["trainer.devices"] = self.devices
+        if "seed" in trial.user_attrs:
+            fixed["seed_everything"] = trial.user_attrs["seed"]
+        return with_overrides(self.base, {**overrides, **fixed})
+
+
+def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep:
+    """Check the sweep, and make or join its study.
+
+    Args:
+        settings: checked by `check_settings`.
+        environment: of this process.
+
+    Raises:
+        UserError: anything that would make every trial fail, or another sweep under the same name.
+    """
+    space = Space(settings.search)
+    points = space.grid() if settings.sampler.kind == "grid" else None
+    raw = read_experiment(settings.experiment, settings.overrides)
+    definition = {
+        "experiment": {key: value for key, value in raw.items() if key != "run_dir"},
+        "search": settings.search,
+        "objectives": settings.objectives,
+        "epoch": settings.epoch,
+    }
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it says, the table says better
+    workers = settings.workers or 1
+    storage = None
+    if settings.url is not None or settings.folder.exists():
+        storage = open_storage(settings.url, settings.folder / "journal.log", workers)
+    known = None if storage is None else _find(storage, settings.name)
+    if known is not None:
+        _refuse_another(known.user_attrs["sweep"], definition, settings)
+        base: dict[str, Any] = known.user_attrs["base"]
+    else:
+        base = resolve_experiment(raw, space, settings.experiment)
+    devices = settings.devices_per_trial or _devices(base)
+    places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)
+    if known is None:
+        columns = logged_columns(with_overrides(base, {"trainer.devices": devices}), places[0])
+        check_objectives(settings.objectives, base, columns, settings.epoch)
+        storage = storage or open_storage(settings.url, settings.folder / "journal.log", workers)
+    assert storage is not None
+    study = optuna.create_study(
+        storage=storage,
+        study_name=settings.name,
+        directions=list(settings.objectives.values()),
+        sampler=SeededByTrial(settings.sampler, settings.seed),
+        pruner=make_pruner(settings.pruner, int(base["trainer"]["max_epochs"] or 1)),
+        load_if_exists=True,
+    )
+    if known is None:
+        study.set_user_attr("base", base)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(settings.objectives))
+        study.set_user_attr("sweep", definition)
+    total = settings.trials
+    if points is not None:
+        total = fill_grid(study, points, settings)
+    assert total is not None
+    return Sweep(settings, space, base, study, places, devices, total)
+
+
+def fill_grid(study: optuna.Study, points: list[dict[str, Any]], settings: SweepSettings) -> int:
+    """Queue the points of the grid that have no trial yet; returns how many trials there are in all.
+
+    Two workers that start together may queue a point twice: the second trial of a point ends before it has begun.
+    """
+    seeds: list[int | None] = [*settings.seeds] if settings.seeds else [None]
+    wanted = [(point, seed) for point in points for seed in seeds][: settings.trials]
+    there = {point_of(trial) for trial in counted(study.get_trials(deepcopy=False))}
+    for point, seed in wanted:
+        if _key(point, seed) not in there:
+            study.enqueue_trial(point, user_attrs={} if seed is None else {"seed": seed})
+    return len(wanted)
+
+
+def point_of(trial: FrozenTrial) -> str:
+    """What tells a point of the grid from all others."""
+    return _key(trial.system_attrs.get("fixed_params", {}), trial.user_attrs.get("seed"))
+
+
+def _key(point: Mapping[str, Any], seed: int | None) -> str:
+    return json.dumps([sorted(point.items()), seed])
+
+
+def _devices(base: Mapping[str, Any]) -> int:
+    given = base["trainer"]["devices"]
+    return given if isinstance(given, int) and given > 0 else 1
+
+
+def _find(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | None:
+    """The study, if it is there and complete: a worker may have been killed while making it."""
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    study = optuna.load_study(study_name=name, storage=storage)
+    return study if "sweep" in study.user_attrs else None
+
+
+def _refuse_another(earlier: Mapping[str, Any], now: Mapping[str, Any], settings: SweepSettings) -> None:
+    # As JSON has them, which is how they were stored.
+    before, after = dotted_keys(earlier), dotted_keys(json.loads(json.dumps(now)))
+    differing = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    if differing:
+        key = differing[-1]
+        raise UserError(
+            f"study {settings.study} was made with another sweep: {key} was {before.get(key)!r} and is "
+            f"{after.get(key)!r}; take it back, or give another --study"
+        )

@@ -1,0 +1,272 @@
+"""Workers, as processes, on an experiment that takes no time: `fake_fit.py`."""
+
+import csv
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+GRID = {
+    "model.x": {"type": "int", "low": 0, "high": 3},
+    "model.kind": {"type": "categorical", "choices": ["good", "nan", "fail"]},
+}
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def test_a_sweep_writes_what_it_found(fake):
+    fake.write(trials=6)
+    output = fake.run("--workers", "2")
+    assert "6 of 6 trials (6 done)" in output
+    trials = fake.study().trials
+    best = min(trials, key=lambda trial: trial.value)
+    for trial in trials:
+        folder = fake.study_folder / "trials" / f"{trial.number:04d}"
+        config = yaml.safe_load((folder / "trial.yaml").read_text())
+        assert config["model"]["x"] == trial.params["model.x"]
+        assert config["run_dir"] == str(folder)
+        assert trial.value == pytest.approx((trial.params["model.x"] - 2) ** 2 + 1 + 0.5)
+        assert trial.intermediate_values.keys() == {0, 1}
+        environment = (folder / "environment.txt").read_text()
+        assert "WANDB_RUN_GROUP=study" in environment
+    config = yaml.safe_load((fake.study_folder / "best.yaml").read_text())
+    assert config["model"]["x"] == best.params["model.x"]
+    page = (fake.study_folder / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert not re.search(r"https?://", page)
+    with (fake.study_folder / "trials.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 6
+
+
+def test_finished_trials_stay_and_more_can_be_added(fake):
+    fake.write(trials=2)
+    fake.run()
+    before = {path: path.stat().st_mtime_ns for path in fake.study_folder.glob("trials/*/*")}
+    assert "2 of 2" in fake.run()
+    fake.write(trials=3)
+    fake.run()
+    assert len(fake.study().trials) == 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_grid_is_complete_with_every_seed_and_bad_points_fail_alone(fake):
+    fake.write(search=GRID, sampler={"kind": "grid"}, trials=None, seeds=[5, 6])
+    output = fake.run("--workers", "3")
+    assert "24 of 24 trials (8 done, 16 failed)" in output
+    trials = fake.study().trials
+    points = {(t.params["model.x"], t.params["model.kind"], t.user_attrs["seed"]) for t in trials}
+    assert points == {(x, kind, seed) for x in range(4) for kind in ("good", "nan", "fail") for seed in (5, 6)}
+    for trial in trials:
+        kind = trial.params["model.kind"]
+        assert trial.state == (TrialState.COMPLETE if kind == "good" else TrialState.FAIL)
+        if kind == "fail":
+            assert trial.user_attrs["error"].endswith("RuntimeError: CUDA out of memory")
+        if kind == "nan":
+            assert "val/target is nan in epoch 1" in trial.user_attrs["error"]
+        config = yaml.safe_load((fake.study_folder / f"trials/{trial.number:04d}/trial.yaml").read_text())
+        assert config["seed_everything"] == trial.user_attrs["seed"]
+    assert "RuntimeError: CUDA out of memory" in output
+
+
+def test_workers_started_together_make_one_study_with_the_number_that_was_asked_for(fake):
+    fake.write(trials=12, overrides={"model.seconds": 0.05})
+    processes = [fake.start("--workers", "2") for _ in range(3)]
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    trials = [trial for trial in fake.study().trials if not trial.user_attrs.get("surplus")]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
+    assert len({trial.user_attrs["worker"] for trial in trials}) > 1
+    assert len({trial.params["model.x"] for trial in trials}) == 12  # a seed of its own for each
+
+
+def test_a_lone_worker_draws_the_same_trials_again(fake, tmp_path):
+    fake.write(trials=4, sampler={"kind": "tpe", "startup": 2})
+    fake.run()
+    first = [trial.params for trial in fake.study().trials]
+    fake.study_folder.rename(tmp_path / "first")
+    fake.write(trials=2, sampler={"kind": "tpe", "startup": 2})
+    fake.run()
+    fake.write(trials=4, sampler={"kind": "tpe", "startup": 2})
+    fake.run()
+    assert [trial.params for trial in fake.study().trials] == first
+
+
+def test_a_killed_worker_loses_its_running_trial_only_and_takes_it_along(fake):
+    # Two trials that end at once, then one that hangs.
+    choices = {"quick": {"model.seconds": 0.0}, "quick too": {"model.y": 1.0}, "slow": {"model.seconds": 60.0}}
+    search = {"speed": {"type": "categorical", "choices": choices}}
+    fake.write(search=search, sampler={"kind": "grid"}, trials=None)
+    process = fake.start()
+    hanging = fake.study_folder / "trials" / "0002"
+    until(lambda: (hanging / "config.yaml").exists())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    until(lambda: not _runs(hanging))  # the trial itself ends with its worker
+    states = [trial.state for trial in fake.study().trials]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
+    finished = {path: path.stat().st_mtime_ns for path in fake.study_folder.glob("trials/000[01]/*")}
+
+    process = fake.start()
+    until(lambda: (fake.study_folder / "trials" / "0003" / "config.yaml").exists())
+    trials = fake.study().trials
+    assert [t.state for t in trials[2:]] == [TrialState.FAIL, TrialState.RUNNING]
+    assert trials[3].params == trials[2].params
+    assert trials[3].user_attrs["retry_of"] == 2
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+    # Asked to stop, it queues the trial again at once.
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "the same command continues" in output
+    trials = fake.study().trials
+    assert [t.state for t in trials[3:]] == [TrialState.FAIL, TrialState.WAITING]
+    assert not _runs(fake.study_folder / "trials" / "0003")
+    assert "2 of 3 trials (2 done, 2 requeued)" in output
+
+
+def _runs(folder):
+    """Whether a process with this trial's configuration is there."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder / "trial.yaml").encode() in path.read_bytes():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
+
+
+def test_bad_trials_are_pruned(fake):
+    choices = {"good": {"model.x": 2.0}, "good too": {"model.x": 2.1}, "bad": {"model.x": 9.0, "model.seconds": 0.7}}
+    fake.write(
+        search={"quality": {"type": "categorical", "choices": choices}},
+        sampler={"kind": "grid"},
+        trials=None,
+        pruner={"kind": "median", "startup": 2, "warmup": 0},
+        overrides={"trainer.max_epochs": 40},
+    )
+    assert "2 done, 1 pruned" in fake.run()
+    pruned = fake.study().trials[2]
+    assert pruned.state == TrialState.PRUNED
+    assert len(pruned.intermediate_values) < 10
+    assert not (fake.study_folder / "trials" / "0002" / "model.ckpt").exists()
+
+
+def test_several_objectives_give_a_front(fake):
+    fake.write(trials=6, objectives={"val/target": "minimize", "val/size": "maximize"}, sampler={"kind": "random"})
+    fake.run("--workers", "2")
+    with (fake.study_folder / "pareto.csv").open() as file:
+        found = {int(row["trial"]) for row in csv.DictReader(file)}
+    assert found == {trial.number for trial in fake.study().best_trials}
+    assert "Pareto front" in (fake.study_folder / "report.html").read_text()
+
+
+def test_a_trial_that_takes_too_long_fails(fake):
+    fake.write(trials=1, overrides={"model.seconds": 60.0})
+    # The probe, which finds what is logged, has to be quick: it is the overrides that are slow only in the trial.
+    fake.write(
+        trials=None,
+        sampler={"kind": "grid"},
+        search={"model.seconds": {"type": "categorical", "choices": [60.0]}},
+        trial_limit_hours=1 / 3600,
+    )
+    assert "limit of a trial" in fake.run()
+    assert fake.study().trials[0].state == TrialState.FAIL
+
+
+def test_failed_trials_run_again_on_demand(fake):
+    fake.write(search={"model.kind": {"type": "categorical", "choices": ["fail"]}}, trials=1)
+    fake.run()
+    assert len(fake.study().trials) == 1
+    assert "failed trials queued again: 1" in fake.run("--retry-failed")
+    assert len(fake.study().trials) == 2
+
+
+def test_report_only_runs_nothing(fake):
+    fake.write(trials=1)
+    fake.run()
+    (fake.study_folder / "best.yaml").unlink()
+    fake.write(trials=5)
+    fake.run("--report_only")
+    assert len(fake.study().trials) == 1
+    assert (fake.study_folder / "best.yaml").is_file()
+
+
+def test_time_limit(fake):
+    fake.write(trials=1000, time_limit_hours=2 / 3600)
+    fake.run()
+    assert 0 < len(fake.study().trials) < 100
+    assert all(trial.state.is_finished() for trial in fake.study().trials)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trails": 3}, "did you mean 'trials'"),
+        ({"objectives": {"val/taget": "minimize"}}, "does not log 'val/taget'; did you mean 'val/target'?"),
+        ({"objectives": {"val/target": "smaller"}}, "minimize"),
+        ({"objectives": {}}, "objectives: expected at least one"),
+        ({"search": {"model.z": {"type": "int", "low": 1, "high": 2}}}, "'model.z' is no key of the experiment"),
+        ({"trials": None}, "trials: expected how many"),
+        ({"trials": 0}, "trials: expected more than 0"),
+        ({"sampler": {"kind": "guess"}}, "sampler.kind"),
+        ({"sampler": {"knd": "tpe"}}, "knd"),
+        ({"pruner": {"kind": "median"}, "objectives": {"val/target": "minimize", "val/size": "minimize"}}, "pruner"),
+        ({"sampler": {"kind": "grid"}}, "a grid needs a `step`"),
+        ({"storage": "sqlite:///x.db"}, "storage: expected journal"),
+        ({"storage": "postgresql://nobody@127.0.0.1:1/none"}, "storage: the database cannot be used"),
+        ({"experiment": "nowhere.yaml"}, "nowhere.yaml: no such file"),
+        ({"overrides": {"model.kind": "fail"}}, "the experiment does not run.*CUDA out of memory"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_trial(fake, change, message):
+    fake.write(**change)
+    output = fake.run(code=2)
+    assert re.search(message.replace("?", r"\?"), output, re.DOTALL), output
+    assert "Traceback (most recent call last):\n  File" not in output
+    assert not (fake.study_folder / "trials").exists()
+
+
+def test_another_sweep_under_the_same_name_is_refused(fake):
+    fake.write(trials=1)
+    fake.run()
+    fake.write(trials=2, search={"model.x": {"type": "float", "low": 0.0, "high": 5.0}})
+    assert "made with another sweep: search.model.x.high was 4.0 and is 5.0" in fake.run(code=2)
+    assert len(fake.study().trials) == 1
+
+
+def test_launch_file_of_slurm_hands_the_signal_on(fake, tmp_path):
+    import subprocess
+
+    from tests.sweeping.conftest import FAKE, ROOT
+
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    import sys
+
+    (programs / "python").write_text(f'#!/bin/bash\nexec {sys.executable} {FAKE} "${{@:3}}"\n')
+    (programs / "python").chmod(0o755)
+    fake.write(search={"model.seconds": {"type": "categorical", "choices": [60.0]}}, trials=1)
+    environment = {
+        **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "DEEPSPEC_STORAGE": "journal",
+    }  # fmt: skip
+    with subprocess.Popen(
+        ["bash", str(ROOT / "sweeps" / "slurm.sh"), str(tmp_path / "sweep.yaml"), "--workers", "1"],
+        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        until(lambda: (fake.study_folder / "trials" / "0000" / "config.yaml").exists())
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert [trial.state for trial in fake.study().trials] == [TrialState.FAIL, TrialState.WAITING]
