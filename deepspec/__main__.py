@@ -14,6 +14,7 @@ VERBS = {
     "fit": "train a model on shards",
     "sweep": "try many settings of an experiment",
     "segment": "divide a cube into clusters with a trained model",
+    "baseline": "segment a cube without a network: PCA, NMF, UMAP, raw spectra, colours",
     "evaluate": "compare a segmentation with a reference, and with itself refitted",
 }
 

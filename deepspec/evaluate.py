@@ -12,7 +12,7 @@ from deepspec.result_folder import check_result_folder, complete_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FILES = ("evaluation.json", "clusters.csv", "maps.h5")
+FILES = ("evaluation.json", "clusters.csv", "maps.h5", "report.html")
 FIGURES = ("comparison.png", "confusion.png", "criteria.png", "errors.png", "stability.png")
 
 
@@ -65,6 +65,8 @@ def evaluate(
     from deepspec.evaluation.files import write_files
     from deepspec.evaluation.summary import summary
     from deepspec.reporting.evaluation import save_evaluation_figures
+    from deepspec.reporting.evaluation_report import evaluation_sections
+    from deepspec.reporting.report import write_report
     from deepspec.segmentation import Segmentation
 
     found = Segmentation.load(file)
@@ -87,7 +89,8 @@ def evaluate(
     )
     with complete_folder(folder) as part:
         write_files(result, part, str(file))
-        save_evaluation_figures(result, part)
+        figures = save_evaluation_figures(result, part)
+        write_report(found, part / "report.html", sections=evaluation_sections(result, figures))
     print("\n".join(summary(result)))
     for path in sorted(folder.iterdir()):
         print(f"wrote {path}")

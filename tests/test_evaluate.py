@@ -12,7 +12,7 @@ from PIL import Image
 from deepspec import evaluate as verb
 from tests.evaluation.made import bands, segmentation
 
-WITHOUT_REFERENCE = ["criteria.png", "evaluation.json", "maps.h5", "stability.png"]
+WITHOUT_REFERENCE = ["criteria.png", "evaluation.json", "maps.h5", "report.html", "stability.png"]
 EVERYTHING = sorted([*WITHOUT_REFERENCE, "clusters.csv", "comparison.png", "confusion.png", "errors.png"])
 
 
@@ -65,6 +65,10 @@ def test_labels_masks_and_mappings(folder, tmp_path, capsys):
     assert numbers["agreement"]["pixels"] == 18 * 27
     assert numbers["reference"]["classes"] == ["both", "6"]
     assert [path.name for path in out.parent.iterdir()] == ["ev"]
+    report = (out / "report.html").read_text()
+    assert "<h2>Agreement with the reference</h2>" in report
+    assert "classes 4, 5 were merged into &#x27;both&#x27;" in report
+    assert report.count("<img src=") == 5
 
 
 def test_a_picture_agrees_with_its_bands(folder, tmp_path):

@@ -42,7 +42,7 @@ def run(*arguments):
 def test_deepspec_verb():
     shown = run()
     assert shown.returncode == 0
-    for verb in ("synthesize", "ingest", "fit", "segment", "evaluate"):
+    for verb in ("synthesize", "ingest", "fit", "segment", "baseline", "evaluate"):
         assert verb in shown.stdout
     wrong = run("segmnt")
     assert wrong.returncode == 2

@@ -39,8 +39,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
 """Dimensions where none are given; fewer of spectra with fewer channels."""
 
-MOST_LATENTS = 2**29
-"""Most latent values of a cube, 2 GiB: they are held in memory, as `segment` does with its three per pixel."""
+MOST_LATENTS = 2**28
+"""Most latent values of a cube, 1 GiB: they are all held in memory, and some copies of them at the peak."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def fit_baseline(
     """
     options = options or BaselineOptions()
     _check(method, options)
-    colours, notes = None, ()
+    colours: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
     if options.image is not None:
         colours, notes = colours_of(options.image, cube.mask.shape, resample=options.resample)
     pixels_S, x_SC = sample_cube(cube, options.sample, options.seed, progress)
@@ -141,6 +142,8 @@ def segment_by_baseline(
     """
     options = options or BaselineOptions()
     fitted = fit_baseline(cube, method, options, progress)
+    if fitted.inputs is not None:
+        _check_colours(fitted.inputs[cube.mask], k, options)
     found = segment_cube(
         cube,
         fitted.model,
@@ -212,7 +215,7 @@ def _embed(
 
 
 def _components(y_SD: NDArray[np.float32], method: Method, options: BaselineOptions) -> int:
-    spectra, channels = y_SD.shape
+    spectra, channels = len(y_SD), int(y_SD.shape[1])
     least = max(options.neighbours, options.components or COMPONENTS[method]) + 2 if method == "umap" else 2
     if spectra < least:
         raise UserError(f"{method} needs at least {least} usable spectra to fit on, got {spectra}")
@@ -226,11 +229,17 @@ def _components(y_SD: NDArray[np.float32], method: Method, options: BaselineOpti
     return options.components
 
 
+def _check_colours(colours_N3: NDArray[np.float32], k: tuple[int, int], options: BaselineOptions) -> None:
+    found = len(np.unique(colours_N3, axis=0))
+    if found < k[0]:
+        raise UserError(f"{options.image} has {found} different colours, too few for {k[0]} clusters: lower --k")
+
+
 def _check_size(cube: SpectralCube, method: Method, latent: int) -> None:
     values = cube.mask.size * latent
     if values > MOST_LATENTS:
         raise UserError(
             f"{method} with {latent} dimensions needs {4 * values / 2**30:.1f} GiB for {cube.mask.size} pixels, more "
-            f"than {4 * MOST_LATENTS / 2**30:.0f}: fewer --components, fewer --channels, or a first step of --preprocess "
+            f"than {4 * MOST_LATENTS / 2**30:.0f}: fewer --components or --channels, or a first step of --preprocess "
             f"such as {{step: rebin, bins: {max(2, MOST_LATENTS // cube.mask.size)}}}"
         )

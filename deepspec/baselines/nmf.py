@@ -1,6 +1,7 @@
 """Non-negative matrix factorisation: spectra as sums of non-negative component spectra.
 
-Lee & Seung 1999, doi:10.1038/44565; solved by coordinate descent (Cichocki & Phan 2009, doi:10.1587/transfun.E92.A.708).
+Lee & Seung 1999, doi:10.1038/44565; solved by coordinate descent (Cichocki & Phan 2009,
+doi:10.1587/transfun.E92.A.708).
 
 Shapes: S spectra of the sample, N spectra, D channels, L components.
 """

@@ -35,9 +35,7 @@ class ManifoldEmbedding(Embedding):
         UserError: umap-learn is not installed.
     """
 
-    def __init__(
-        self, y_SD: NDArray[np.float32], components: int, neighbours: int, min_dist: float, seed: int
-    ) -> None:
+    def __init__(self, y_SD: NDArray[np.float32], components: int, neighbours: int, min_dist: float, seed: int) -> None:
         super().__init__()
         check_installed()
         import umap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -127,10 +128,12 @@ def _number(place: str, entry: Mapping[str, Any]) -> IntDistribution | FloatDist
             what = "a whole number" if integer else "a number"
             raise UserError(f"{place}: {field_name}: expected {what}, got {value!r}{hint}")
     try:
-        if integer:
-            return IntDistribution(low, high, log=log, step=1 if step is None else step)
-        return FloatDistribution(low, high, log=log, step=step)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Optuna would move `high` to where the last step ends
+            if integer:
+                return IntDistribution(low, high, log=log, step=1 if step is None else step)
+            return FloatDistribution(low, high, log=log, step=step)
+    except (ValueError, UserWarning) as error:
         raise UserError(f"{place}: {error}") from None
 
 

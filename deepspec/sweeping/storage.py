@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
+import warnings
 from typing import TYPE_CHECKING
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 
@@ -22,6 +26,9 @@ HEARTBEAT = 60
 GRACE = 600
 """Seconds without one after which a trial is taken for dead. Short ones kill trials whose worker is only slow."""
 
+ATTEMPTS = 5
+"""To make the tables of a database that others make at the same moment."""
+
 
 def open_storage(url: str | None, journal: Path, workers: int) -> JournalStorage | RDBStorage:
     """Open the journal, or connect to the database.
@@ -38,27 +45,38 @@ def open_storage(url: str | None, journal: Path, workers: int) -> JournalStorage
         journal.parent.mkdir(parents=True, exist_ok=True)
         _mend(journal)
         return JournalStorage(JournalFileBackend(str(journal)))
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    return _connect(url, 2 * workers + 4)
 
-    try:
-        return RDBStorage(
-            # SQLAlchemy's default driver has changed with its versions; this is the one of our extra.
-            url.replace("postgresql://", "postgresql+psycopg://", 1),
-            # Idle connections are given back: a server allows a hundred by default, and sweeps have many workers.
-            engine_kwargs={"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2 * workers + 4},
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=_requeue_dead,
-        )
-    except ImportError as error:
-        # SQLAlchemy's message names the driver's module; Optuna's own asks for it by the wrong package.
-        raise UserError(
-            f"storage: the database's driver is missing ({error.__cause__ or error}): "
-            "pip install 'deepspec[postgresql]', or name an installed one as in mysql+pymysql://..."
-        ) from error
-    except (ArgumentError, SQLAlchemyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"storage: the database cannot be used: {first}") from error
+
+def _connect(url: str, connections: int) -> RDBStorage:
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
+    for attempt in range(ATTEMPTS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return RDBStorage(
+                    # SQLAlchemy's default driver has changed with its versions; this is the one of our extra.
+                    url.replace("postgresql://", "postgresql+psycopg://", 1),
+                    # Idle connections are given back: a server allows a hundred by default, and workers are many.
+                    engine_kwargs={"pool_pre_ping": True, "pool_size": 1, "max_overflow": connections},
+                    heartbeat_interval=HEARTBEAT,
+                    grace_period=GRACE,
+                    heartbeat_stale_trial_callback=_requeue_dead,
+                )
+        except ImportError as error:
+            raise UserError(
+                f"storage: the database's driver is missing ({error}): pip install 'deepspec[postgresql]', or name an "
+                "installed one as in mysql+pymysql://..."
+            ) from error
+        except SQLAlchemyError as error:
+            # Workers that start together on an empty database all make the same tables: one succeeds, the rest ask again.
+            if isinstance(error, IntegrityError | ProgrammingError) and attempt + 1 < ATTEMPTS:
+                time.sleep(random.uniform(0.5, 2))
+                continue
+            first = str(error).strip().splitlines()[0]
+            raise UserError(f"storage: the database cannot be used: {first}") from error
+    raise AssertionError("unreachable")
 
 
 def _requeue_dead(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -39,15 +39,15 @@ class FakeSweep:
         }
         (self.folder / "sweep.yaml").write_text(yaml.safe_dump({**settings, **more}, sort_keys=False))
 
-    def start(self, *args):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    def start(self, *args, **variables):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
         command = [sys.executable, str(FAKE), "--config", str(self.folder / "sweep.yaml"), *args]
         return subprocess.Popen(
             command, env=environment, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
-    def run(self, *args, code=0):
-        process = self.start(*args)
+    def run(self, *args, code=0, **variables):
+        process = self.start(*args, **variables)
         output, _ = process.communicate(timeout=120)
         assert process.returncode == code, output
         return output

@@ -92,7 +92,7 @@ def test_a_grid_has_every_combination_once_and_leaves_out_what_does_not_apply():
     ]
     numbers = Space(
         {
-            "model.latent": {"type": "int", "low": 2, "high": 7, "step": 2},
+            "model.latent": {"type": "int", "low": 2, "high": 6, "step": 2},
             "model.lr": {"type": "float", "low": 0.0, "high": 0.3, "step": 0.1},
         }
     ).grid()
@@ -120,6 +120,7 @@ def test_a_condition_on_a_key_of_the_experiment_holds_for_all_trials():
         ({"model.lr": {"type": "float", "low": 0.0, "high": 0.5, "log": True}}, "model.lr.*low"),
         ({"model.latent": {"type": "int", "low": 1.5, "high": 3}}, "low: expected a whole number, got 1.5"),
         ({"model.latent": {"type": "int", "low": 1, "high": 3, "log": 1}}, "log: expected true or false"),
+        ({"model.latent": {"type": "int", "low": 2, "high": 7, "step": 2}}, "not divisible by `step`"),
         ({"model.kind": {"type": "categorical", "choices": []}}, "choices: expected a list of values"),
         ({"model.kind": {"type": "categorical", "choices": {"a": 3}}}, "choices, a: expected a mapping of keys"),
         ({"model.kind": {"type": "categorical", "choices": ["a", "a"]}}, "two of them are equal"),

@@ -1,0 +1,199 @@
+"""Compare trained models with baselines on one labelled cube, over several seeds; prints one table.
+
+    python experiments/compare.py SalinasA_corrected.mat --labels SalinasA_gt.mat --ignore 0 --labelled_only
+
+Every model is trained from scratch on the cube itself, without its labels, by the configurations given, and segments it
+with refitted clusters; every baseline is fitted to the same pixels. `ARI` is agreement with the labels, at the K that
+the silhouette picks and at the number of classes. Seconds are of fitting and segmenting, with the test of structure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import statistics
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+
+from deepspec.baselines import METHODS, BaselineOptions, segment_by_baseline
+from deepspec.command import fail
+from deepspec.data.cube import SpectralCube, read_cube
+from deepspec.errors import UserError
+from deepspec.evaluation import read_reference
+from deepspec.fit import main as fit
+from deepspec.functional import adjusted_rand_index, contingency_table
+from deepspec.ingest import main as ingest
+from deepspec.models import SpectralModel
+from deepspec.segmentation import Segmentation, segment_cube
+from deepspec.segmentation.latents import refit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+EXPERIMENTS = [HERE / "hyperspectral.yaml", HERE / "baseline_autoencoder.yaml"]
+BASELINES = ["raw:[]", "raw:[minmax]", "raw:[{step: standard, scale: channel}]", "raw:[unit]", "pca", "nmf"]
+SAMPLE = 32768
+
+
+class Run(NamedTuple):
+    """One method with one seed."""
+
+    method: str
+    seed: int
+    k: int
+    silhouette: float
+    ari: float
+    ari_true_k: float
+    seconds: float
+
+
+def train_and_segment(
+    cube: SpectralCube, config: Path, overrides: list[str], seed: int, k: tuple[int, int], folder: Path
+) -> Segmentation:
+    """Ingest the cube, fit by a configuration, segment; what the verbs print goes to a file."""
+    shards, run_dir = folder / "shards", folder / f"{config.stem}-{seed}"
+    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        if not shards.is_dir():
+            cube.save(folder / "cube.h5")
+            ingest([str(folder / "cube.h5"), "--out", str(shards), "--split", "0.9", "0.1", "0"])
+        fit(["--config", str(config), "--data.root", str(shards), "--run_dir", str(run_dir),
+             "--seed_everything", str(seed), *overrides])  # fmt: skip
+        model = SpectralModel.load(run_dir / "model.ckpt")
+        return segment_cube(cube, model, clusters="refit", k=k, seed=seed)
+
+
+def segment_without_network(
+    cube: SpectralCube, spec: str, image: str | None, seed: int, k: tuple[int, int]
+) -> Segmentation:
+    """By a baseline, given as METHOD or METHOD:[PREPROCESSING]."""
+    method, _, steps = spec.partition(":")
+    options = BaselineOptions(
+        preprocess=yaml.safe_load(steps) if steps else None, image=image if method == "rgb" else None, seed=seed
+    )
+    return segment_by_baseline(cube, method, options, k=k)
+
+
+def agreement(labels: NDArray[np.integer], truth: NDArray[np.int64]) -> float:
+    """ARI over the pixels that have both."""
+    both = (labels >= 0) & (truth >= 0)
+    pair = (torch.from_numpy(values[both].astype(np.int64)) for values in (labels, truth))
+    return float(adjusted_rand_index(contingency_table(*pair)))
+
+
+def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Labels by as many clusters of the same latent points as there are classes."""
+    place, classes = found.labels >= 0, int(truth.max()) + 1
+    z_PL = torch.from_numpy(found.latents[place])
+    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed)).clusters
+    labels = np.full(truth.shape, -1, dtype=np.int64)
+    labels[place] = clusters.assign(z_PL).numpy()
+    return labels
+
+
+def compare(args: argparse.Namespace, folder: Path) -> list[Run]:
+    """All methods with all seeds."""
+    cube = read_cube(args.cube, dataset=args.dataset, order=args.order, axis=args.axis,
+                     spatial_shape=None if args.spatial_shape is None else tuple(args.spatial_shape))  # fmt: skip
+    truth = read_reference(args.labels, kind="labels", ignore=args.ignore).labels
+    if truth.shape != cube.mask.shape:
+        raise UserError(f"{args.labels} has shape {truth.shape}, the cube {cube.mask.shape}")
+    if truth.max() < 1:
+        raise UserError(f"{args.labels}: expected at least two classes")
+    if args.labelled_only:
+        cube.mask &= truth >= 0
+    k, runs = tuple(args.k), []
+    for method in [*map(str, args.experiments), *args.baselines]:
+        for seed in args.seeds:
+            started = time.perf_counter()
+            if method.endswith(".yaml"):
+                found = train_and_segment(cube, Path(method), args.set, seed, k, folder)
+            else:
+                found = segment_without_network(cube, method, args.image, seed, k)
+            seconds = time.perf_counter() - started
+            aris = agreement(found.labels, truth), agreement(at_true_k(found, truth, seed), truth)
+            runs.append(Run(Path(method).stem, seed, found.k, found.silhouette.score, *aris, seconds))
+            print(
+                f"{runs[-1].method}, seed {seed}: K = {found.k}, ARI {aris[0]:.3f}, at true K {aris[1]:.3f}", flush=True
+            )
+    print(f"\n{int(truth.max()) + 1} classes, {int(((truth >= 0) & cube.mask).sum())} labelled pixels; "
+          f"mean ± standard deviation over {len(args.seeds)} seeds")  # fmt: skip
+    return runs
+
+
+def table(runs: list[Run]) -> str:
+    """A row for each method."""
+
+    def spread(values: list[float], digits: int) -> str:
+        deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+    rows = [("method", "K", "silhouette", "ARI", "ARI, true K", "seconds")]
+    for method in dict.fromkeys(run.method for run in runs):
+        own = [run for run in runs if run.method == method]
+        ks = " ".join(str(run.k) for run in own)
+        numbers = (spread([getattr(run, name) for run in own], 3) for name in ("silhouette", "ari", "ari_true_k"))
+        rows.append((method, ks, *numbers, spread([run.seconds for run in own], 0)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cube", help="file of any format that `segment` reads")
+    parser.add_argument("--labels", required=True, help="label map of the same size, FILE or FILE:KEY")
+    parser.add_argument("--ignore", type=int, help="value of the label map that means no class, such as 0")
+    parser.add_argument("--labelled_only", action="store_true", help="leave the pixels without a class out altogether")
+    parser.add_argument("--experiments", nargs="*", type=Path, default=EXPERIMENTS, help="configurations to train by")
+    parser.add_argument(
+        "--set", action="append", default=[], help="for each: --set=--trainer.max_epochs=50", metavar="KEY"
+    )
+    parser.add_argument("--baselines", nargs="*", help="of pca, nmf, umap, raw, rgb; with METHOD:[STEPS] to preprocess")
+    parser.add_argument("--image", help="for rgb, a picture of the same size")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--k", nargs=2, type=int, default=[3, 10], help="fewest and most clusters")
+    parser.add_argument("--dataset", help="name of the array in the file")
+    parser.add_argument("--spatial_shape", nargs=2, type=int, help="rows and columns, for a row per spectrum")
+    parser.add_argument("--order", choices=["C", "F"], default="C", help="how such pixels are counted")
+    parser.add_argument("--axis", help="FIRST:LAST:UNIT")
+    parser.add_argument("--out", type=Path, help="CSV file with a row for each method and seed")
+    parser.add_argument("--work", type=Path, help="new folder to keep shards and runs in")
+    args = parser.parse_args(words)
+    if args.baselines is None:
+        args.baselines = BASELINES + ["umap"] * (find_spec("umap") is not None) + ["rgb"] * (args.image is not None)
+    for spec in args.baselines:
+        if spec.partition(":")[0] not in METHODS:
+            parser.error(f"--baselines: expected some of {', '.join(METHODS)}, got {spec}")
+    for config in args.experiments:
+        if config.suffix != ".yaml" or not config.is_file():
+            parser.error(f"--experiments: {config}: no such YAML file")
+    return args
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the comparison."""
+    args = parse(words)
+    with contextlib.ExitStack() as stack:
+        folder = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        try:
+            folder.mkdir(parents=True, exist_ok=args.work is None)
+            runs = compare(args, folder)
+        except (UserError, FileExistsError) as error:
+            fail("compare.py", str(error))
+    print(table(runs))
+    if args.out is not None:
+        with args.out.open("w", newline="") as file:
+            csv.writer(file).writerows([Run._fields, *runs])
+
+
+if __name__ == "__main__":
+    main()

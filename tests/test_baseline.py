@@ -1,0 +1,83 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from deepspec import baseline as verb
+from deepspec.baselines import METHODS
+from deepspec.evaluate import main as evaluate
+from deepspec.segmentation import Segmentation, structure
+from tests.planted import planted_cube
+
+
+@pytest.fixture(autouse=True)
+def few_clouds(monkeypatch):
+    """The test of structure has tests of its own."""
+    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
+    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+
+
+@pytest.fixture
+def scan(tmp_path, monkeypatch):
+    """A planted cube on disk with its labels, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    cube, truth = planted_cube()
+    np.save("scan.npy", cube.read_rows(0, 24))
+    np.save("truth.npy", truth)
+    return truth
+
+
+def error_of(capsys, *args):
+    with pytest.raises(SystemExit) as status:
+        verb.main([*args])
+    assert status.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_the_result_is_what_evaluate_takes(scan, capsys):
+    verb.main(["pca", "scan.npy", "--axis", "1:15.75:keV", "--k", "2", "6", "--components", "3"])
+    found = Segmentation.load("scan-pca/segmentation.h5")
+    assert adjusted_rand_score(scan.ravel(), found.labels.ravel()) == 1
+    assert list(found.scores) == [2, 3, 4, 5, 6]
+    printed = capsys.readouterr().out
+    assert "baseline pca: 3 components" in printed
+    assert "[sqrt, {step: standard, scale: global}], taken for counts" in printed
+    for name in ("labels.png", "silhouette.png", "report.html", "spectra.csv"):
+        assert f"wrote {Path('scan-pca') / name}" in printed
+    evaluate(["scan-pca", "--reference", "truth.npy", "--refits", "2"])
+    assert "ARI 1.000" in capsys.readouterr().out
+
+
+def test_preprocessing_is_given_as_in_an_experiment(scan, capsys):
+    verb.main(["raw", "scan.npy", "--preprocess", "[{step: rebin, bins: 12}, sqrt, max]", "--export", "none"])
+    found = Segmentation.load("scan-raw/segmentation.h5")
+    assert found.latents.shape == (24, 30, 12)
+    assert found.quantity == "relative intensity"
+    assert "preprocessing [{step: rebin, bins: 12}, sqrt, max]" in found.notes[0]
+    assert not (Path("scan-raw") / "report.html").exists()
+
+
+def test_mistakes_are_one_line(scan, capsys):
+    assert "expected one of pca, nmf, umap, raw, rgb, got 'scan.npy'" in error_of(capsys, "scan.npy")
+    assert "none.npy: no such file" in error_of(capsys, "pca", "none.npy")
+    assert "did you mean 'components'" in error_of(capsys, "pca", "scan.npy", "--componets", "3")
+    assert "rgb needs --image" in error_of(capsys, "rgb", "scan.npy")
+    Path("scan-nmf").mkdir()
+    Path("scan-nmf/notes.txt").write_text("mine")
+    assert "something else than a segmentation (notes.txt)" in error_of(capsys, "nmf", "scan.npy")
+    assert "'training' needs metrics.csv" in error_of(capsys, "pca", "scan.npy", "--export", "training")
+    assert sorted(path.name for path in Path().iterdir()) == ["scan-nmf", "scan.npy", "truth.npy"]
+
+
+def test_methods_are_those_of_the_package():
+    assert verb.METHODS == METHODS
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, deepspec.baseline; assert not {'torch', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(verb.__file__).parents[1])
