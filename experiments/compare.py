@@ -143,7 +143,9 @@ def table(runs: list[Run]) -> str:
         numbers = (spread([getattr(run, name) for run in own], 3) for name in ("silhouette", "ari", "ari_true_k"))
         rows.append((method, ks, *numbers, spread([run.seconds for run in own], 0)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:

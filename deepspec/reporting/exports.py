@@ -57,7 +57,7 @@ def save_fits(segmentation: Segmentation, path: Path, header: Header | None = No
 
     labels = fits.PrimaryHDU(segmentation.labels.astype(np.int16), header)
     provenance = segmentation.provenance
-    labels.header["ORIGIN"] = (f"deepspec {provenance.deepspec}", "segmentation by deep clustering")
+    labels.header["ORIGIN"] = (f"deepspec {provenance.deepspec}", "software that segmented the cube")
     labels.header["NCLUST"] = (segmentation.k, "clusters; -1 is no label")
     labels.header["CUBESHA"] = provenance.cube_sha256  # leaves no room for a comment
     clusters = fits.BinTableHDU.from_columns(

@@ -57,13 +57,9 @@ def write_best(sweep: Sweep, path: Path) -> None:
     values = ", ".join(
         f"{name} = {value:.6g}" for name, value in zip(sweep.settings.objectives, best.values, strict=True)
     )
-    kind = (
-        "The best trial"
-        if len(sweep.settings.objectives) == 1
-        else "Of the Pareto front, the trial nearest to the best of each objective"
-    )
+    kind = "the best" if len(sweep.settings.objectives) == 1 else "of the Pareto front the nearest to the best of each"
     heading = (
-        f"# {kind} of study {sweep.settings.name}: trial {best.number}, {values}.\n"
+        f"# Trial {best.number} of study {sweep.settings.name}, {kind}:\n# {values}\n"
         f"#   python -m deepspec.fit --config {path}\n"
     )
     config = sweep.config(best, sweep.settings.folder / "best")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import time
 import warnings
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MOST_DEATHS = 3
 """A trial that took its worker with it so often is not tried again."""
 
-UNNAMED_FOR = datetime.timedelta(minutes=10)
-"""How long a running trial may be without its worker's name, which it gets within a second of its start."""
+UNNAMED_FOR = 30.0
+"""Seconds that a running trial may be without its worker's name, which it gets right after its start."""
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, *, died: bool) -> None:
@@ -43,24 +43,47 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, died: bool) -> None:
     )
 
 
-def requeue_lost(study: optuna.Study, locks: Path) -> list[int]:
-    """Fail and requeue the trials of dead workers: of this node by their locks, of others by the storage's heartbeat.
+class LostTrials:
+    """Finds the trials of workers that have died.
 
-    Returns:
-        Numbers of the trials of this node.
+    Args:
+        study: which.
+        locks: folder of the workers' locks on this node; see `worker_lock`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
-    lost = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get("worker")
-        started = trial.datetime_start or datetime.datetime.now()
-        dead = is_dead(locks, worker) if worker else datetime.datetime.now() - started > UNNAMED_FOR
-        if dead and give_up(study, trial.number):
-            requeue(study, trial, died=True)
-            lost.append(trial.number)
-    return lost
+
+    def __init__(self, study: optuna.Study, locks: Path) -> None:
+        self._study, self._locks = study, locks
+        # By our own clock: the clocks and time zones of other nodes may differ.
+        self._unnamed: dict[int, float] = {}
+
+    @property
+    def unclear(self) -> bool:
+        """Whether there is a trial of which it will soon be known whether it has a worker."""
+        return bool(self._unnamed)
+
+    def requeue(self) -> list[int]:
+        """Fail and requeue them: those of this node by their locks, of others by the storage's heartbeat.
+
+        Returns:
+            Numbers of the trials of this node.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self._study)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        seen = self._unnamed
+        self._unnamed = {}
+        found = []
+        for trial in running:
+            worker = trial.user_attrs.get("worker")
+            since = seen.get(trial.number, time.monotonic())
+            dead = is_dead(self._locks, worker) if worker else time.monotonic() - since > UNNAMED_FOR
+            if dead and give_up(self._study, trial.number):
+                requeue(self._study, trial, died=True)
+                found.append(trial.number)
+            elif not worker and not dead:
+                self._unnamed[trial.number] = since
+        return found
 
 
 def requeue_failed(study: optuna.Study) -> int:

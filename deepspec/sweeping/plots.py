@@ -10,7 +10,8 @@ import numpy as np
 import optuna
 from matplotlib import colormaps
 from matplotlib.colors import Normalize
-from optuna.distributions import CategoricalDistribution
+from matplotlib.ticker import MaxNLocator
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 
 from deepspec.reporting.style import IMAGE_COLOURS, new_figure
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from deepspec.sweeping.study import Sweep
+
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+"""Of the texts among the lines of the parallel plot."""
 
 
 def importances(study: optuna.Study, objective: int) -> dict[str, float]:
@@ -115,9 +119,9 @@ def parallel_figure(sweep: Sweep, objective: int) -> Figure:
     for index, name in enumerate(names):
         axes.axvline(index, color="#999999", lw=0.6)
         for text, height in _ends(sweep, name, spans[name]):
-            axes.text(index + 0.03, height, text, fontsize=6, va="center")
+            axes.text(index + 0.03, height, text, fontsize=6, va="center", bbox=BEHIND)
     for height, value in ((0.0, values.min()), (1.0, values.max())):
-        axes.text(len(names) + 0.03, height, value_text(float(value)), fontsize=6, va="center")
+        axes.text(len(names) + 0.03, height, value_text(float(value)), fontsize=6, va="center", bbox=BEHIND)
     axes.set_xlim(-0.1, len(names) + 0.5)
     return figure
 
@@ -182,4 +186,7 @@ def _mark_values(sweep: Sweep, name: str, axes: Axes) -> None:
         texts = [str(choice) if len(str(choice)) < 14 else f"{str(choice)[:12]}…" for choice in distribution.choices]
         axes.set_xticks(range(len(texts)), texts, rotation=20 if len(texts) > 3 else 0, fontsize=7)
     elif distribution.log:
-        axes.xaxis.set_major_formatter(lambda position, _: f"{10**position:.2g}")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(lambda position, _: value_text(float(f"{10**position:.2g}")))
+    elif isinstance(distribution, IntDistribution):
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -70,7 +70,7 @@ def _connect(url: str, connections: int) -> RDBStorage:
                 "installed one as in mysql+pymysql://..."
             ) from error
         except SQLAlchemyError as error:
-            # Workers that start together on an empty database all make the same tables: one succeeds, the rest ask again.
+            # Workers that start together on an empty database make the same tables: one succeeds, the rest try again.
             if isinstance(error, IntegrityError | ProgrammingError) and attempt + 1 < ATTEMPTS:
                 time.sleep(random.uniform(0.5, 2))
                 continue

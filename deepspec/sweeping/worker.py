@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from deepspec.errors import UserError
 from deepspec.sweeping.alive import worker_lock
-from deepspec.sweeping.lost import counted, requeue, requeue_lost
+from deepspec.sweeping.lost import LostTrials, counted, requeue
 from deepspec.sweeping.metrics import objective_values
 from deepspec.sweeping.study import point_of
 from deepspec.sweeping.trial import Interrupted, TrialError, run_trial
@@ -43,6 +43,7 @@ class Worker:
         self._study = sweep.study
         self._stop = threading.Event()
         self._choosing = threading.Lock()
+        self._lost = LostTrials(sweep.study, sweep.settings.folder / "workers")
         limit = sweep.settings.time_limit_hours
         self._deadline = None if limit is None else time.monotonic() + 3600 * limit
 
@@ -83,9 +84,11 @@ class Worker:
         """Run one trial; False if there is none to run."""
         with ExitStack() as choosing:
             choosing.enter_context(self._choosing)
-            requeue_lost(self._study, self._sweep.settings.folder / "workers")
-            if self._stop.is_set() or self._is_late() or not self._is_work_left():
+            self._lost.requeue()
+            if self._stop.is_set() or self._is_late():
                 return False
+            if not self._is_work_left():
+                return self._lost.unclear and not self._stop.wait(1)
             try:
                 self._study.optimize(
                     lambda trial: self._objective(trial, environment, choosing.close),

@@ -1,7 +1,7 @@
 """Stands in for `fit` where only the sweep is tested: writes the same files in a tenth of a second.
 
-Configuration: `model.x`, `model.y`; `model.kind` fail, nan or hang; `model.seconds` of each epoch. The loss in epoch e is
-(x - 2)^2 + (y - 1)^2 + 1 / (e + 1).
+Configuration: `model.x`, `model.y`; `model.kind` good, fail or nan; `model.seconds` of each epoch. The loss in epoch e
+is (x - 2)^2 + (y - 1)^2 + 1 / (e + 1).
 """
 
 import csv

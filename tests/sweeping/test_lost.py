@@ -1,6 +1,5 @@
 """Trials that lost their worker: found, and run again once."""
 
-import datetime
 import multiprocessing
 import os
 import signal
@@ -52,8 +51,10 @@ def started(study, **attributes):
 def test_requeued_trials_have_the_same_parameters_and_seed_and_count_once(study, tmp_path, monkeypatch):
     dead, alive = started(study, worker="dead", seed=7), started(study, worker="alive")
     monkeypatch.setattr(lost, "is_dead", lambda _, worker: worker == "dead")
-    assert lost.requeue_lost(study, tmp_path) == [dead.number]
-    assert lost.requeue_lost(study, tmp_path) == []
+    trials = lost.LostTrials(study, tmp_path)
+    assert trials.requeue() == [dead.number]
+    assert trials.requeue() == []
+    assert not trials.unclear
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
     assert {trial.number for trial in lost.counted(study.trials)} == {alive.number, 2}
     again = study.ask()
@@ -64,20 +65,24 @@ def test_requeued_trials_have_the_same_parameters_and_seed_and_count_once(study,
 
 def test_a_trial_that_keeps_killing_its_worker_is_left_at_last(study, tmp_path, monkeypatch):
     monkeypatch.setattr(lost, "is_dead", lambda *_: True)
+    trials = lost.LostTrials(study, tmp_path)
     started(study, worker="dead")
     for _ in range(lost.MOST_DEATHS):
-        assert len(lost.requeue_lost(study, tmp_path)) == 1
+        assert len(trials.requeue()) == 1
         started(study, worker="dead")
-    assert len(lost.requeue_lost(study, tmp_path)) == 1
+    assert len(trials.requeue()) == 1
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 4
     assert len(lost.counted(study.trials)) == 1
 
 
 def test_a_trial_without_a_worker_is_given_time_to_name_it(study, tmp_path, monkeypatch):
     started(study)
-    assert lost.requeue_lost(study, tmp_path) == []
-    monkeypatch.setattr(lost, "UNNAMED_FOR", datetime.timedelta(seconds=-1))
-    assert lost.requeue_lost(study, tmp_path) == [0]
+    trials = lost.LostTrials(study, tmp_path)
+    assert trials.requeue() == []
+    assert trials.unclear
+    monkeypatch.setattr(lost, "UNNAMED_FOR", -1.0)
+    assert trials.requeue() == [0]
+    assert not trials.unclear
 
 
 def test_failed_trials_are_queued_again_on_demand_once(study):
