@@ -28,6 +28,7 @@ def until(condition, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_sweep_writes_what_it_found(fake):
     fake.write(trials=6)
     output = fake.run("--workers", "2")
@@ -52,6 +53,7 @@ def test_a_sweep_writes_what_it_found(fake):
         assert [row["state"] for row in csv.DictReader(file)] == ["done"] * 6
 
 
+@pytest.mark.slow
 def test_finished_trials_stay_and_more_can_be_added(fake):
     fake.write(trials=2)
     fake.run()
@@ -63,6 +65,7 @@ def test_finished_trials_stay_and_more_can_be_added(fake):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_grid_is_complete_with_every_seed_and_bad_points_fail_alone(fake):
     fake.write(search=GRID, sampler={"kind": "grid"}, trials=None, seeds=[5, 6])
     output = fake.run("--workers", "3")
@@ -82,6 +85,7 @@ def test_a_grid_is_complete_with_every_seed_and_bad_points_fail_alone(fake):
     assert "RuntimeError: CUDA out of memory" in output
 
 
+@pytest.mark.slow
 def test_workers_started_together_make_one_study_with_the_number_that_was_asked_for(fake):
     fake.write(trials=12, overrides={"model.seconds": 0.05})
     processes = [fake.start("--workers", "2") for _ in range(3)]
@@ -94,6 +98,7 @@ def test_workers_started_together_make_one_study_with_the_number_that_was_asked_
     assert len({trial.params["model.x"] for trial in trials}) == 12  # a seed of its own for each
 
 
+@pytest.mark.slow
 def test_a_lone_worker_draws_the_same_trials_again(fake, tmp_path):
     fake.write(trials=4, sampler={"kind": "tpe", "startup": 2})
     fake.run()
@@ -106,6 +111,7 @@ def test_a_lone_worker_draws_the_same_trials_again(fake, tmp_path):
     assert [trial.params for trial in fake.study().trials] == first
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_its_running_trial_only_and_takes_it_along(fake):
     # Two trials that end at once, then one that hangs.
     choices = {"quick": {"model.seconds": 0.0}, "quick too": {"model.y": 1.0}, "slow": {"model.seconds": 60.0}}
@@ -187,6 +193,7 @@ def test_a_trial_that_takes_too_long_fails(fake):
     assert fake.study().trials[0].state == TrialState.FAIL
 
 
+@pytest.mark.slow
 def test_failed_trials_run_again_on_demand(fake):
     fake.write(search={"model.kind": {"type": "categorical", "choices": ["fail"]}}, trials=1)
     fake.run()
@@ -195,6 +202,7 @@ def test_failed_trials_run_again_on_demand(fake):
     assert len(fake.study().trials) == 2
 
 
+@pytest.mark.slow
 def test_report_only_runs_nothing(fake):
     fake.write(trials=1)
     fake.run()
