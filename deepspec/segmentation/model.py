@@ -1,4 +1,4 @@
-"""What segmenting needs of a model. `SpectralModel` has it, and so `DeepClustering`; so does any other module with these attributes."""
+"""What segmenting needs of a model. `SpectralModel` has it, and so have `DeepClustering` and the baselines."""
 
 from __future__ import annotations
 
