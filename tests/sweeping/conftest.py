@@ -48,7 +48,7 @@ class FakeSweep:
 
     def run(self, *args, code=0, **variables):
         process = self.start(*args, **variables)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
         assert process.returncode == code, output
         return output
 

@@ -70,7 +70,7 @@ def test_twenty_trials_by_two_workers_one_of_them_killed(server, fake):
     until(lambda: "RUNNING" in [t.state.name for t in trials_in(server, "twenty")])
     workers[0].send_signal(signal.SIGKILL)
     for worker in workers:
-        output, _ = worker.communicate(timeout=120)
+        output, _ = worker.communicate(timeout=400)
     assert worker.returncode == 0, output
     fake.run(SWEEP_PASSWORD="x")  # what the killed worker had, if the other ended before it could see that
     trials = counted(trials_in(server, "twenty"))
@@ -92,20 +92,20 @@ def test_a_dead_worker_of_another_node_is_found_by_its_heartbeat(server, tmp_pat
         nodes.append(node)
     # What tells one sweep from another must not be where its folders are.
     shutil.copy(nodes[0].folder / "experiment.yaml", nodes[1].folder / "experiment.yaml")
-    environment = {"SWEEP_PASSWORD": "x", "FAKE_GRACE": "4"}
+    environment = {"SWEEP_PASSWORD": "x", "FAKE_GRACE": "12"}
     first = nodes[0].start(**environment)
     until(lambda: (nodes[0].study_folder / "trials" / "0001" / "config.yaml").exists())
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    time.sleep(5)
+    time.sleep(13)
     second = nodes[1].start(**environment)
     until(lambda: (nodes[1].study_folder / "trials" / "0002" / "config.yaml").exists())
     trials = trials_in(server, "beats")
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "RUNNING"]
     assert trials[2].params == trials[1].params
-    time.sleep(6)  # longer than the grace: a live trial stays
+    time.sleep(14)  # longer than the grace: a live trial stays
     second.send_signal(signal.SIGTERM)
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output
     assert len(trials_in(server, "beats")) == 4
     assert Path(nodes[1].study_folder / "best.yaml").is_file()  # of a trial that ran on the other node

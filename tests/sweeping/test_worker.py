@@ -21,7 +21,7 @@ GRID = {
 }
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -90,7 +90,7 @@ def test_workers_started_together_make_one_study_with_the_number_that_was_asked_
     fake.write(trials=12, overrides={"model.seconds": 0.05})
     processes = [fake.start("--workers", "2") for _ in range(3)]
     for process in processes:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
         assert process.returncode == 0, output
     trials = [trial for trial in fake.study().trials if not trial.user_attrs.get("surplus")]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 12
@@ -137,7 +137,7 @@ def test_a_killed_worker_loses_its_running_trial_only_and_takes_it_along(fake):
 
     # Asked to stop, it queues the trial again at once.
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "the same command continues" in output
     trials = fake.study().trials
@@ -272,6 +272,6 @@ def test_launch_file_of_slurm_hands_the_signal_on(fake, tmp_path):
     ) as process:  # fmt: skip
         until(lambda: (fake.study_folder / "trials" / "0000" / "config.yaml").exists())
         process.terminate()
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert [trial.state for trial in fake.study().trials] == [TrialState.FAIL, TrialState.WAITING]
