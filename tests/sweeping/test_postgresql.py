@@ -64,7 +64,7 @@ def trials_in(server, name):
 
 def test_twenty_trials_by_two_workers_one_of_them_killed(server, fake):
     fake.study_folder = fake.folder / "twenty"
-    fake.write(trials=20, storage=server, overrides={"model.seconds": 0.1})
+    fake.write(trials=20, storage=server, overrides={"model.seconds": 3.0})  # time to look while they run
     workers = [fake.start(SWEEP_PASSWORD="x"), fake.start("--workers", "2", SWEEP_PASSWORD="x")]
     until(lambda: len(list(fake.study_folder.glob("trials/*/model.ckpt"))) > 5)
     until(lambda: "RUNNING" in [t.state.name for t in trials_in(server, "twenty")])
