@@ -6,10 +6,12 @@ The result is what `segment` writes, for `evaluate` to compare.
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepspec.command import fail, run_command
+from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,15 +34,6 @@ def baseline(
     neighbours: int = 15,
     min_dist: float = 0.1,
     k: tuple[int, int] = (3, 10),
-    dataset: str | None = None,
-    spectral_dim: int | None = None,
-    spatial_shape: tuple[int, int] | None = None,
-    order: Literal["C", "F"] = "C",
-    detector: int | Literal["sum"] = "sum",
-    detector_dim: int | None = None,
-    channels: str | None = None,
-    axis: str | None = None,
-    calibrate: str | None = None,
     mask: str | None = None,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
     export: str = "auto",
@@ -50,6 +43,8 @@ def baseline(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    *,
+    reading: CubeOptions,
 ) -> None:
     """Segment a cube by IKMeans without a network: on components, on an embedding, on spectra or on colours.
 
@@ -67,15 +62,6 @@ def baseline(
         neighbours: for umap, of each spectrum.
         min_dist: for umap, least distance of points.
         k: fewest and most clusters to try.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
-        spectral_dim: which dimension of the stored array is the spectral one, from 0.
-        spatial_shape: rows and columns of the image, for files with one row per spectrum.
-        order: how such pixels are counted: C along the rows, F along the columns.
-        detector: number of the detector to take, or sum.
-        detector_dim: which dimension of a 4-D array holds the detectors.
-        channels: ranges of channels to keep, such as 0:107,113:153.
-        axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
-        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
@@ -86,8 +72,10 @@ def baseline(
         seed: of everything random.
         device: cpu, cuda, or auto: cuda where there is one.
         overwrite: replace an earlier segmentation in `out`.
+        reading: how the file is to be taken.
     """
-    settings = {name: value for name, value in locals().items() if name != "overwrite"}
+    own = {name: value for name, value in locals().items() if name not in ("reading", "overwrite")}
+    settings = own | asdict(reading)
     folder = Path(out) if out is not None else Path(f"{Path(cube).stem}-{method}")
     if not Path(cube).is_file():
         raise UserError(f"{cube}: no such file")
@@ -98,23 +86,10 @@ def baseline(
     exports = parse_exports(export, Path(cube), None)
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
     from deepspec.baselines import BaselineOptions, segment_by_baseline
-    from deepspec.data.cube import read_cube
     from deepspec.progress import progress_bars
     from deepspec.segmentation.device import choose_device
 
-    opened = read_cube(
-        cube,
-        dataset=dataset,
-        spectral_dim=spectral_dim,
-        spatial_shape=spatial_shape,
-        order=order,
-        detector=detector,
-        detector_dim=detector_dim,
-        channels=channels,
-        axis=axis,
-        calibrate=calibrate,
-        mask=mask,
-    )
+    opened = reading.open(cube, mask)
     chosen = BaselineOptions(
         components=components,
         preprocess=preprocess,
@@ -130,7 +105,7 @@ def baseline(
             opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
         )
     write_segmentation_folder(
-        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=settings
+        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=reading.dataset, options=settings
     )
 
 
@@ -141,7 +116,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if words[0] not in METHODS:
             fail(PROG, f"the first word names the method: expected one of {', '.join(METHODS)}, got '{words[0]}'")
         words = [*words[1:], "--method", words[0]]
-    run_command(baseline, prog=PROG, positional="cube", args=words)
+    run_command(baseline, prog=PROG, positional="cube", args=words, groups={"reading": CubeOptions})
 
 
 if __name__ == "__main__":

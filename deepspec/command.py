@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import itertools
@@ -15,7 +16,7 @@ from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 class OneLineErrors:
@@ -100,6 +101,7 @@ def run_command(
     positional: str,
     many: bool = False,
     args: Sequence[str] | None = None,
+    groups: Mapping[str, type] | None = None,
 ) -> None:
     """Parse the command line by `function`'s signature and docstring, then call it.
 
@@ -112,6 +114,8 @@ def run_command(
         positional: the parameter given without a flag, for example `cube`.
         many: whether that parameter takes one or more values (then it is a list).
         args: the command line without the program's name; default `sys.argv[1:]`.
+        groups: parameters of the function that are dataclasses, which several verbs share: the user gives their fields
+            like any other option.
 
     Raises:
         SystemExit: status 2 after a `UserError` or an invalid command line; nothing else is caught.
@@ -124,13 +128,18 @@ def run_command(
         parser.add_argument(positional, nargs="+", type=str, help="one or more files", metavar=name)
     else:
         parser.add_argument(positional, type=str, metavar=name)
-    parser.add_function_arguments(function, skip={positional})
+    groups = groups or {}
+    parser.add_function_arguments(function, skip={positional, *groups})
+    for group in groups.values():
+        parser.add_class_arguments(group)
     switches = {
         name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
     }
     given = complete_flags(join_numbers(sys.argv[1:] if args is None else args), switches)
     values: dict[str, Any] = parser.parse_args(given).as_dict()
     values.pop("config", None)
+    for parameter, group in groups.items():
+        values[parameter] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
     try:
         function(**values)
     except UserError as error:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deepspec.command import run_command
-from deepspec.data.cube import read_cube
+from deepspec.data.cube_options import CubeOptions
 from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
@@ -29,15 +29,6 @@ def ingest(
     out: str | None = None,
     split: tuple[float, float, float] = (0.8, 0.1, 0.1),
     by: Literal["auto", "image", "block", "name"] = "auto",
-    dataset: str | None = None,
-    spectral_dim: int | None = None,
-    spatial_shape: tuple[int, int] | None = None,
-    order: Literal["C", "F"] = "C",
-    detector: int | Literal["sum"] = "sum",
-    detector_dim: int | None = None,
-    channels: str | None = None,
-    axis: str | None = None,
-    calibrate: str | None = None,
     mask: str | list[str] | None = None,
     rebin: bool = False,
     keep: float = 1.0,
@@ -45,6 +36,8 @@ def ingest(
     seed: int = 0,
     overwrite: bool = False,
     verify: bool = False,
+    *,
+    reading: CubeOptions,
 ) -> None:
     """Write the spectra of cubes of any format that read_cube knows into shuffled shards for training.
 
@@ -54,15 +47,6 @@ def ingest(
         split: fractions of train, val and test.
         by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on;
             name = images, by the word train, val or test in the name of the file or of the spectra in it.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
-        spectral_dim: which dimension of the stored array is the spectral one, from 0.
-        spatial_shape: rows and columns of the image, for files with one row per spectrum.
-        order: how such pixels are counted: C along the rows, F along the columns.
-        detector: number of the detector to take, or sum.
-        detector_dim: which dimension of a 4-D array holds the detectors.
-        channels: ranges of channels to keep, such as 0:107,113:153.
-        axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
-        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
         rebin: bring cubes on another axis onto that of the first.
         keep: fraction of the pixels to keep, chosen at random.
@@ -70,6 +54,7 @@ def ingest(
         seed: of the shuffle and every random choice.
         overwrite: replace the shards in `out`.
         verify: read the given folders of shards and compare every chunk with its checksum; writes nothing.
+        reading: how each file is to be taken.
     """
     if verify:
         for folder in cubes:
@@ -84,23 +69,7 @@ def ingest(
         opened = [
             files.enter_context(cube)
             for path, cube_mask in zip(cubes, _masks(mask, len(cubes)), strict=True)
-            for cube in _tables(path, dataset, channels, axis, calibrate, cube_mask or spatial_shape)
-            or [
-                read_cube(
-                    path,
-                    dataset=dataset,
-                    spectral_dim=spectral_dim,
-                    spatial_shape=spatial_shape,
-                    order=order,
-                    detector=detector,
-                    detector_dim=detector_dim,
-                    channels=channels,
-                    axis=axis,
-                    calibrate=calibrate,
-                    mask=cube_mask,
-                    training=True,
-                )
-            ]
+            for cube in _tables(path, reading, cube_mask) or [reading.open(path, cube_mask, training=True)]
         ]
         chosen: By = by if by != "auto" else "image" if len(opened) >= 3 else "block"
         plan = IngestPlan(split, chosen, keep, rebin, seed)
@@ -119,18 +88,17 @@ def ingest(
         _report(shards, opened, chosen)
 
 
-def _tables(
-    path: str,
-    dataset: str | None,
-    channels: str | None,
-    axis: str | None,
-    calibrate: str | None,
-    image: str | tuple[int, int] | None,
-) -> list[SpectralCube]:
+def _tables(path: str, reading: CubeOptions, mask: str | None) -> list[SpectralCube]:
     """Tables of spectra in a file; none if it holds cubes, or if an option for images is given for it."""
-    if image is not None:
+    if mask or reading.spatial_shape:
         return []
-    found = open_spectra(Path(path), dataset=dataset, channels=channels, axis=axis, calibrate=calibrate)
+    found = open_spectra(
+        Path(path),
+        dataset=reading.dataset,
+        channels=reading.channels,
+        axis=reading.axis,
+        calibrate=reading.calibrate,
+    )
     return [*(found or [])]
 
 
@@ -174,7 +142,14 @@ def _verify(folder: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    run_command(ingest, prog="python -m deepspec.ingest", positional="cubes", many=True, args=args)
+    run_command(
+        ingest,
+        prog="python -m deepspec.ingest",
+        positional="cubes",
+        many=True,
+        args=args,
+        groups={"reading": CubeOptions},
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deepspec.command import run_command
+from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,15 +20,6 @@ def segment(
     out: str | None = None,
     clusters: Literal["frozen", "refit"] = "frozen",
     k: tuple[int, int] = (3, 10),
-    dataset: str | None = None,
-    spectral_dim: int | None = None,
-    spatial_shape: tuple[int, int] | None = None,
-    order: Literal["C", "F"] = "C",
-    detector: int | Literal["sum"] = "sum",
-    detector_dim: int | None = None,
-    channels: str | None = None,
-    axis: str | None = None,
-    calibrate: str | None = None,
     mask: str | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
@@ -37,6 +30,8 @@ def segment(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    *,
+    reading: CubeOptions,
 ) -> None:
     """Segment a cube of any format that read_cube knows with a fitted model, and draw its clusters and their spectra.
 
@@ -46,15 +41,6 @@ def segment(
         out: folder for the results; default CUBE-segmentation in the current directory.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in this cube.
         k: fewest and most clusters to try with refit.
-        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
-        spectral_dim: which dimension of the stored array is the spectral one, from 0.
-        spatial_shape: rows and columns of the image, for files with one row per spectrum.
-        order: how such pixels are counted: C along the rows, F along the columns.
-        detector: number of the detector to take, or sum.
-        detector_dim: which dimension of a 4-D array holds the detectors.
-        channels: ranges of channels to keep, such as 0:107,113:153.
-        axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
-        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
@@ -66,8 +52,10 @@ def segment(
         seed: of everything random.
         device: cpu, cuda, or auto: cuda where there is one.
         overwrite: replace an earlier segmentation in `out`.
+        reading: how the file is to be taken.
     """
-    options = {name: value for name, value in locals().items() if name != "overwrite"}
+    own = {name: value for name, value in locals().items() if name not in ("reading", "overwrite")}
+    options = own | asdict(reading)
     folder = Path(out) if out is not None else Path(f"{Path(cube).stem}-segmentation")
     if not Path(cube).is_file():
         raise UserError(f"{cube}: no such file")
@@ -77,26 +65,13 @@ def segment(
 
     exports = parse_exports(export, Path(cube), Path(checkpoint))
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
-    from deepspec.data.cube import read_cube
     from deepspec.models import SpectralModel
     from deepspec.progress import progress_bars
     from deepspec.segmentation import segment_cube
     from deepspec.segmentation.device import choose_device
 
     model = SpectralModel.load(checkpoint)
-    opened = read_cube(
-        cube,
-        dataset=dataset,
-        spectral_dim=spectral_dim,
-        spatial_shape=spatial_shape,
-        order=order,
-        detector=detector,
-        detector_dim=detector_dim,
-        channels=channels,
-        axis=axis,
-        calibrate=calibrate,
-        mask=mask,
-    )
+    opened = reading.open(cube, mask)
     with opened, progress_bars() as show:
         segmentation = segment_cube(
             opened,
@@ -112,13 +87,15 @@ def segment(
             progress=show,
         )
     write_segmentation_folder(
-        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=reading.dataset, options=options
     )
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    run_command(segment, prog="python -m deepspec.segment", positional="cube", args=args)
+    run_command(
+        segment, prog="python -m deepspec.segment", positional="cube", args=args, groups={"reading": CubeOptions}
+    )
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ class _Best:
 
     def centres(self, problem: int) -> Tensor:
         """(k, L) centres of one K."""
-        return self.centres_LPK[:, problem, : self.k_min + problem].T.clone() + self.mean_L  # an ordinary tensor
+        return self.centres_LPK[:, problem, : self.k_min + problem].T + self.mean_L
 
 
 @torch.inference_mode()

@@ -160,7 +160,11 @@ def test_empty_clusters_falling_axes_and_odd_shapes_are_drawn(tmp_path):
 
 def test_many_clusters_are_drawn():
     for draw in (label_map, masks, cluster_spectra):
-        draw(segmentation(26)).canvas.draw()
+        figure = draw(segmentation(26))
+        figure.canvas.draw()
+        keys = (axes.get_legend() for axes in figure.axes)
+        legends = [text.get_text() for key in keys if key is not None for text in key.get_texts()]
+        assert any("cluster 25" in text for text in texts(figure) + legends)
 
 
 def test_constant_images_are_drawn():

@@ -1,0 +1,51 @@
+"""The options that every verb has which reads cubes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from deepspec.data.cube import SpectralCube
+
+
+@dataclass(frozen=True)
+class CubeOptions:
+    """How a file with a cube is to be taken, where a guess would be wrong; see `read_cube`.
+
+    Args:
+        dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
+        spectral_dim: which dimension of the stored array is the spectral one, from 0.
+        spatial_shape: rows and columns of the image, for files with one row per spectrum.
+        order: how such pixels are counted: C along the rows, F along the columns.
+        detector: number of the detector to take, or sum.
+        detector_dim: which dimension of a 4-D array holds the detectors.
+        channels: ranges of channels to keep, such as 0:107,113:153.
+        axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
+        calibrate: instead of axis, two X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
+    """
+
+    dataset: str | None = None
+    spectral_dim: int | None = None
+    spatial_shape: tuple[int, int] | None = None
+    order: Literal["C", "F"] = "C"
+    detector: int | Literal["sum"] = "sum"
+    detector_dim: int | None = None
+    channels: str | None = None
+    axis: str | None = None
+    calibrate: str | None = None
+
+    def open(self, path: str, mask: str | None = None, *, training: bool = False) -> SpectralCube:
+        """`read_cube` with these options.
+
+        Args:
+            path: the file.
+            mask: image of valid pixels, FILE or FILE:KEY.
+            training: whether to leave out the pixels that the file keeps from training.
+
+        Raises:
+            UserError: the file cannot be read as asked.
+        """
+        from deepspec.data.cube import read_cube  # here: whoever only asks for --help need not wait for h5py
+
+        return read_cube(path, mask=mask, training=training, **asdict(self))
