@@ -1,10 +1,12 @@
 """Compare trained models with baselines on one labelled cube, over several seeds; prints one table.
 
-    python experiments/compare.py SalinasA_corrected.mat --labels SalinasA_gt.mat --ignore 0 --labelled_only
+    python experiments/methods.py SalinasA_corrected.mat --labels SalinasA_gt.mat --ignore 0 --labelled_only
 
 Every model is trained from scratch on the cube itself, without its labels, by the configurations given, and segments it
-with refitted clusters; every baseline is fitted to the same pixels. `ARI` is agreement with the labels, at the K that
-the silhouette picks and at the number of classes. Seconds are of fitting and segmenting, with the test of structure.
+with refitted clusters; every baseline is fitted to the same pixels. Runs that were trained elsewhere, and have never
+seen the cube, join by `--runs NAME=RUN,RUN`. `ARI` and `F1` (weighted by the classes' sizes) are agreement with the
+labels at the K that the silhouette picks, and with `--image` also with the clusters of its colours; `ARI, true K` is at
+the number of classes. Seconds are of fitting and segmenting, with the test of structure.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import math
 import statistics
 import tempfile
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,13 +33,16 @@ from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.errors import UserError
 from deepspec.evaluation import read_reference
 from deepspec.fit import main as fit
-from deepspec.functional import adjusted_rand_index, contingency_table
+from deepspec.functional import score_agreement
+from deepspec.functional.agreement import count_pairs
 from deepspec.ingest import main as ingest
 from deepspec.models import SpectralModel
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.segmentation.latents import refit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
@@ -52,7 +59,10 @@ class Run(NamedTuple):
     k: int
     silhouette: float
     ari: float
+    f1: float
     ari_true_k: float
+    ari_colours: float
+    f1_colours: float
     seconds: float
 
 
@@ -71,6 +81,11 @@ def train_and_segment(
         return segment_cube(cube, model, clusters="refit", k=k, seed=seed)
 
 
+def segment_by_run(cube: SpectralCube, run_dir: Path, k: tuple[int, int], seed: int) -> Segmentation:
+    """By a model that was trained elsewhere."""
+    return segment_cube(cube, SpectralModel.load(run_dir / "model.ckpt"), clusters="refit", k=k, seed=seed)
+
+
 def segment_without_network(
     cube: SpectralCube, spec: str, image: str | None, seed: int, k: tuple[int, int]
 ) -> Segmentation:
@@ -82,11 +97,11 @@ def segment_without_network(
     return segment_by_baseline(cube, method, options, k=k)
 
 
-def agreement(labels: NDArray[np.integer], truth: NDArray[np.int64]) -> float:
-    """ARI over the pixels that have both."""
-    both = (labels >= 0) & (truth >= 0)
-    pair = (torch.from_numpy(values[both].astype(np.int64)) for values in (labels, truth))
-    return float(adjusted_rand_index(contingency_table(*pair)))
+def agreement(labels: NDArray[np.integer], truth: NDArray[np.int64]) -> tuple[float, float]:
+    """ARI and weighted F1 over the pixels that have both."""
+    found, classes = (torch.from_numpy(values.astype(np.int64)) for values in (labels, truth))
+    scores = score_agreement(count_pairs(found, classes, int(found.max()) + 1, int(classes.max()) + 1))
+    return scores.ari, scores.weighted["f1"]
 
 
 def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -104,29 +119,42 @@ def compare(args: argparse.Namespace, folder: Path) -> list[Run]:
     cube = read_cube(args.cube, dataset=args.dataset, order=args.order, axis=args.axis,
                      spatial_shape=None if args.spatial_shape is None else tuple(args.spatial_shape))  # fmt: skip
     truth = read_reference(args.labels, kind="labels", ignore=args.ignore).labels
-    if truth.shape != cube.mask.shape:
-        raise UserError(f"{args.labels} has shape {truth.shape}, the cube {cube.mask.shape}")
+    colours = None if args.image is None else read_reference(args.image, kind="image").labels
+    for source, labels in ((args.labels, truth), (args.image, colours)):
+        if labels is not None and labels.shape != cube.mask.shape:
+            raise UserError(f"{source} has shape {labels.shape}, the cube {cube.mask.shape}")
     if truth.max() < 1:
         raise UserError(f"{args.labels}: expected at least two classes")
     if args.labelled_only:
         cube.mask &= truth >= 0
     k, runs = tuple(args.k), []
-    for method in [*map(str, args.experiments), *args.baselines]:
-        for seed in args.seeds:
-            started = time.perf_counter()
-            if method.endswith(".yaml"):
-                found = train_and_segment(cube, Path(method), args.set, seed, k, folder)
-            else:
-                found = segment_without_network(cube, method, args.image, seed, k)
-            seconds = time.perf_counter() - started
-            aris = agreement(found.labels, truth), agreement(at_true_k(found, truth, seed), truth)
-            runs.append(Run(Path(method).stem, seed, found.k, found.silhouette.score, *aris, seconds))
-            print(
-                f"{runs[-1].method}, seed {seed}: K = {found.k}, ARI {aris[0]:.3f}, at true K {aris[1]:.3f}", flush=True
-            )
+    for method, seed, segment in _methods(args, cube, k, folder):
+        started = time.perf_counter()
+        found = segment()
+        seconds = time.perf_counter() - started
+        ari, f1 = agreement(found.labels, truth)
+        known, _ = agreement(at_true_k(found, truth, seed), truth)
+        seen = (math.nan, math.nan) if colours is None else agreement(found.labels, colours)
+        runs.append(Run(method, seed, found.k, found.silhouette.score, ari, f1, known, *seen, seconds))
+        print(f"{method}, seed {seed}: K = {found.k}, ARI {ari:.3f}, at true K {known:.3f}", flush=True)
     print(f"\n{int(truth.max()) + 1} classes, {int(((truth >= 0) & cube.mask).sum())} labelled pixels; "
-          f"mean ± standard deviation over {len(args.seeds)} seeds")  # fmt: skip
+          "mean ± standard deviation over seeds")  # fmt: skip
     return runs
+
+
+def _methods(
+    args: argparse.Namespace, cube: SpectralCube, k: tuple[int, int], folder: Path
+) -> Iterator[tuple[str, int, Callable[[], Segmentation]]]:
+    """Name, seed and what segments the cube, for everything that is compared."""
+    for name, run_dirs in args.runs:
+        for seed, run_dir in enumerate(run_dirs):
+            yield name, seed, partial(segment_by_run, cube, run_dir, k, seed)
+    for config in args.experiments:
+        for seed in args.seeds:
+            yield config.stem, seed, partial(train_and_segment, cube, config, args.set, seed, k, folder)
+    for spec in args.baselines:
+        for seed in args.seeds:
+            yield spec, seed, partial(segment_without_network, cube, spec, args.image, seed, k)
 
 
 def table(runs: list[Run]) -> str:
@@ -136,11 +164,15 @@ def table(runs: list[Run]) -> str:
         deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         return f"{statistics.mean(values):.{digits}f}{deviation}"
 
-    rows = [("method", "K", "silhouette", "ARI", "ARI, true K", "seconds")]
+    columns = {"silhouette": "silhouette", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
+               "ari_colours": "ARI, colours", "f1_colours": "F1, colours"}  # fmt: skip
+    if any(math.isnan(run.ari_colours) for run in runs):
+        del columns["ari_colours"], columns["f1_colours"]
+    rows = [("method", "K", *columns.values(), "seconds")]
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         ks = " ".join(str(run.k) for run in own)
-        numbers = (spread([getattr(run, name) for run in own], 3) for name in ("silhouette", "ari", "ari_true_k"))
+        numbers = (spread([getattr(run, name) for run in own], 3) for name in columns)
         rows.append((method, ks, *numbers, spread([run.seconds for run in own], 0)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -157,10 +189,13 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--labelled_only", action="store_true", help="leave the pixels without a class out altogether")
     parser.add_argument("--experiments", nargs="*", type=Path, default=EXPERIMENTS, help="configurations to train by")
     parser.add_argument(
+        "--runs", nargs="*", default=[], type=_named_runs, help="runs trained elsewhere", metavar="NAME=RUN,RUN"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], help="for each: --set=--trainer.max_epochs=50", metavar="KEY"
     )
     parser.add_argument("--baselines", nargs="*", help="of pca, nmf, umap, raw, rgb; with METHOD:[STEPS] to preprocess")
-    parser.add_argument("--image", help="for rgb, a picture of the same size")
+    parser.add_argument("--image", help="a picture of the same size: for rgb, and to compare with")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--k", nargs=2, type=int, default=[3, 10], help="fewest and most clusters")
     parser.add_argument("--dataset", help="name of the array in the file")
@@ -181,6 +216,17 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def _named_runs(text: str) -> tuple[str, list[Path]]:
+    name, equals, given = text.partition("=")
+    folders = [Path(folder) for folder in given.split(",")]
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=RUN,RUN, got {text}")
+    for folder in folders:
+        if not (folder / "model.ckpt").is_file():
+            raise argparse.ArgumentTypeError(f"{folder}: expected the folder of a finished run, with its model.ckpt")
+    return name, folders
+
+
 def main(words: list[str] | None = None) -> None:
     """Run the comparison."""
     args = parse(words)
@@ -190,7 +236,7 @@ def main(words: list[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=args.work is None)
             runs = compare(args, folder)
         except (UserError, FileExistsError) as error:
-            fail("compare.py", str(error))
+            fail("methods.py", str(error))
     print(table(runs))
     if args.out is not None:
         with args.out.open("w", newline="") as file:

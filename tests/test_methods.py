@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.metrics import f1_score
 
 from deepspec.segmentation import structure
 from tests.planted import planted_cube
 
-SCRIPT = Path(__file__).parents[1] / "experiments" / "compare.py"
+SCRIPT = Path(__file__).parents[1] / "experiments" / "methods.py"
 
 
 @pytest.fixture(scope="module")
-def compare():
-    spec = importlib.util.spec_from_file_location("compare", SCRIPT)
+def methods():
+    spec = importlib.util.spec_from_file_location("methods", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,10 +38,10 @@ def scan(tmp_path, monkeypatch):
 COMMON = ["scan.npy", "--labels", "labels.npy", "--ignore", "0", "--out", "runs.csv"]
 
 
-def test_baselines_stand_in_a_table_with_their_spread(compare, scan, capsys):
-    compare.main([*COMMON, "--experiments", "--baselines", "pca", "raw:[sqrt]", "--seeds", "0", "1", "--k", "3", "3"])
+def test_baselines_stand_in_a_table_with_their_spread(methods, scan, capsys):
+    methods.main([*COMMON, "--experiments", "--baselines", "pca", "raw:[sqrt]", "--seeds", "0", "1", "--k", "3", "3"])
     printed = capsys.readouterr().out
-    assert "4 classes, 672 labelled pixels; mean ± standard deviation over 2 seeds" in printed
+    assert "4 classes, 672 labelled pixels; mean ± standard deviation over seeds" in printed
     rows = {line.split()[0]: line for line in printed.splitlines() if line.startswith(("pca ", "raw:[sqrt] "))}
     assert set(rows) == {"pca", "raw:[sqrt]"}
     # Three clusters where there are four materials, and all four where their number is known.
@@ -53,9 +55,9 @@ def test_baselines_stand_in_a_table_with_their_spread(compare, scan, capsys):
     assert all(0 < float(run["ari"]) < float(run["ari_true_k"]) == 1 for run in runs)
 
 
-def test_an_experiment_is_trained_on_the_labelled_pixels(compare, scan, capsys):
+def test_an_experiment_is_trained_on_the_labelled_pixels(methods, scan, capsys):
     experiment = SCRIPT.parent / "xrf.yaml"
-    compare.main([*COMMON, "--labelled_only", "--experiments", str(experiment), "--baselines", "--seeds", "3",
+    methods.main([*COMMON, "--labelled_only", "--experiments", str(experiment), "--baselines", "--seeds", "3",
                   "--set=--trainer.max_epochs=1", "--set=--data.batch_size=64", "--work", "kept"])  # fmt: skip
     assert "xrf, seed 3: K = " in capsys.readouterr().out
     assert Path("kept/xrf-3/model.ckpt").is_file()
@@ -64,11 +66,29 @@ def test_an_experiment_is_trained_on_the_labelled_pixels(compare, scan, capsys):
     shards = ShardSet("kept/shards")
     assert sum(shards.rows(split) for split in shards.splits) == 672
 
+    # The same run, as one that was trained elsewhere, beside a picture of three colours.
+    colours = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200], [20, 20, 200]], dtype=np.uint8)
+    Image.fromarray(colours[scan.clip(1) - 1]).save("scan.png")
+    methods.main([*COMMON, "--experiments", "--baselines", "pca", "--seeds", "0", "--runs", "again=kept/xrf-3",
+                  "--image", "scan.png"])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "F1, colours" in printed
+    with open("runs.csv") as file:
+        again, pca = csv.DictReader(file)
+    assert (again["method"], again["seed"]) == ("again", "0")
+    # PCA finds the four materials; two of them have one colour, of which the match gives the larger to it.
+    counts = np.bincount(scan.clip(1).ravel() - 1)
+    merged = np.array([0, 1, 2, 3])[scan.clip(1) - 1]
+    truth = np.where(merged == 3, 2, merged)
+    found = np.where(merged == 3, 2, np.where(merged == 2, 3, merged))
+    assert counts[3] > counts[2]
+    assert float(pca["f1_colours"]) == pytest.approx(f1_score(truth.ravel(), found.ravel(), average="weighted"))
 
-def test_mistakes_are_one_line(compare, scan, capsys):
+
+def test_mistakes_are_one_line(methods, scan, capsys):
     def refused(*words):
         with pytest.raises(SystemExit) as status:
-            compare.main([*COMMON, *words])
+            methods.main([*COMMON, *words])
         assert status.value.code == 2
         return capsys.readouterr().err.strip().splitlines()[-1]
 
@@ -76,4 +96,6 @@ def test_mistakes_are_one_line(compare, scan, capsys):
     assert "no such YAML file" in refused("--experiments", "none.yaml")
     np.save("other.npy", np.zeros((3, 4), int))
     assert "has shape (3, 4), the cube (24, 30)" in refused("--labels", "other.npy", "--ignore", "9")
+    assert "expected NAME=RUN,RUN" in refused("--runs", "none")
+    assert "expected the folder of a finished run" in refused("--runs", "a=none")
     assert "rgb needs --image" in refused("--experiments", "--baselines", "rgb")
