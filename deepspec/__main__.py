@@ -12,6 +12,7 @@ VERBS = {
     "synthesize": "make synthetic scans with known ground truth from pictures",
     "ingest": "write the spectra of cubes into shuffled shards for training",
     "fit": "train a model on shards",
+    "compare": "show runs beside each other: results, settings that differ, curves",
     "sweep": "try many settings of an experiment",
     "segment": "divide a cube into clusters with a trained model",
     "baseline": "segment a cube without a network: PCA, NMF, UMAP, raw spectra, colours",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
     # Lightning reads sys.argv, and so do the processes that it starts for further devices.
-    sys.argv = ["deepspec.fit", *complete_flags(sys.argv[1:] if args is None else args, {"overwrite"})]
+    given = sys.argv[1:] if args is None else [*args]
+    for place, pair in enumerate(itertools.pairwise(given)):
+        if pair == ("--tracking", "wandb"):
+            given[place] = "--tracking.kind"
+    sys.argv = ["deepspec.fit", *complete_flags(given, {"overwrite"})]
     try:
         FitCLI().fit()
     except UserError as error:

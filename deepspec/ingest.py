@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deepspec.command import run_command
-from deepspec.data.cube_options import CubeOptions
+from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
@@ -68,7 +68,7 @@ def ingest(
     with ExitStack() as files:
         opened = [
             files.enter_context(cube)
-            for path, cube_mask in zip(cubes, _masks(mask, len(cubes)), strict=True)
+            for path, cube_mask in zip(cubes, masks_of(mask, len(cubes)), strict=True)
             for cube in _tables(path, reading, cube_mask) or [reading.open(path, cube_mask, training=True)]
         ]
         chosen: By = by if by != "auto" else "image" if len(opened) >= 3 else "block"
@@ -100,14 +100,6 @@ def _tables(path: str, reading: CubeOptions, mask: str | None) -> list[SpectralC
         calibrate=reading.calibrate,
     )
     return [*(found or [])]
-
-
-def _masks(mask: str | list[str] | None, cubes: int) -> list[str | None]:
-    if isinstance(mask, list) and len(mask) == cubes:
-        return [*mask]
-    if isinstance(mask, list):
-        raise UserError(f"{len(mask)} masks for {cubes} cubes: give one for each, or a single one for all")
-    return [mask] * cubes
 
 
 def _report(shards: ShardSet, cubes: Sequence[SpectralCube], by: By) -> None:

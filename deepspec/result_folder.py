@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,14 +43,38 @@ def check_result_folder(folder: Path, names: Collection[str], what: str, *, over
 
 @contextmanager
 def complete_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` to write into: renamed when all went well, removed when not."""
+    """A hidden folder beside `folder` to write into: renamed when all went well, removed when not.
+
+    It is locked while it is written to. One that nobody holds was left by a process that was killed, and is removed.
+    """
     place = folder.absolute()
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    if place.parent.is_dir():
+        for left in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
+            with _locked(left) as alone:
+                if alone:
+                    shutil.rmtree(left)
+    part = place.with_name(f".{place.name}.{socket.gethostname()}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
-        yield part
-        if place.exists():
-            shutil.rmtree(place)
-        part.rename(place)
+        with _locked(part):
+            yield part
+            if place.exists():
+                shutil.rmtree(place)
+            part.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder while the block runs; whether nobody else holds it, and the file system can tell."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except OSError:
+        alone = False
+    try:
+        yield alone
+    finally:
+        os.close(handle)

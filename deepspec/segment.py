@@ -1,26 +1,27 @@
-"""`python -m deepspec.segment CUBE --checkpoint MODEL`: label the pixels of a cube by the clusters of a model."""
+"""`python -m deepspec.segment CUBE... --checkpoint MODEL`: label the pixels of cubes by the clusters of a model."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deepspec.command import run_command
-from deepspec.data.cube_options import CubeOptions
+from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deepspec.jobs.segmenting import SegmentJob, SegmentOptions
+
 
 def segment(
-    cube: str,
+    cubes: list[str],
     checkpoint: str,
     out: str | None = None,
     clusters: Literal["frozen", "refit"] = "frozen",
     k: tuple[int, int] = (3, 10),
-    mask: str | None = None,
+    mask: str | list[str] | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
     export: str = "auto",
@@ -30,71 +31,137 @@ def segment(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    workers: int | None = None,
+    devices: str = "auto",
+    dask: str | None = None,
     *,
     reading: CubeOptions,
 ) -> None:
-    """Segment a cube of any format that read_cube knows with a fitted model, and draw its clusters and their spectra.
+    """Segment cubes of any format that read_cube knows with a fitted model, and draw their clusters and spectra.
 
     Args:
-        cube: the file.
+        cubes: the files, or folders of them. Of several each is segmented on its own; those whose folder was made from
+            the same files with the same options are kept, and one that fails does not stop the others.
         checkpoint: the model: model.ckpt of a run folder.
-        out: folder for the results; default CUBE-segmentation in the current directory.
-        clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in this cube.
+        out: folder for the results, default CUBE-segmentation in the current directory; of several cubes the folder
+            that theirs are put into.
+        clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in each cube.
         k: fewest and most clusters to try with refit.
-        mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
+        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
-            msa, masks, svg, pdf, training; auto: report, tiff, csv, and fits of a FITS cube; none; all.
+            msa, masks, svg, pdf, training, generated; auto: report, tiff, csv, and fits of a FITS cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
         sample: pixels that refit clusters before refining on all.
         restarts: K-means runs for each number of clusters.
         seed: of everything random.
         device: cpu, cuda, or auto: cuda where there is one.
-        overwrite: replace an earlier segmentation in `out`.
-        reading: how the file is to be taken.
+        overwrite: replace an earlier segmentation in `out`; of several cubes those made otherwise.
+        workers: processes that several cubes are shared out to; default one for each GPU, or one.
+        devices: GPUs for them: auto for all, how many, or their numbers such as 0,1.
+        dask: share the cubes out to the workers of a Dask cluster, tcp://SCHEDULER:PORT, which must see the same files
+            under the same names; local or local:N starts N here. Needs the extra dask.
+        reading: how each file is to be taken.
     """
-    own = {name: value for name, value in locals().items() if name not in ("reading", "overwrite")}
-    options = own | asdict(reading)
-    folder = Path(out) if out is not None else Path(f"{Path(cube).stem}-segmentation")
-    if not Path(cube).is_file():
-        raise UserError(f"{cube}: no such file")
-    # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
-    from deepspec.reporting.outputs import parse_exports
-    from deepspec.reporting.segmentation_folder import check_segmentation_folder, write_segmentation_folder
+    from deepspec.jobs.segmenting import SegmentOptions
 
-    exports = parse_exports(export, Path(cube), Path(checkpoint))
-    check_segmentation_folder(folder, redshift, overwrite=overwrite)
-    from deepspec.models import SpectralModel
-    from deepspec.progress import progress_bars
-    from deepspec.segmentation import segment_cube
-    from deepspec.segmentation.device import choose_device
-
-    model = SpectralModel.load(checkpoint)
-    opened = reading.open(cube, mask)
-    with opened, progress_bars() as show:
-        segmentation = segment_cube(
-            opened,
-            model,
-            clusters=clusters,
-            k=k,
-            rebin=rebin,
-            sample=sample,
-            restarts=restarts,
-            seed=seed,
-            device=choose_device(device),
-            checkpoint=checkpoint,
-            progress=show,
-        )
-    write_segmentation_folder(
-        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=reading.dataset, options=options
+    options = SegmentOptions(
+        checkpoint=checkpoint,
+        clusters=clusters,
+        k=k,
+        rebin=rebin,
+        scale=scale,
+        export=export,
+        redshift=redshift,
+        sample=sample,
+        restarts=restarts,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        reading=reading,
     )
+    one = len(cubes) == 1 and not Path(cubes[0]).is_dir()
+    jobs = _plan(cubes, mask, out, options, one=one)
+    if one and workers is None and devices == "auto" and dask is None:
+        _segment_one(jobs[0])
+    else:
+        _segment_many(jobs, workers, devices, dask)
+
+
+def _plan(
+    cubes: list[str], mask: str | list[str] | None, out: str | None, options: SegmentOptions, *, one: bool
+) -> list[SegmentJob]:
+    """A job for each cube, after all mistakes that can be told without torch, which takes seconds to import."""
+    from deepspec.data.fingerprint import sha256_of
+    from deepspec.data.readers.folder import cube_files
+    from deepspec.jobs.segmenting import SegmentJob
+    from deepspec.reporting.outputs import parse_exports
+    from deepspec.reporting.segmentation_folder import check_redshift
+
+    files = cube_files(cubes)
+    for file in files:
+        if not Path(file).is_file():
+            raise UserError(f"{file}: no such file")
+    checkpoint = Path(options.checkpoint)
+    parse_exports(options.export, Path(files[0]), checkpoint)
+    check_redshift(options.redshift)
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    sha256 = sha256_of(checkpoint)
+    folders = (
+        [out] if one and out is not None else [str(Path(out or "", f"{Path(f).stem}-segmentation")) for f in files]
+    )
+    for number, folder in enumerate(folders):
+        if (first := folders.index(folder)) < number:
+            raise UserError(
+                f"{files[first]} and {files[number]} would both be written to {folder}; segment them apart, "
+                "each with its own --out"
+            )
+    return [
+        SegmentJob(file, folder, image, options, sha256)
+        for file, folder, image in zip(files, folders, masks_of(mask, len(files)), strict=True)
+    ]
+
+
+def _segment_one(job: SegmentJob) -> None:
+    from deepspec.progress import progress_bars
+    from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
+
+    check_segmentation_folder(Path(job.folder), job.options.redshift, overwrite=job.options.overwrite)
+    with progress_bars() as show:
+        segmentation = job.segment(show)
+    job.save(segmentation, job.request())
+    print_segmentation(segmentation, Path(job.folder))
+
+
+def _segment_many(jobs: list[SegmentJob], workers: int | None, devices: str, dask: str | None) -> None:
+    from deepspec.jobs.follow import follow
+
+    if dask is None:
+        from deepspec.jobs.places import places
+        from deepspec.jobs.processes import run_in_processes
+
+        outcomes = run_in_processes(jobs, places(workers, devices, jobs[0].options.device, len(jobs)))
+    else:
+        from deepspec.jobs.dask_cluster import check_dask, run_on_dask
+
+        if workers is not None or devices != "auto":
+            raise UserError("--workers and --devices are for processes of this machine, not for --dask")
+        check_dask(dask)
+        outcomes = run_on_dask([job.anywhere() for job in jobs], dask)
+    follow(outcomes, len(jobs), "cubes")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
-        segment, prog="python -m deepspec.segment", positional="cube", args=args, groups={"reading": CubeOptions}
+        segment,
+        prog="python -m deepspec.segment",
+        positional="cubes",
+        many=True,
+        args=args,
+        groups={"reading": CubeOptions},
     )
 
 

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
-    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep"},
-    {"training", "reporting", "sweeping"},
+    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare"},
+    {"training", "reporting", "sweeping", "comparing", "jobs"},
     {"evaluation"},
     {"baselines"},
     {"segmentation"},

@@ -34,7 +34,7 @@ def test_every_preprocessing_step_is_listed_and_every_listed_one_exists():
         Preprocess(1024, [spec])
 
 
-@pytest.mark.parametrize("verb", ["ingest", "fit", "segment", "baseline", "evaluate", "synthesize"])
+@pytest.mark.parametrize("verb", ["ingest", "fit", "segment", "baseline", "evaluate", "synthesize", "compare"])
 def test_every_option_that_is_shown_is_one_of_the_verb(verb, capsys):
     import importlib
 

@@ -5,6 +5,7 @@ Shapes: H rows, W columns, S spectra of the sample, C channels, D preprocessed c
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,7 +21,7 @@ from deepspec.baselines.sample import sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
-from deepspec.segmentation import segment_cube
+from deepspec.segmentation import BaselineRecord, segment_cube
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +157,8 @@ def segment_by_baseline(
         inputs=fitted.inputs,
         progress=progress,
     )
-    return replace(found, notes=(*fitted.notes, *found.notes))
+    record = BaselineRecord(method, json.dumps(fitted.model.preprocess.spec), options.sample)
+    return replace(found, notes=(*fitted.notes, *found.notes), baseline=record)
 
 
 def _check(method: Method, options: BaselineOptions) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from deepspec.errors import UserError
+
 if TYPE_CHECKING:
     from deepspec.data.cube import SpectralCube
 
@@ -49,3 +51,20 @@ class CubeOptions:
         from deepspec.data.cube import read_cube  # here: whoever only asks for --help need not wait for h5py
 
         return read_cube(path, mask=mask, training=training, **asdict(self))
+
+
+def masks_of(mask: str | list[str] | None, cubes: int) -> list[str | None]:
+    """The mask of each cube: one of its own, or the one for all.
+
+    Args:
+        mask: as the user gives it.
+        cubes: how many there are.
+
+    Raises:
+        UserError: there are as many masks as neither.
+    """
+    if isinstance(mask, list) and len(mask) == cubes:
+        return [*mask]
+    if isinstance(mask, list):
+        raise UserError(f"{len(mask)} masks for {cubes} cubes: give one for each, or a single one for all")
+    return [mask] * cubes

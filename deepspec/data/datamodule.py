@@ -16,10 +16,10 @@ from deepspec.data.row_order import (
     EpochOrder,
     Piece,
     chunks,
+    dealt_pieces,
     full_batches,
     padded_batches,
     rank_pieces,
-    share,
 )
 from deepspec.data.row_source import MemoryRows, StreamedRows
 from deepspec.errors import UserError
@@ -38,14 +38,18 @@ _WINDOW_BYTES = 256 * 2**20
 class SpectraDataModule(lightning.LightningDataModule):
     """Batches {"spectra": (B, C) as stored, "pixel": (B, 3) int32 = cube, y, x, "valid": (B,) bool}.
 
-    Training leaves out the rows that fill no batch on every rank; validation, test and prediction give every row once
-    and pad the last batches with `valid = False`. All ranks have the same number of batches. The rows and their order
-    are a function of seed, epoch, number of ranks, batch size and `shuffle_buffer` alone: neither where the rows are
-    kept nor the number of workers changes them.
+    Training leaves out the rows that fill no batch on every rank, and pads none; validation, test and prediction give
+    every row once and pad the last batches with `valid = False`. All ranks have the same number of batches. The rows
+    and their order are a function of seed, epoch, number of ranks, batch size and `shuffle_buffer` alone: neither where
+    the rows are kept nor the number of workers changes them.
+
+    The batch size is each process's: N ranks take N times as many spectra in a step, and an N-th of the steps in an
+    epoch. For the run of one process with batches of B, take B / N. In training every rank shuffles a share of its own,
+    so the rows that N ranks take in a step are not those that one process takes. In evaluation they are, in order.
 
     Args:
         root: folder of shards with its `manifest.json`, as written by `ingest` or `synthesize`.
-        batch_size: rows of a batch on each process.
+        batch_size: rows of a batch on each process (rank).
         residency: where the rows are kept: `stream` reads the shards again each epoch, `ram` reads each split once,
             `device` keeps the rows as stored on the accelerator and gathers the batches there. `auto` takes `device`
             if that is a GPU and train and val fit in half of its free memory, `ram` if they fit in a quarter of the
@@ -230,11 +234,13 @@ class SpectraDataModule(lightning.LightningDataModule):
         rank, world = self._place()
         row_bytes = self.shards.channels * int(self.shards.dtype.itemsize)
         window_rows = min(self.shuffle_buffer, _WINDOW_BYTES // row_bytes)
-        order = EpochOrder(rank_pieces(self._pieces(split), rank, world), seed, rank, window_rows)
+        pieces = self._pieces(split)
+        own = dealt_pieces(pieces, rank, world, self.batch_size) if seed is None else rank_pieces(pieces, rank, world)
+        order = EpochOrder(own, seed, rank, window_rows)
         if self.residency == "stream":
             return StreamedRows(self.shards.open(split), order, num_workers=self.num_workers)
         device = self._device() if self.residency == "device" else torch.device("cpu")
-        return MemoryRows.load(self.shards, split, *share(self.rows(split), rank, world), order, device)
+        return MemoryRows.load(self.shards, split, order, device)
 
     def _pieces(self, split: str) -> list[Piece]:
         return chunks([entry.rows for entry in self.shards.entries(split)], self.rows(split))

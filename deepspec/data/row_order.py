@@ -3,6 +3,9 @@
 Rows are shuffled when shards are written, so chunks of neighbouring rows are already random samples. The sequence of
 chunks is cut into one share per rank, once and for all; an epoch permutes the chunks of a share and the rows inside
 windows of some chunks. Rows held in memory and rows streamed from the shards come in this one order.
+
+Evaluation has no epochs to shuffle: there the split is dealt out batch by batch, so that a batch holds the same rows
+whatever the number of ranks, and batch i of all ranks together is batch i of one process with that many rows.
 """
 
 from __future__ import annotations
@@ -78,6 +81,31 @@ def rank_pieces(pieces: Sequence[Piece], rank: int, world: int) -> list[Piece]:
         world: number of processes.
     """
     return cut(pieces, *share(sum(piece.stop - piece.start for piece in pieces), rank, world))
+
+
+def dealt_pieces(pieces: Sequence[Piece], rank: int, world: int, batch_size: int) -> list[Piece]:
+    """Rows of the batches `rank`, `rank + world`, ... of a sequence that is cut into batches.
+
+    >>> dealt_pieces([Piece(0, 0, 9), Piece(1, 0, 4)], rank=1, world=2, batch_size=4)
+    [Piece(shard=0, start=4, stop=8), Piece(shard=1, start=3, stop=4)]
+
+    Args:
+        pieces: the chunks of the split.
+        rank: this process, 0 to world - 1.
+        world: number of processes.
+        batch_size: rows of a batch on each process.
+    """
+    if world == 1:
+        return list(pieces)
+    dealt, first = [], 0
+    for piece in pieces:
+        last = first + piece.stop - piece.start
+        for batch in range(first // batch_size, -(-last // batch_size)):
+            if batch % world == rank:
+                a, b = max(first, batch * batch_size), min(last, (batch + 1) * batch_size)
+                dealt.append(Piece(piece.shard, piece.start + a - first, piece.start + b - first))
+        first = last
+    return dealt
 
 
 class WindowPlan(NamedTuple):

@@ -6,6 +6,7 @@ Both give the same rows in the same order. Shapes: N rows of a rank's share, n r
 from __future__ import annotations
 
 import shutil
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _OPEN_SHARDS = 128  # well below the usual limit of 1,024 open files per process
 _PREFETCH = 2  # windows that each worker reads ahead
-_LOAD_ROWS = 2**16
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -66,22 +66,25 @@ class MemoryRows:
         self._starts = np.cumsum(self._sizes) - self._sizes
 
     @classmethod
-    def load(
-        cls, shards: ShardSet, split: str, start: int, stop: int, order: EpochOrder, device: torch.device
-    ) -> MemoryRows:
-        """Read rows `start` to `stop` of a split onto `device`, without a second copy of them on the host.
+    def load(cls, shards: ShardSet, split: str, order: EpochOrder, device: torch.device) -> MemoryRows:
+        """Read the pieces of `order` onto `device`, without a second copy of them on the host.
 
         Raises:
             UserError: if a shard is damaged.
         """
+        rows = sum(piece.stop - piece.start for piece in order.pieces)
         kind = torch.from_numpy(np.empty(0, shards.dtype)).dtype
-        spectra = torch.empty((stop - start, shards.channels), dtype=kind, device=device)
-        pixel = torch.empty((stop - start, 3), dtype=torch.int32, device=device)
-        for first in range(start, stop, _LOAD_ROWS):
-            last = min(first + _LOAD_ROWS, stop)
-            block = shards.read(split, first, last)
-            spectra[first - start : last - start] = torch.from_numpy(block.spectra)
-            pixel[first - start : last - start] = torch.from_numpy(block.pixel)
+        spectra = torch.empty((rows, shards.channels), dtype=kind, device=device)
+        pixel = torch.empty((rows, 3), dtype=torch.int32, device=device)
+        readers, filled = shards.open(split), 0
+        for shard, pieces in groupby(order.pieces, key=lambda piece: piece.shard):
+            with readers[shard] as reader:
+                for piece in pieces:
+                    stop = filled + piece.stop - piece.start
+                    block = reader.read(piece.start, piece.stop)
+                    spectra[filled:stop] = torch.from_numpy(block.spectra)
+                    pixel[filled:stop] = torch.from_numpy(block.pixel)
+                    filled = stop
         return cls(spectra, pixel, order)
 
     def windows(self, epoch: int, skip: int) -> Iterator[Window]:

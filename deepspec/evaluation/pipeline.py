@@ -5,6 +5,7 @@ Shapes: H rows, W columns, P labelled pixels, L latent dimensions, K clusters.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ def evaluate_segmentation(
     reference: Reference | None = None,
     *,
     mask: NDArray[np.bool_] | None = None,
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = (3, 10),
     refits: int = 20,
     alpha: float = 0.7,
     beta: float = 0.3,
@@ -51,7 +52,7 @@ def evaluate_segmentation(
         segmentation: what to evaluate.
         reference: of its size; None where there is none.
         mask: (H, W) the pixels that count.
-        k: fewest and most clusters that the criteria for K are worked out for.
+        k: fewest and most clusters that the criteria for K are worked out for; None for no criteria.
         refits: on bootstrap samples; 0 for none.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
@@ -79,7 +80,7 @@ def evaluate_segmentation(
         z_PL, labels_P = torch.from_numpy(segmentation.latents[place]), torch.from_numpy(labels[place])
         generator = torch.Generator().manual_seed(seed)
         internal = _internal(z_PL, labels_P, torch.from_numpy(segmentation.centres), generator)
-        criteria = _criteria(z_PL, k, generator, notes)
+        criteria = None if k is None else _criteria(z_PL, k, generator, notes)
         if refits:
             stable = _stability(z_PL, labels_P, segmentation.k, refits, generator, notes)
         if stable is not None:
@@ -96,7 +97,20 @@ def evaluate_segmentation(
         changed=changed,
         structure=segmentation.structure,
         notes=tuple(notes),
+        method=method_of(segmentation),
     )
+
+
+def method_of(segmentation: Segmentation) -> str:
+    """The name of a baseline; of a network that of its run folder, and whether its own clusters were kept."""
+    if segmentation.baseline is not None:
+        return segmentation.baseline.method
+    provenance = segmentation.provenance
+    if not provenance.checkpoint:
+        return "no checkpoint"
+    folder = Path(provenance.checkpoint).absolute().parent
+    name = folder.parent.name if folder.name == "checkpoints" else folder.name
+    return f"{name} ({provenance.clusters})"
 
 
 def _agreement(labels: NDArray[np.int64], reference: Reference, k: int, alpha: float, beta: float) -> Agreement:

@@ -46,6 +46,8 @@ class Reference:
     """(R, 3) mean sRGB in [0, 1] of each class of an image."""
     scores: dict[int, float] | None = None
     """Silhouette of each K tried on the colours of an image."""
+    picture: NDArray[np.uint8] | None = None
+    """(H, W, 3) sRGB of an image."""
     notes: tuple[str, ...] = ()
     """What was done to it, in sentences."""
 
@@ -135,7 +137,7 @@ def _of_image(
         notes.append(f"the image has only {few} colours: if each is a class, give --kind labels")
     names = tuple(f"colour {i}" for i in range(found.k))
     labels = found.labels.astype(np.int64)
-    return Reference(labels, names, str(source), "image", found.colours, found.scores, tuple(notes))
+    return Reference(labels, names, str(source), "image", found.colours, found.scores, rgb, tuple(notes))
 
 
 def _colours(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

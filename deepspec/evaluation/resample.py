@@ -48,4 +48,10 @@ def fit_to_shape(reference: Reference, shape: tuple[int, int], *, resample: bool
         notes.append(
             f"width to height of the reference is {stretch:.2f} times that of the segmentation: it was stretched"
         )
-    return replace(reference, labels=reference.labels[np.ix_(rows, columns)], notes=(*reference.notes, *notes))
+    nearest = np.ix_(rows, columns)
+    return replace(
+        reference,
+        labels=reference.labels[nearest],
+        picture=None if reference.picture is None else reference.picture[nearest],
+        notes=(*reference.notes, *notes),
+    )

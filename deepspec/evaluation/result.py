@@ -23,7 +23,7 @@ NO_CLASS = -2
 
 @dataclass(frozen=True)
 class Internal:
-    """Indices that need no reference, of the latent points."""
+    """Indices that need no reference, of the latent points or of the preprocessed spectra."""
 
     silhouette_samples: SilhouetteEstimate
     """Silhouette, averaged over pixels."""
@@ -48,7 +48,7 @@ class Evaluation:
     agreement: Agreement | None
     """How well they agree."""
     internal: Internal | None
-    """Without any reference."""
+    """Without any reference, of the latent points."""
     criteria: KCriteria | None
     """How many clusters there are by several criteria."""
     stability: Stability | None
@@ -59,6 +59,10 @@ class Evaluation:
     """Whether there is more than one material at all."""
     notes: tuple[str, ...]
     """What should be known about it, in sentences."""
+    method: str = ""
+    """What made the segmentation: a baseline, or the run of a network."""
+    input_space: Internal | None = None
+    """Without any reference, of the preprocessed spectra: see `scores_in_input_space`."""
 
     @property
     def matched(self) -> NDArray[np.int64] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepspec.evaluation.reference import Reference
     from deepspec.evaluation.result import Evaluation
-    from deepspec.functional import Agreement
+    from deepspec.functional import Agreement, SilhouetteEstimate
 
 
 def summary(evaluation: Evaluation) -> list[str]:
@@ -15,13 +15,13 @@ def summary(evaluation: Evaluation) -> list[str]:
     lines: list[str] = []
     if evaluation.agreement is not None and evaluation.reference is not None:
         lines += _agreement(evaluation.agreement, evaluation.reference)
-    if evaluation.internal is not None:
-        internal = evaluation.internal
-        lines.append(
-            f"in itself: silhouette {internal.silhouette_samples.score:.3f} over pixels, "
-            f"{internal.silhouette_clusters.score:.3f} over clusters; Davies-Bouldin {internal.davies_bouldin:.3f} "
-            f"(low is good), Calinski-Harabasz {internal.calinski_harabasz:.0f} (high is good)"
-        )
+    for space, internal in (("latent", evaluation.internal), ("input", evaluation.input_space)):
+        if internal is not None:
+            lines.append(
+                f"in the {space} space: silhouette {_score(internal.silhouette_samples)} over pixels, "
+                f"{_score(internal.silhouette_clusters)} over clusters; Davies-Bouldin {internal.davies_bouldin:.3f} "
+                f"(low is good), Calinski-Harabasz {internal.calinski_harabasz:.0f} (high is good)"
+            )
     lines.append(f"number of clusters: {evaluation.k_sentence}")
     if evaluation.stability is not None:
         lines.append(evaluation.stability.sentence)
@@ -57,6 +57,11 @@ def _agreement(agreement: Agreement, reference: Reference) -> list[str]:
             f"({_percent(agreement.unmatched_share)} of the pixels)"
         )
     return lines
+
+
+def _score(estimate: SilhouetteEstimate) -> str:
+    error = f" ± {estimate.standard_error:.3f}" if estimate.standard_error > 0 else ""
+    return f"{estimate.score:.3f}{error}"
 
 
 def _percent(share: float) -> str:

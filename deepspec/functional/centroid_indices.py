@@ -29,6 +29,15 @@ class ClusterSums:
     distance_K: Tensor
     """(K,) float64 sum of |x - centre|."""
 
+    def __add__(self, other: ClusterSums) -> ClusterSums:
+        """Sums over the points of both, which must be about the same centres."""
+        return ClusterSums(
+            self.count_K + other.count_K,
+            self.deviation_KL + other.deviation_KL,
+            self.square_K + other.square_K,
+            self.distance_K + other.distance_K,
+        )
+
 
 def sums_about_centres(x_NL: Tensor, labels_N: Tensor, centres_KL: Tensor) -> ClusterSums:
     """Sum over the points of each cluster, about its centre so that no digits cancel.

@@ -157,12 +157,15 @@ def _pull_all(m: Measured, weights_KN: Tensor, left: Tensor) -> Tensor:
     theirs = torch.cat([m.member_KN, weights_KN])
     x_NL = left[:, :-2]
     if m.d_NN is not None:
-        return weighted_differences((mine @ theirs).div_(m.d_NN), x_NL, left)
+        pull_NN = (mine @ theirs).div_(m.d_NN)
+        pull_NN.diagonal().zero_()  # a point does not pull itself, but the smallest distance would let rounding do it
+        return weighted_differences(pull_NN, x_NL, left)
     nearest = closest(m.left, left.dtype)
     grad_NL = torch.empty_like(x_NL)
     for rows in row_blocks(None, len(left), left.device):
         d_BN = distances(m.left[rows], m.right, left.dtype).clamp_(min=nearest)
-        grad_NL[rows] = weighted_differences((mine[rows] @ theirs).div_(d_BN), x_NL[rows], left)
+        pull_BN = (mine[rows] @ theirs).div_(d_BN).scatter_(1, rows[:, None], 0.0)
+        grad_NL[rows] = weighted_differences(pull_BN, x_NL[rows], left)
     return grad_NL
 
 
@@ -174,7 +177,7 @@ def _pull_rows(m: Measured, weights_KM: Tensor, left: Tensor, rows_M: Tensor) ->
     done = 0
     for rows in row_blocks(rows_M, len(left), left.device):
         d_BN = distances(m.left[rows], m.right, left.dtype).clamp_(min=nearest)
-        pull_BN = (weights_KM[:, done : done + len(rows)].T @ m.member_KN).div_(d_BN)
+        pull_BN = (weights_KM[:, done : done + len(rows)].T @ m.member_KN).div_(d_BN).scatter_(1, rows[:, None], 0.0)
         done += len(rows)
         grad_NL.index_add_(0, rows, weighted_differences(pull_BN, x_NL[rows], left))
         grad_NL += weighted_differences(pull_BN.T, x_NL, left[rows])

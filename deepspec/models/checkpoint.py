@@ -12,6 +12,9 @@ from deepspec.errors import UserError
 FORMAT = "deepspec-checkpoint"
 """The entry of a checkpoint that holds what is not weights."""
 
+TRAINING_ONLY = "deep_baseline."
+"""How the names of weights begin that training needs and the use of a model does not."""
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a deepspec checkpoint: tensors and plain types only.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deepspec.clusters import Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import FORMAT, read_checkpoint
+from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, read_checkpoint
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.variational import VariationalAutoencoder
@@ -63,7 +63,8 @@ class SpectralModel(nn.Module):
         settings = content[FORMAT]["settings"]
         network = NetworkConfig(**settings["network"])
         model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
-        model.load_state_dict(content["state_dict"])
+        weights = content["state_dict"]
+        model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from deepspec.reporting.confusion import confusion_matrix
 from deepspec.reporting.degradation import degradation_curves, degraded_masks
 from deepspec.reporting.figures import save_figures
+from deepspec.reporting.generated import Generated, generate, generated_spectra
 from deepspec.reporting.history import read_history, training_history
 from deepspec.reporting.labels import Candidate, LabelledPeak, label_clusters, label_peaks
 from deepspec.reporting.latents import latent_matrix
@@ -15,6 +16,7 @@ from deepspec.reporting.weights import layer_weights, trained_weights
 
 __all__ = [
     "Candidate",
+    "Generated",
     "LabelledPeak",
     "Peak",
     "averages_over_difference",
@@ -24,6 +26,8 @@ __all__ = [
     "degradation_curves",
     "degraded_masks",
     "find_peaks",
+    "generate",
+    "generated_spectra",
     "integrated",
     "label_clusters",
     "label_map",

@@ -1,7 +1,12 @@
-"""Clusters against reference classes: maps, errors of each class, confusion (figures 6, 7, 13, 14, A1 to A4)."""
+"""Clusters against reference classes: maps, errors of each class (figures 6 and 13), confusion (figures 7 and 14).
+
+Figures A1 to A4 of the paper are 6, 7, 13 and 14 of a segmentation by UMAP: the same functions draw them, and the title
+names the method.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +89,7 @@ def class_errors(evaluation: Evaluation) -> Figure:
     shown = sorted(np.argsort(-size_R, kind="stable")[:MOST_ROWS].tolist())
     width = 1.9
     height = panel_height(reference.labels.shape, width, 1.3, 2.6)
-    figure, grid = grid_figure(len(shown), [width] * 3 + [1.5], height, gaps=(0.12, 0.32), margins=(0.1, 0.1, 0.1, 1.0))
+    figure, grid = grid_figure(len(shown), [width] * 3 + [1.5], height, gaps=(0.12, 0.32), margins=(0.1, 0.1, 0.1, 1.2))
     for row, number in zip(grid, shown, strict=True):
         _draw_row(row, evaluation, number)
     means = "   ".join(
@@ -92,11 +97,15 @@ def class_errors(evaluation: Evaluation) -> Figure:
     )
     left_out = len(size_R) - len(shown)
     more = f"; the {left_out} smallest classes are not shown" if left_out else ""
-    figure.suptitle(f"means over classes: {means}{more}", fontsize=FONT_SIZE, y=1 - 0.12 / figure.get_figheight())
+    figure.suptitle(
+        f"{evaluation.method} against {_source(reference)}\nmeans over classes: {means}{more}",
+        fontsize=FONT_SIZE,
+        y=1 - 0.12 / figure.get_figheight(),
+    )
     figure.legend(
         handles=[Patch(color=colour, label=label) for label, colour in _ERRORS.items()],
         loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.3 / figure.get_figheight()),
+        bbox_to_anchor=(0.5, 1 - 0.45 / figure.get_figheight()),
         ncols=3,
         fontsize=FONT_SIZE - 2,
         frameon=False,
@@ -133,7 +142,10 @@ def class_confusion(evaluation: Evaluation) -> Figure:
     clusters = ["no cluster" if cluster < 0 else f"cluster {cluster}" for cluster in agreement.columns.tolist()]
     weighted = "  ".join(f"{name} {agreement.weighted[name]:.3f}" for name in ("accuracy", "recall", "precision", "f1"))
     figure = confusion_matrix(
-        agreement.confusion.numpy(), reference.names, clusters, f"means weighted by size:\n{weighted}"
+        agreement.confusion.numpy(),
+        reference.names,
+        clusters,
+        f"{evaluation.method} against {_source(reference)}\nmeans weighted by size:\n{weighted}",
     )
     figure.axes[0].tick_params(axis="x", rotation=45 if len(clusters) > 4 else 0)
     return figure
@@ -154,6 +166,12 @@ def _draw_counts(axes: Axes, agreement: Agreement, number: int) -> None:
         axes.text(at % 2, at // 2, f"{name}\n{count}", ha="center", va="center", fontsize=FONT_SIZE - 1, color=colour)
     index = float(agreement.per_class["tversky"][number])
     _bare(axes, "no pixel" if np.isnan(index) else f"Tversky index {index:.3f}")
+
+
+def _source(reference: Reference) -> str:
+    """The reference in a few words."""
+    name = Path(reference.source).name
+    return f"the colours of {name}" if reference.kind == "image" else name
 
 
 def _bare(axes: Axes, title: str) -> None:

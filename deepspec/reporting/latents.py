@@ -1,6 +1,6 @@
 """Latent points coloured by cluster: every pair of dimensions.
 
-Shapes: S pixels of a sample, L latent dimensions.
+Shapes: S pixels of a sample, L latent dimensions, K clusters.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from deepspec.reporting.maps import cluster_name
 from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -31,7 +33,7 @@ class LatentSample(NamedTuple):
 
     points_SL: NDArray[np.float32]
     """(S, L) finite."""
-    labels_S: NDArray[np.int16]
+    labels_S: NDArray[np.integer]
     """(S,) their clusters."""
 
 
@@ -58,6 +60,20 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
     sample = sample_latents(segmentation)
     if sample is None:
         raise ValueError("expected a segmentation with latent points, got one of an earlier version")
+    names = [cluster_name(segmentation, cluster) for cluster in range(segmentation.k)]
+    title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
+    return latent_scatter(sample, segmentation.centres, names, title)
+
+
+def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names: Sequence[str], title: str) -> Figure:
+    """`latent_matrix` of any points.
+
+    Args:
+        sample: the points.
+        centres_KL: (K, L) of the clusters.
+        names: of the clusters.
+        title: plain text.
+    """
     kept = np.sort(np.argsort(-sample.points_SL.var(axis=0), kind="stable")[:MOST_DIMENSIONS]).tolist()
     n = len(kept)
     size = 1.9 if n <= 3 else 1.4
@@ -69,9 +85,9 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
                 axes.remove()
                 continue
             if row == column:
-                _histograms(axes, segmentation, sample, x)
+                _histograms(axes, sample, names, x)
             else:
-                _scatter(axes, segmentation, sample, x, y)
+                _scatter(axes, sample, centres_KL, x, y)
             axes.tick_params(labelsize=FONT_SIZE - 3, labelbottom=row == n - 1, labelleft=column == 0 < row)
             if row == n - 1:
                 axes.set_xlabel(f"latent {x}", fontsize=FONT_SIZE)
@@ -79,26 +95,24 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
                 axes.set_ylabel(f"latent {y}", fontsize=FONT_SIZE)
     handles, texts = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="upper right", fontsize=FONT_SIZE - 1, frameon=False)
-    title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
     figure.suptitle(title, fontsize=FONT_SIZE, x=0.02, ha="left")
     return figure
 
 
-def _histograms(axes: Axes, segmentation: Segmentation, sample: LatentSample, dimension: int) -> None:
+def _histograms(axes: Axes, sample: LatentSample, names: Sequence[str], dimension: int) -> None:
     values = sample.points_SL[:, dimension]
     edges = np.linspace(values.min(), values.max() + 1e-6, 41)
-    for cluster, colour in enumerate(cluster_colours(segmentation.k)):
+    for cluster, (name, colour) in enumerate(zip(names, cluster_colours(len(names)), strict=True)):
         counts, _ = np.histogram(values[sample.labels_S == cluster], edges)
-        axes.stairs(counts, edges, color=colour, linewidth=1.2, label=cluster_name(segmentation, cluster))
+        axes.stairs(counts, edges, color=colour, linewidth=1.2, label=name)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _scatter(axes: Axes, segmentation: Segmentation, sample: LatentSample, x: int, y: int) -> None:
-    for cluster, colour in enumerate(cluster_colours(segmentation.k)):
+def _scatter(axes: Axes, sample: LatentSample, centres_KL: NDArray[np.float32], x: int, y: int) -> None:
+    for cluster, colour in enumerate(cluster_colours(len(centres_KL))):
         own = sample.points_SL[sample.labels_S == cluster]
         axes.plot(own[:, x], own[:, y], ",", color=colour, rasterized=True)
-    centres = segmentation.centres
-    axes.plot(centres[:, x], centres[:, y], "x", color="black", markersize=5, markeredgewidth=1.2)
+    axes.plot(centres_KL[:, x], centres_KL[:, y], "x", color="black", markersize=5, markeredgewidth=1.2)
     axes.grid(color=NO_CLUSTER, linewidth=0.4)
     axes.spines[["top", "right"]].set_visible(False)

@@ -113,7 +113,11 @@ def _limits(image: NDArray[np.float32]) -> tuple[float, float]:
 
 def cluster_name(segmentation: Segmentation, cluster: int) -> str:
     """Number and share of a cluster, as in "cluster 2: 14.1 %"."""
-    share = segmentation.shares[cluster]
+    return share_name(cluster, float(segmentation.shares[cluster]))
+
+
+def share_name(cluster: int, share: float) -> str:
+    """The same of a share from 0 to 1."""
     if share == 0:
         return f"cluster {cluster}: empty"
     return f"cluster {cluster}: {100 * share:.1f} %" if share >= 0.0005 else f"cluster {cluster}: < 0.1 %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,19 @@ EXPORTS = {
     "svg": "the figures as vector graphics",
     "pdf": "likewise",
     "training": "figures of the training, from the checkpoint's run folder",
+    "generated": "spectra drawn from the prior of a variational checkpoint",
 }
 
 NAMES = frozenset(
-    {f"{name}.{kind}" for name in (*FIGURES, "training", "weights") for kind in FORMATS}
+    {f"{name}.{kind}" for name in (*FIGURES, "training", "weights", "generated") for kind in FORMATS}
     | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
 )
 """Names of all files and folders that may be written."""
+
+NOT_VARIATIONAL = (
+    "no generated spectra: the checkpoint's network is a plain autoencoder, which has no distribution to draw from; "
+    "fit with --model.network.variational true"
+)
 
 
 def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[str]:
@@ -64,7 +71,7 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
         return frozenset({"report", "tiff", "csv"} | fits)
     recorded = checkpoint is not None and _history_of(checkpoint).is_file()
     if text == "all":
-        return frozenset(EXPORTS) - (set() if recorded else {"training"})
+        return frozenset(EXPORTS) - (set() if recorded else {"training"}) - (set() if checkpoint else {"generated"})
     names = frozenset(part.strip() for part in text.split(",")) - {"", "none"}
     unknown = sorted(names - EXPORTS.keys())
     if unknown:
@@ -73,6 +80,8 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
         raise UserError(
             f"export 'training' needs metrics.csv of the run beside {checkpoint or 'a checkpoint'}, which is not there"
         )
+    if "generated" in names and checkpoint is None:
+        raise UserError("export 'generated' needs a checkpoint, which a baseline has not")
     return names
 
 
@@ -105,7 +114,6 @@ def write_outputs(
         dataset: extension of the cube in a FITS file.
         options: of the command, for the report.
         sections: further parts of the report.
-
     """
     labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
     formats = ["png", *(kind for kind in FORMATS if kind in exports)]
@@ -113,6 +121,8 @@ def write_outputs(
     checkpoint = segmentation.provenance.checkpoint
     if "training" in exports:
         figures += save_training(checkpoint, folder, formats)
+    if "generated" in exports:
+        figures += save_generated(segmentation, folder, formats, scale)
     if "tiff" in exports:
         save_tiff(segmentation, folder / "labels.tif")
     if "fits" in exports:
@@ -160,6 +170,31 @@ def save_training(checkpoint: str, folder: Path, formats: Sequence[str]) -> list
     paths = [folder / f"{name}.{kind}" for kind in formats for name in figures]
     for path in paths:
         save_figure(figures[path.stem], path)
+    return paths
+
+
+def save_generated(segmentation: Segmentation, folder: Path, formats: Sequence[str], scale: Scale) -> list[Path]:
+    """Draw spectra that the checkpoint of a segmentation generates; say so if it is not variational and cannot.
+
+    Args:
+        segmentation: whose clusters are shown.
+        folder: an existing one.
+        formats: png, svg, pdf.
+        scale: of the intensities.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
+    """
+    from deepspec.reporting.generated import generate, generated_spectra
+
+    generated = generate(segmentation, segmentation.provenance.checkpoint)
+    if generated is None:
+        print(NOT_VARIATIONAL, file=sys.stderr)  # standard output may be another process's, waiting for a result
+        return []
+    paths = [folder / f"generated.{kind}" for kind in formats]
+    figure = generated_spectra(segmentation, generated, scale)
+    for path in paths:
+        save_figure(figure, path)
     return paths
 
 

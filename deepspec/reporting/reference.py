@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.reporting.maps import cluster_name
+from deepspec.reporting.maps import share_name
 from deepspec.reporting.style import FONT_SIZE, grid_figure, panel_height
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from deepspec.segmentation import Segmentation
+MOST_COLUMNS = 5
+"""Masks beside each other."""
 
 
 def mean_colours(rgb: NDArray[np.uint8], labels: NDArray[np.int_]) -> NDArray[np.uint8]:
@@ -56,31 +58,41 @@ def rgb_and_clustered(rgb: NDArray[np.uint8], labels: NDArray[np.int_]) -> Figur
     return figure
 
 
-def masked_rgb(segmentation: Segmentation, rgb: NDArray[np.uint8]) -> Figure:
+def masked_rgb(labels: NDArray[np.int_], k: int, rgb: NDArray[np.uint8]) -> Figure:
     """The picture behind the mask of each cluster, and the masks below (figure 12).
 
     Args:
-        segmentation: whose clusters.
+        labels: (H, W) of a segmentation, from 0; negative ones have no cluster.
+        k: number of clusters.
         rgb: (H, W, 3) picture of the same pixels; the paper takes the clustered one, see `mean_colours`.
 
     Raises:
         ValueError: if the two differ in size.
     """
-    labels = segmentation.labels
     if rgb.shape != (*labels.shape, 3):
         raise ValueError(f"expected an RGB picture of {labels.shape} pixels, got shape {rgb.shape}")
-    k, width = segmentation.k, 1.9
+    columns, width = min(k, MOST_COLUMNS), 1.9
     figure, grid = grid_figure(
-        2, [width] * k, panel_height(labels.shape, width, 0.4, 4.0), gaps=(0.1, 0.1), margins=(0.1, 0.1, 0.1, 0.35)
+        2 * math.ceil(k / columns),
+        [width] * columns,
+        panel_height(labels.shape, width, 0.4, 4.0),
+        gaps=(0.1, 0.3),
+        margins=(0.1, 0.1, 0.1, 0.35),
     )
+    labelled = max(1, np.count_nonzero(labels >= 0))
+    for axes in grid.flatten():
+        axes.set_axis_off()
     for cluster in range(k):
         mask = labels == cluster
-        _picture(grid[0, cluster], rgb * mask[..., None], cluster_name(segmentation, cluster))
-        _picture(grid[1, cluster], np.repeat(np.uint8(255) * mask[..., None], 3, axis=2), "")
+        row, column = 2 * (cluster // columns), cluster % columns
+        name = share_name(cluster, np.count_nonzero(mask) / labelled)
+        _picture(grid[row, column], rgb * mask[..., None], name)
+        _picture(grid[row + 1, column], np.repeat(np.uint8(255) * mask[..., None], 3, axis=2), "")
     return figure
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
+    axes.set_axis_on()
     axes.imshow(image, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])

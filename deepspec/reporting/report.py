@@ -33,6 +33,7 @@ _CAPTIONS = {
     "latents": "Latent points of a sample of pixels",
     "training": "Training: losses, weights beta and gamma, learning rate, clusters",
     "weights": "Weights of each layer before and after training",
+    "generated": "Spectra drawn from the prior of the variational model, in the clusters that they fall into",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deepspec.data.fingerprint import write_request
 from deepspec.errors import UserError
 from deepspec.reporting.maps import cluster_name, headline
 from deepspec.reporting.outputs import NAMES, write_outputs
@@ -30,9 +31,50 @@ def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, ov
     Raises:
         UserError: the folder must not be written to, or the redshifts make no sense.
     """
+    check_redshift(redshift)
+    check_result_folder(folder, NAMES | {RESULT}, "a segmentation", overwrite=overwrite)
+
+
+def check_redshift(redshift: tuple[float, float]) -> None:
+    """Refuse redshifts, lowest and highest, that make no sense.
+
+    Raises:
+        UserError: saying what is expected.
+    """
     if not -0.1 <= redshift[0] <= redshift[1]:
         raise UserError(f"redshift: expected -0.1 <= lowest <= highest, got {redshift[0]:g} and {redshift[1]:g}")
-    check_result_folder(folder, NAMES | {RESULT}, "a segmentation", overwrite=overwrite)
+
+
+def save_segmentation_folder(
+    segmentation: Segmentation,
+    folder: Path,
+    *,
+    exports: frozenset[str],
+    scale: Scale,
+    redshift: tuple[float, float],
+    dataset: str | None,
+    options: Mapping[str, object],
+    request: Mapping[str, object] | None = None,
+) -> None:
+    """Write the segmentation, its figures and exports.
+
+    Args:
+        segmentation: what to write.
+        folder: which appears when everything is in it; what it held before is replaced.
+        exports: as `write_outputs`, like all below.
+        scale: of the intensities in the figures.
+        redshift: lowest and highest, to name emission lines at.
+        dataset: extension of the cube in a FITS file.
+        options: of the command, for the report.
+        request: what a later run compares with what it is asked for.
+    """
+    with complete_folder(folder) as part:
+        segmentation.save(part / RESULT)
+        if request is not None:
+            write_request(part / RESULT, request)
+        write_outputs(
+            segmentation, part, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+        )
 
 
 def write_segmentation_folder(
@@ -45,22 +87,15 @@ def write_segmentation_folder(
     dataset: str | None,
     options: Mapping[str, object],
 ) -> None:
-    """Write the segmentation, its figures and exports, and print what was found and written.
+    """`save_segmentation_folder`, and print what was found and written."""
+    save_segmentation_folder(
+        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+    )
+    print_segmentation(segmentation, folder)
 
-    Args:
-        segmentation: what to write.
-        folder: which appears when everything is in it; what it held before is replaced.
-        exports: as `write_outputs`, like all below.
-        scale: of the intensities in the figures.
-        redshift: lowest and highest, to name emission lines at.
-        dataset: extension of the cube in a FITS file.
-        options: of the command, for the report.
-    """
-    with complete_folder(folder) as part:
-        segmentation.save(part / RESULT)
-        write_outputs(
-            segmentation, part, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
-        )
+
+def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
+    """Print what was found, and the files that hold it."""
     print(headline(segmentation))
     for cluster in range(segmentation.k):
         print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")

@@ -2,8 +2,16 @@
 
 from deepspec.segmentation.model import SegmentationModel
 from deepspec.segmentation.pipeline import segment_cube
-from deepspec.segmentation.result import Provenance, Segmentation
+from deepspec.segmentation.result import BaselineRecord, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.structure import Structure
 
-__all__ = ["PixelSample", "Provenance", "Segmentation", "SegmentationModel", "Structure", "segment_cube"]
+__all__ = [
+    "BaselineRecord",
+    "PixelSample",
+    "Provenance",
+    "Segmentation",
+    "SegmentationModel",
+    "Structure",
+    "segment_cube",
+]

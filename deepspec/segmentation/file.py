@@ -13,7 +13,7 @@ import numpy as np
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
-from deepspec.segmentation.result import Provenance, Segmentation
+from deepspec.segmentation.result import BaselineRecord, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.structure import Structure
 
@@ -40,8 +40,9 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     """Write a segmentation under a temporary name and rename it when it is complete.
 
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
-    `unit`; `silhouette`, `structure` and `provenance` as groups of attributes; the group `scores` with one entry of
-    `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of `PixelSample`.
+    `unit`; `silhouette`, `structure`, `provenance` and, of a baseline, `baseline` as groups of attributes; the group
+    `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
+    `PixelSample`.
     """
     path = Path(path)
     part = path.with_name(f"{path.name}.part")
@@ -61,6 +62,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
                 file[name].attrs["unit"] = axis.unit
             for name in _RECORDS:
                 file.create_group(name).attrs.update(asdict(getattr(segmentation, name)))
+            if segmentation.baseline is not None:
+                file.create_group("baseline").attrs.update(asdict(segmentation.baseline))
             file["structure"].attrs["sentence"] = segmentation.structure.sentence
             scores = file.create_group("scores")
             scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
@@ -117,7 +120,8 @@ def _check_format(file: h5py.File, path: Path) -> None:
 def _read(file: h5py.File) -> Segmentation:
     values: dict[str, Any] = {name: file[name][()] for name in _ARRAYS}
     values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
-    for name, record in _RECORDS.items():
+    records = _RECORDS | ({"baseline": BaselineRecord} if "baseline" in file else {})
+    for name, record in records.items():
         attributes = file[name].attrs
         values[name] = record(**{field.name: _plain(attributes[field.name]) for field in fields(record)})
     tried = file["scores/k"][()].tolist()

@@ -75,7 +75,7 @@ def segment_cube(
         UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
             is of another size.
     """
-    _check(model, clusters, k, min(max_pixels_per_block, sample, restarts))
+    check_options(model, clusters, k, min(max_pixels_per_block, sample, restarts))
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     alignment = align(cube, model, allow_rebin=rebin)
@@ -136,7 +136,18 @@ def segment_cube(
     )
 
 
-def _check(model: SegmentationModel, clusters: ClustersMode, k: tuple[int, int], least: int) -> None:
+def check_options(model: SegmentationModel, clusters: ClustersMode, k: tuple[int, int], least: int) -> None:
+    """Refuse options that no cube could be segmented with.
+
+    Args:
+        model: with clusters, or without.
+        clusters: frozen or refit.
+        k: fewest and most clusters.
+        least: of the numbers that must be at least 1.
+
+    Raises:
+        UserError: saying which.
+    """
     if clusters not in ("frozen", "refit"):
         raise UserError(f"clusters: expected frozen or refit, got {clusters!r}")
     if not 2 <= k[0] <= k[1]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from deepspec.data.fingerprint import HASHED_BYTES, sha256_of
 from deepspec.segmentation.result import Provenance
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from deepspec.segmentation.result import ClustersMode
-
-HASHED_BYTES = 4 * 2**30
-"""Larger files are not hashed: reading them once more would take longer than segmenting them."""
 
 
 class Origin:
@@ -63,11 +60,7 @@ class Origin:
     def _hash(self, file: Path | None) -> str:
         if file is None or file.stat().st_size > HASHED_BYTES:
             return ""
-        digest = hashlib.sha256()
-        with file.open("rb") as stream:
-            while not self._stop and (block := stream.read(2**20)):
-                digest.update(block)
-        return digest.hexdigest()
+        return sha256_of(file, lambda: self._stop)
 
     def __enter__(self) -> Origin:
         return self

@@ -48,6 +48,18 @@ class Provenance:
     """Date and time in UTC, ISO 8601."""
 
 
+@dataclass(frozen=True)
+class BaselineRecord:
+    """How a baseline, which has no checkpoint, came to what it clustered."""
+
+    method: str
+    """pca, nmf, umap, raw or rgb."""
+    preprocess: str
+    """Steps from the cube's spectra to what it saw, as JSON."""
+    sample: int
+    """Most spectra that the steps were fitted on, chosen with the seed of the provenance."""
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
@@ -96,6 +108,8 @@ class Segmentation:
     """Spectra of some of its pixels; None in files of earlier versions."""
     latents: NDArray[np.float32] | None = None
     """(H, W, L) latent points, NaN where the label is -1: what `evaluate` clusters again; None likewise."""
+    baseline: BaselineRecord | None = None
+    """What a baseline did; None for a network."""
 
     @property
     def shares(self) -> NDArray[np.float64]:

@@ -134,6 +134,7 @@ def logged_columns(config: Mapping[str, Any], environment: Mapping[str, str]) ->
             "trainer.max_epochs": 1,
             "trainer.limit_train_batches": 2,
             "trainer.logger": None,
+            "tracking.kind": None,
         }
         if settings["trainer.limit_val_batches"] != 0:
             short["trainer.limit_val_batches"] = 2

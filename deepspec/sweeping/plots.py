@@ -15,8 +15,8 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 
 from deepspec.reporting.style import IMAGE_COLOURS, new_figure
+from deepspec.reporting.texts import short_names, value_text
 from deepspec.sweeping.best import finished, pareto_front
-from deepspec.sweeping.table import short_names, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

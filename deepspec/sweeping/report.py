@@ -9,11 +9,12 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.live import Live
 
+from deepspec.reporting.texts import number_text
 from deepspec.sweeping.best import best_trial, trial_rows, write_best, write_tables
 from deepspec.sweeping.lost import requeue_failed, superseded
 from deepspec.sweeping.page import write_page
 from deepspec.sweeping.study import open_sweep
-from deepspec.sweeping.table import error_of, live_table, number_text, state_of, summary
+from deepspec.sweeping.table import error_of, live_table, state_of, summary
 from deepspec.sweeping.worker import Worker
 
 if TYPE_CHECKING:

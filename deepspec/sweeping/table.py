@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 from rich.table import Table
 
+from deepspec.reporting.texts import number_text, short_names, value_text
 from deepspec.sweeping.best import best_trial
 from deepspec.sweeping.lost import counted, superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from optuna.trial import FrozenTrial
 
     from deepspec.sweeping.study import Sweep
@@ -31,36 +30,6 @@ def state_of(trial: FrozenTrial, again: set[int]) -> str:
         return "requeued"
     names = {TrialState.COMPLETE: "done", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
     return names.get(trial.state, trial.state.name.lower())
-
-
-def number_text(value: float) -> str:
-    """Four significant digits.
-
-    >>> number_text(0.00123456), number_text(512)
-    ('0.001235', '512')
-    """
-    return f"{value:.4g}"
-
-
-def value_text(value: object) -> str:
-    """A parameter's value, short."""
-    return number_text(value) if isinstance(value, float) else str(value)
-
-
-def short_names(names: Sequence[str]) -> dict[str, str]:
-    """The last part of each dotted name, and as many more as tell it apart from the others.
-
-    >>> short_names(["model.network.latent", "beta.value", "loss.gamma.value"])
-    {'model.network.latent': 'latent', 'beta.value': 'beta.value', 'loss.gamma.value': 'gamma.value'}
-    """
-    found = {}
-    for name in names:
-        parts = name.split(".")
-        for count in range(1, len(parts) + 1):
-            found[name] = ".".join(parts[-count:])
-            if sum(f".{other}".endswith(f".{found[name]}") for other in names) == 1:
-                break
-    return found
 
 
 def summary(sweep: Sweep) -> str:

@@ -1,6 +1,7 @@
 """The command line of `fit`: a LightningCLI with fixed classes, so that a configuration is flat.
 
-Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `trainer`. A run folder holds
+Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `tracking`, `trainer`.
+A run folder holds
 
     config.yaml         the resolved configuration
     metrics.csv         every logged number, one row per epoch
@@ -20,14 +21,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import DDPStrategy
 
 from deepspec.command import OneLineErrors
 from deepspec.data.datamodule import SpectraDataModule
 from deepspec.errors import UserError
 from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
+from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
 from deepspec.training.module import DeepClustering
+from deepspec.training.rank_watch import RankWatch
+from deepspec.training.ranks import ddp_strategy
+from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig
 
 if TYPE_CHECKING:
     import lightning
@@ -50,6 +56,8 @@ class FitCLI(LightningCLI):
         # Lightning 2.6.6 calls what torch 2.13 deprecated.
         warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")  # when resuming
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+        # What is logged here is the same on every rank already.
+        warnings.filterwarnings("ignore", message=r"It is recommended to use .*sync_dist=True")
         # Where in Lightning a warning was raised tells a user nothing.
         warnings.formatwarning = lambda message, *_args, **_more: f"warning: {message}\n"
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
@@ -87,6 +95,7 @@ class FitCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
+        parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
@@ -105,17 +114,22 @@ class FitCLI(LightningCLI):
         self.monitor = "val/target" if validates else "train/target"
         given = settings["logger"]
         loggers = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
+        log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
+        self.tracking = Tracking(self.config_init["tracking"], self.run_dir, log, self.model)
+        self.watch = RankWatch()
         self.trainer_defaults["callbacks"] = [
+            self.watch,
             EpochLine(),
+            self.tracking,
             self._keep("best", monitor=self.monitor),
             # Of its own: `save_last` of the other would write only in epochs that are the best so far.
             self._keep("last", monitor=None),
         ]
-        return super().instantiate_trainer(
-            logger=[EpochLog(self.run_dir / "metrics.csv", self._resume_at()), *loggers],
-            default_root_dir=str(self.run_dir),
-            **kwargs,
-        )
+        kwargs |= {"logger": [log, *loggers], "default_root_dir": str(self.run_dir)}
+        trainer = super().instantiate_trainer(**kwargs)
+        if settings["strategy"] in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
+            trainer = super().instantiate_trainer(strategy=ddp_strategy(unused=self.model.may_leave_out), **kwargs)
+        return trainer
 
     def _keep(self, name: str, monitor: str | None) -> ModelCheckpoint:
         """Keep one checkpoint: of the epoch with the least value of a metric, or of the latest."""
@@ -140,6 +154,11 @@ class FitCLI(LightningCLI):
         Returns:
             Its path.
         """
+        with self.watch.watch(self.trainer):
+            return self._fit()
+
+    def _fit(self) -> Path:
+        check_run(self.model.deep_baseline, self.trainer)  # before anything is written
         self.model.seed = int(self.config["seed_everything"])
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
         if _is_first_rank():
@@ -149,6 +168,7 @@ class FitCLI(LightningCLI):
             (self.run_dir / "config.yaml").write_text(self.model.run_config)
             self._announce()
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
+        check_begun(self.model.deep_baseline)
         self._take_best()
         ikmeans = next(callback for callback in self.trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]
         result = ikmeans.finish(self.trainer, self.model)
@@ -161,6 +181,7 @@ class FitCLI(LightningCLI):
                 else f"K = {result.k}, silhouette {result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
+        self.tracking.finish(self.trainer, self.model, path)
         return path
 
     def _announce(self) -> None:
@@ -199,7 +220,7 @@ def _checkpoint_to_resume(run_dir: Path, given: str | None) -> Path | None:
 
 
 def _earlier_run(run_dir: Path) -> list[Path]:
-    names = ("config.yaml", "metrics.csv", "model.ckpt", "checkpoints", "hparams.yaml")
+    names = ("config.yaml", "metrics.csv", "model.ckpt", "checkpoints", "hparams.yaml", *TRACKED)
     return [run_dir / name for name in names if (run_dir / name).exists()]
 
 

@@ -30,6 +30,11 @@ class EpochLog(Logger):
             self._rows = {epoch: row for epoch, row in rows.items() if epoch < resume_at}
 
     @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What has been logged so far, a row per epoch; those of an earlier part of the run are texts."""
+        return [row for _, row in sorted(self._rows.items())]
+
+    @property
     def name(self) -> str:
         """Name of the run's folder."""
         return self._path.parent.name
@@ -63,7 +68,7 @@ class EpochLog(Logger):
         with temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "step", *columns])
             writer.writeheader()
-            writer.writerows(row for _, row in sorted(self._rows.items()))
+            writer.writerows(self.rows)
         temporary.replace(self._path)
 
     @rank_zero_only

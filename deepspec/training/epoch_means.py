@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from deepspec.training.ranks import joint_names
+
 if TYPE_CHECKING:
     import lightning
     from torch import Tensor
@@ -32,13 +34,19 @@ class EpochMeans:
         self._sums[names] = self._sums[names].add_(step) if names in self._sums else step
 
     def values(self, prefix: str, trainer: lightning.Trainer) -> dict[str, Tensor]:
-        """The means over all steps of all ranks, which must have had the same names; keys get the prefix."""
+        """The means over all steps of all ranks, one of which may have had none; keys get the prefix."""
         totals: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
-        for names, sums in sorted(self._sums.items()):
+        for names in joint_names(self._sums):
+            # A rank that never had these takes part in the sum all the same: the others wait for it.
+            sums = self._sums[names] if names in self._sums else self._nothing(names, trainer)
             reduced = trainer.strategy.reduce(sums, reduce_op="sum")
             assert isinstance(reduced, torch.Tensor)
             for name, total in zip(names, reduced[:-1], strict=True):
                 totals[name] = totals.get(name, 0) + total
                 weights[name] = weights.get(name, 0) + reduced[-1]
         return {prefix + name: totals[name] / weights[name] for name in totals}
+
+    @staticmethod
+    def _nothing(names: tuple[str, ...], trainer: lightning.Trainer) -> Tensor:
+        return torch.zeros(len(names) + 1, device=trainer.strategy.root_device)

@@ -13,9 +13,13 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
+from deepspec.models.autoencoder import Latent
 from deepspec.models.checkpoint import FORMAT, read_checkpoint
+from deepspec.training.compilation import compile_network
+from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
-from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
+from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
+from deepspec.training.ranks import joint_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +62,9 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         statistics_rows: training spectra that the statistics of `preprocess` are fitted on.
         sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
             does not.
+        deep_baseline: a published deep clustering method in place of the silhouette, to compare with.
+        compile: whether encoder and decoder are compiled (`torch.compile`) for training, which needs a compiler on this
+            machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
     """
 
     def __init__(
@@ -70,12 +77,16 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         max_clusters: int = 64,
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
+        deep_baseline: DeepBaselineConfig | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters)
         self.objective = Objective(objective)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
+        self.deep_baseline = build_deep_baseline(deep_baseline, network)
+        self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
             "network": asdict(network),
@@ -85,6 +96,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             "max_clusters": max_clusters,
             "statistics_rows": statistics_rows,
             "sample_without_beta": sample_without_beta,
+            "deep_baseline": None if deep_baseline is None else asdict(deep_baseline),
         }
         self.run_config = ""
         """The resolved configuration of the run as YAML, kept in the checkpoint."""
@@ -92,6 +104,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         """Of everything random in training: dropout, latent draws, prior, K-means seeds."""
         self.weights = self.final_weights = Weights()
         self._means = {"train": EpochMeans(), "val": EpochMeans()}
+        self._step_seed = 0
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
 
@@ -104,6 +117,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         objective = dict(settings["objective"])
         settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
         settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+        if settings.get("deep_baseline") is not None:
+            settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
         model = cls(**settings)
         model.load_state_dict(content["state_dict"])
         model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
@@ -113,9 +128,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Fit the statistics of the preprocessing on a sample of training spectra, the same on every rank."""
+        check_run(self.deep_baseline, self.trainer)
         if stage == "fit":  # a checkpoint to resume from is read later and brings the same
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.preprocess.fit(data.sample("train", self.statistics_rows, seed=self.seed))
+            if self.compiles:
+                compile_network(self.network, self.trainer.strategy.root_device)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """ADAM. The plateau scheduler is stepped here and not by Lightning.
@@ -124,7 +142,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         one step and ended elsewhere.
         """
         options = self.optimiser
-        optimiser = torch.optim.Adam(self.network.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        optimiser = torch.optim.Adam(self.parameters(), lr=options.lr, weight_decay=options.weight_decay)
         self._plateau = ReduceLROnPlateau(
             optimiser, factor=options.factor, patience=options.patience, min_lr=options.min_lr
         )
@@ -143,16 +161,22 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed by place in the run alone, so that a resumed run draws what an uninterrupted one would have."""
         torch.manual_seed(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank))
+        self._step_seed = _seed_of(self.seed, self.current_epoch + 1, batch_idx, _ALL_RANKS)
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Seed the same in every epoch: validation differs by the model only."""
-        torch.manual_seed(_seed_of(self.seed, 0, batch_idx, self.global_rank))
+        """Seed the same in every epoch: validation differs by the model only.
+
+        Batches are dealt out to the ranks, so this is the number that the batch has in one process.
+        """
+        number = batch_idx * self.trainer.world_size + self.global_rank
+        torch.manual_seed(_seed_of(self.seed, 0, number, 0))
+        self._step_seed = _seed_of(self.seed, 0, batch_idx, _ALL_RANKS)
 
     def on_train_epoch_end(self) -> None:
         """Step the learning rate by the target; see `configure_optimizers`."""
         target = self.trainer.callback_metrics.get(self.monitor)
         assert self._plateau is not None
-        if target is not None:
+        if target is not None and target != torch.inf:  # infinite until a deep baseline begins
             self._plateau.step(float(target))
         self.log("lr", self._plateau.optimizer.param_groups[0]["lr"])
 
@@ -162,24 +186,65 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         return "val/target" if "val/target" in self.trainer.callback_metrics else "train/target"
 
     def _step(self, batch: Batch, stage: str) -> Tensor | None:
-        spectra = batch["spectra"] if batch["valid"].all() else batch["spectra"][batch["valid"]]
-        if len(spectra) == 0:  # a rank's share of the last validation batch may be padding only
-            return None
-        x_ND = self.preprocess(spectra)
-        latent = self.network.encode(x_ND)
+        spectra = batch["spectra"]
+        if stage != "train" and not batch["valid"].all():  # asking makes a GPU wait; training batches have no padding
+            spectra = spectra[batch["valid"]]
+        if len(spectra) == 0 and not self.objective.config.global_batch:
+            return None  # a rank's share of the last validation batch may be padding only
+        # In mixed precision the network alone works in half precision: close spectra differ in digits that it lacks.
+        with torch.autocast(self.device.type, enabled=False):
+            x_ND = self.preprocess(spectra)
+        latent = Latent(*(part if part is None else part.float() for part in self.network.encode(x_ND)))
         z_NL = latent.mean_NL
-        if isinstance(self.network, VariationalAutoencoder) and (self.sample_without_beta or self.weights.beta > 0):
+        if isinstance(self.network, VariationalAutoencoder) and self._draws_latents():
             z_NL = self.network.reparameterise(latent)
-        parts = self.objective(x_ND, self.network.decode(z_NL), latent.mean_NL, z_NL, self.weights, self.final_weights)
-        logged = parts.named() | {"target": self.objective.combine(parts, self.final_weights)}
+        reconstruction_ND = self.network.decode(z_NL).float()
+        with torch.autocast(self.device.type, enabled=False):
+            parts, target = self._parts(x_ND, reconstruction_ND, latent, z_NL, stage)
+        logged = parts.named() | {"target": target}
         if parts.k is not None:
             logged["k"] = torch.tensor(float(parts.k), device=self.device)
-        self._means[stage].add(logged, len(spectra))
+        if len(spectra):
+            self._means[stage].add(logged, len(spectra))
         return parts.total
+
+    def _parts(
+        self, x_ND: Tensor, reconstruction_ND: Tensor, latent: Latent, z_NL: Tensor, stage: str
+    ) -> tuple[LossParts, Tensor]:
+        """The loss parts of a batch, and the target."""
+        mean_ML, z_ML = self._clustered_latents(latent.mean_NL, z_NL, stage)
+        parts = self.objective(x_ND, reconstruction_ND, mean_ML, z_ML, self.weights, self.final_weights)
+        target = self.objective.combine(parts, self.final_weights)
+        if self.deep_baseline is not None:
+            parts, target = self.deep_baseline.join(parts, target, x_ND, latent, z_NL)
+        return parts, target
+
+    def _clustered_latents(self, mean_NL: Tensor, z_NL: Tensor, stage: str) -> tuple[Tensor, Tensor]:
+        """Means and drawn latents that MMD and silhouette are computed on: of this rank, or of all ranks together."""
+        if not self.objective.config.global_batch:
+            return mean_NL, z_NL
+        both_ML = joint_rows(torch.cat([mean_NL, z_NL], 1), equal=stage == "train")
+        torch.manual_seed(self._step_seed)  # the same K-means seeds and prior draws on every rank
+        mean_ML, z_ML = both_ML.chunk(2, 1)
+        return mean_ML, z_ML
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether there are steps that some parameters have no part in: the log-variances; a deep baseline has none."""
+        undrawn = isinstance(self.network, VariationalAutoencoder) and not self.sample_without_beta
+        return self.deep_baseline is None and undrawn
+
+    def _draws_latents(self) -> bool:
+        """Whether what is decoded is drawn; vade's first stage is a plain autoencoder."""
+        if self.deep_baseline is not None:
+            return self.deep_baseline.begun
+        return self.sample_without_beta or self.weights.beta > 0
 
     def on_train_epoch_start(self) -> None:
         """Begin the means of the epoch."""
         self._means["train"].clear()
+        if self.deep_baseline is not None:
+            start_epoch(self.deep_baseline, self)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the means with the last batch: callbacks look for them when the epoch ends, before the model is asked."""
@@ -206,6 +271,10 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back the state of the learning rate."""
         self._plateau_state = checkpoint[FORMAT].get("plateau", {})
+
+
+_ALL_RANKS = 2**32
+"""Stands for a rank where all draw the same."""
 
 
 def _seed_of(seed: int, epoch: int, batch: int, rank: int) -> int:

@@ -3,7 +3,7 @@
 Shapes: N spectra of a batch, C channels, L latent dimensions.
 
 Under several processes every rank computes these on its own batch, as one process would; MMD and silhouette are no
-means over samples, so the average over ranks is not the loss of the joined batch.
+means over samples, so the average over ranks is not the loss of the joined batch. `global_batch` makes it that.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class ObjectiveConfig:
     """The discrepancy between latents and prior."""
     total: Literal["sum", "published"] = "sum"
     """sum: L + gamma s (equation 6); published: L (1 + gamma s) / (1 + gamma), the other total of that code."""
+    global_batch: bool = False
+    """On several ranks: whether MMD and silhouette are those of the batches of all ranks together, so that N ranks with
+    batches of B minimise what one would with a batch of N B. Otherwise each rank clusters its own batch. On one rank
+    both are the same but for the K-means seeds. The reconstruction is a mean over spectra and the same anyway."""
 
     def __post_init__(self) -> None:
         """Check the ranges that the parts share."""
@@ -94,11 +98,13 @@ class LossParts:
     """(1 - silhouette score) / 2 of the batch's best clustering (equation 4), 0 to 1."""
     k: int | None
     """The number of clusters of that clustering."""
+    clustering: Tensor | None = None
+    """The clustering loss of a deep baseline, which joins it; see `deepspec.training.deep_baselines`."""
 
     def named(self) -> dict[str, Tensor]:
         """The parts there are, for logging; detached."""
         parts = {"total": self.total, "reconstruction": self.reconstruction, "mmd": self.mmd}
-        parts["silhouette"] = self.silhouette
+        parts |= {"silhouette": self.silhouette, "clustering": self.clustering}
         return {name: part.detach() for name, part in parts.items() if part is not None}
 
 
@@ -116,8 +122,9 @@ class Objective:
         Args:
             x_NC: preprocessed spectra.
             reconstruction_NC: the decoder's.
-            mean_NL: latent means, which are clustered.
-            z_NL: latents that were decoded (drawn, for a variational network), which are held against the prior.
+            mean_NL: latent means, which are clustered; may be of more spectra than `x_NC`, those of other ranks.
+            z_NL: latents that were decoded (drawn, for a variational network), which are held against the prior; as
+                many as means.
             now: the weights of `total`.
             final: the weights when the schedules are done. A part is computed if it has a weight now or then, so that
                 its curve does not begin when its weight does.

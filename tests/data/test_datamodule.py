@@ -98,6 +98,19 @@ def test_every_row_exactly_once_over_the_ranks(root, other_root, size, world, re
     assert all(len(found) == 1 for found in counts.values()), "ranks differ in their number of batches"
 
 
+@pytest.mark.parametrize("residency", ["ram", "stream"])
+@pytest.mark.parametrize(("world", "batch"), [(2, 64), (3, 100), (2, 1000)])
+def test_a_step_of_evaluation_has_the_rows_of_one_process_in_order(root, world, batch, residency):
+    """Batch i of all ranks together is batch i of one process; each alone is one of a process with smaller batches."""
+    joint = [numbers([b]) for b in module(root, batch_size=world * batch).val_dataloader()]
+    small = [numbers([b]) for b in module(root, batch_size=batch).val_dataloader()]
+    ranks = [module(root, rank, world, residency=residency, batch_size=batch).val_dataloader() for rank in range(world)]
+    for step, batches in enumerate(zip(*ranks, strict=True)):
+        assert [row for b in batches for row in numbers([b])] == joint[step]
+        for rank, b in enumerate(batches):
+            assert numbers([b]) == (small[step * world + rank] if step * world + rank < len(small) else [])
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_batches_are_the_same_wherever_the_rows_are_and_whoever_reads_them(root, world):
     def batches(residency, workers):
@@ -143,7 +156,7 @@ def test_batches_hold_what_was_written(root, residency):
 
 
 def test_padding_is_a_real_row_marked_invalid(root):
-    for rank, valid in ((0, 0), (2, 1)):  # two rows on three ranks leave the first without any
+    for rank, valid in ((0, 2), (2, 0)):  # two rows on three ranks leave the last without any
         (batch,) = module(root, rank, 3, batch_size=5).test_dataloader()
         assert batch["valid"].tolist() == [True] * valid + [False] * (5 - valid)
         np.testing.assert_array_equal(batch["spectra"].numpy(), batch["pixel"][:, 1:2].numpy() + np.arange(4))

@@ -1,6 +1,15 @@
 import pytest
 
-from deepspec.data.row_order import EpochOrder, chunks, cut, full_batches, padded_batches, rank_pieces, share
+from deepspec.data.row_order import (
+    EpochOrder,
+    chunks,
+    cut,
+    dealt_pieces,
+    full_batches,
+    padded_batches,
+    rank_pieces,
+    share,
+)
 
 
 def rows_in(pieces):

@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
+from deepspec.models import NetworkConfig
 from deepspec.reporting import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
@@ -21,6 +23,7 @@ from deepspec.reporting.exports import (
     save_tiff,
 )
 from deepspec.reporting.outputs import EXPORTS, NAMES, parse_exports, write_outputs
+from deepspec.training.module import DeepClustering
 from tests.reporting.segmentations import segmentation
 
 
@@ -161,10 +164,13 @@ def test_names_of_exports(tmp_path):
     (checkpoint.parent / "metrics.csv").write_text("epoch\n0\n")
     assert parse_exports("all", plain, checkpoint) == EXPORTS.keys()
     assert parse_exports("training", plain, checkpoint.parent / "checkpoints" / "last.ckpt") == {"training"}
+    assert "generated" not in parse_exports("all", plain, None)
+    with pytest.raises(UserError, match="'generated' needs a checkpoint"):
+        parse_exports("generated", plain, None)
 
 
 def test_everything_at_once_has_known_names(tmp_path):
-    write_outputs(segmentation(2), tmp_path, exports=frozenset(EXPORTS) - {"training"})
+    write_outputs(segmentation(2), tmp_path, exports=frozenset(EXPORTS) - {"training", "generated"})
     names = {path.name for path in tmp_path.iterdir()}
     assert names <= NAMES
     assert {
@@ -177,6 +183,28 @@ def test_everything_at_once_has_known_names(tmp_path):
         "masks",
         "spectra.pdf",
     } <= names
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_generated_spectra_want_a_variational_checkpoint(tmp_path, capsys, variational):
+    axis = SpectralAxis.linear(1.0, 0.5, 40, "keV")
+    model = DeepClustering(axis.to_dict(), NetworkConfig(encoder=[16, 8], latent=3, variational=variational))
+    content = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "model.ckpt")
+    found = segmentation(2, axis=axis)
+    provenance = dataclasses.replace(found.provenance, checkpoint=str(tmp_path / "model.ckpt"))
+    (tmp_path / "out").mkdir()
+    exports = frozenset({"generated", "svg", "report"})
+    write_outputs(dataclasses.replace(found, provenance=provenance), tmp_path / "out", exports=exports)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names <= NAMES
+    assert ({"generated.png", "generated.svg"} <= names) == variational
+    assert (
+        "drawn from the prior of the variational model" in (tmp_path / "out/report.html").read_text()
+    ) == variational
+    printed = capsys.readouterr().err.splitlines()
+    assert [line[:21] for line in printed] == ([] if variational else ["no generated spectra:"])
 
 
 def test_nothing_half_written_is_left(tmp_path):

@@ -16,6 +16,8 @@ from deepspec.reporting import (
     confusion_matrix,
     degradation_curves,
     degraded_masks,
+    generate,
+    generated_spectra,
     label_clusters,
     latent_matrix,
     layer_weights,
@@ -199,14 +201,18 @@ def test_clustered_colours_are_means():
 def test_figure_12_shows_the_picture_behind_each_mask():
     found = segmentation(3)
     rgb = np.random.default_rng(0).integers(1, 256, (12, 20, 3)).astype(np.uint8)
-    shown = images(masked_rgb(found, rgb))
+    shown = images(masked_rgb(found.labels, 3, rgb))
     for cluster in range(3):
         mask = found.labels == cluster
         np.testing.assert_array_equal(shown[cluster].get_array().any(axis=2), mask)
         np.testing.assert_array_equal(shown[cluster].get_array()[mask], rgb[mask])
         np.testing.assert_array_equal(shown[3 + cluster].get_array(), 255 * np.repeat(mask[..., None], 3, axis=2))
+    many = masked_rgb(np.arange(240).reshape(12, 20) % 7, 7, rgb)
+    assert len(images(many)) == 14
+    assert many.axes[6].get_title() == ""
+    assert many.axes[10].get_title() == "cluster 5: 14.2 %"
     with pytest.raises(ValueError, match="expected an RGB picture"):
-        masked_rgb(found, rgb[..., 0])
+        masked_rgb(found.labels, 3, rgb[..., 0])
 
 
 def test_confusion_matrix_has_counts_and_shares():
@@ -221,17 +227,67 @@ def test_confusion_matrix_has_counts_and_shares():
     confusion_matrix(np.zeros((2, 2), int), ["a", "b"], ["0", "1"]).canvas.draw()
 
 
-def test_degraded_masks_and_curves():
+def test_degraded_masks_have_a_row_per_method_and_class():
     reference = np.arange(20).reshape(4, 5) % 3
-    found = [reference, (reference + 1) % 3]
-    figure = degraded_masks(reference, found, [0.0, 0.21])
-    assert len(figure.axes) == 9
-    for axes, labels in zip(figure.axes[3:6], [reference, *found], strict=True):
-        np.testing.assert_array_equal(axes.images[0].get_array(), labels == 1)
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["reference", "degradation 0.00", "degradation 0.21"]
-    with pytest.raises(ValueError, match="expected 1 label maps"):
-        degraded_masks(reference, found, [0.0])
-    curves = degradation_curves([0, 0.21], {"weighted F1": [0.9, 0.8], "weighted accuracy": [0.95, 0.9]})
-    np.testing.assert_array_equal(curves.axes[0].lines[0].get_xydata(), [[0, 0.9], [0.21, 0.8]])
-    with pytest.raises(ValueError, match="expected 1 values"):
-        degradation_curves([0], {"a": [1, 2]})
+    worse = np.where(reference == 2, -2, reference)
+    worse[0, 0] = -1
+    found = [("net", 0.21, worse), ("net", 0.0, reference), ("pca", 0.0, (reference + 1) % 3), ("net", 0.0, worse)]
+    figure = degraded_masks(reference, ["a", "b", "c"], found)
+    rows = np.reshape(figure.axes, (6, 3))
+    assert [axes.get_title() for axes in rows[0]] == ["reference", "degradation 0.00", "degradation 0.21"]
+    assert [axes.get_ylabel() for axes in rows[:, 0]] == [
+        f"{method}\nclass {name}" for method in ("net", "pca") for name in "abc"
+    ]
+    shown = np.where(worse == 0, 2, np.where(worse == -1, 0, 1))
+    np.testing.assert_array_equal(rows[0, 2].images[0].get_array(), shown)
+    np.testing.assert_array_equal(rows[4, 1].images[0].get_array(), 1 + ((reference + 1) % 3 == 1))
+    assert [text.get_text() for text in rows[2, 2].texts] == ["no cluster"]
+    assert [text.get_text() for text in rows[3, 2].texts] == ["not given"]
+    figure.canvas.draw()
+    with pytest.raises(ValueError, match=r"label maps of shape \(4, 5\)"):
+        degraded_masks(reference, "abc", [("net", 0.0, reference[:2])])
+
+
+def test_degradation_curves_have_a_line_per_method():
+    methods, levels = ["net", "pca", "net", "net"], [0.21, 0.0, 0.0, 0.21]
+    scores = {"weighted accuracy": [0.8, 0.7, 0.9, 0.6], "weighted F1": [0.5, 0.4, 0.6, 0.5]}
+    figure = degradation_curves(methods, levels, scores, psnr_before=48.0)
+    figure.canvas.draw()
+    accuracy = figure.axes[0]
+    net, pca = (container.lines for container in accuracy.containers)
+    np.testing.assert_allclose(net[0].get_xydata(), [[0, 0.9], [0.21, 0.7]])
+    np.testing.assert_allclose(pca[0].get_xydata(), [[0, 0.7]])
+    bars = net[2][0].get_segments()
+    np.testing.assert_allclose(np.diff(bars[1][:, 1]), 0.2)  # twice the deviation of 0.8 and 0.6
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["net", "pca"]
+    (top,) = accuracy.child_axes
+    np.testing.assert_allclose(sorted(top.get_xlim()), sorted(48 * (1 - np.array(accuracy.get_xlim()))))
+    with pytest.raises(ValueError, match="expected 1 levels and values"):
+        degradation_curves(["a"], [0], {"a": [1, 2]})
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_generated_spectra_are_draws_from_the_prior_in_their_clusters(tmp_path, variational):
+    torch.manual_seed(0)
+    axis = SpectralAxis.linear(1.0, 0.5, 40, "keV")
+    model = DeepClustering(axis.to_dict(), NetworkConfig(encoder=[16, 8], latent=3, variational=variational))
+    content = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "model.ckpt")
+    found = segmentation(3, axis=axis)
+    generated = generate(found, str(tmp_path / "model.ckpt"), seed=3)
+    if not variational:
+        assert generated is None
+        return
+    z = torch.randn(2000, 3, generator=torch.Generator().manual_seed(3))
+    nearest = ((z[:, None] - torch.from_numpy(found.centres)) ** 2).sum(2).argmin(1)
+    np.testing.assert_array_equal(generated.labels_N, nearest)
+    np.testing.assert_allclose(generated.spectra_ND, model.eval().decode(z).numpy(), rtol=1e-5, atol=1e-6)
+    figure = generated_spectra(found, generated)
+    figure.canvas.draw()
+    for cluster, axes in enumerate(figure.axes):
+        own = generated.spectra_ND[generated.labels_N == cluster]
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), found.mean_input[cluster])
+        for line, spectrum in zip(axes.lines[1:], own[:4], strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), spectrum)
+        assert f"{len(own) / 20:.1f} % of the draws" in axes.get_title(loc="left")

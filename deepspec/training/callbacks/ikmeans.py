@@ -37,8 +37,8 @@ class IKMeansCallback(Callback):
 
     Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K, `ikmeans/spread` (root mean square
     distance of the latents from their mean), `ikmeans/rank` (effective number of latent dimensions in use),
-    `ikmeans/moved` (share of the sample that changed its cluster) and `ikmeans/empty` (values of K that the sample has
-    too few distinct latents for).
+    `ikmeans/moved` (share of the sample that changed its cluster), `ikmeans/empty` (values of K that the sample has
+    too few distinct latents for) and `ikmeans/warnings` (signs of a collapse).
 
     Args:
         k_min: fewest clusters tried.
@@ -68,6 +68,8 @@ class IKMeansCallback(Callback):
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
         self.clustered_at = -1
         """The epoch of the latest clustering."""
+        self.signs: list[str] = []
+        """Of a collapse, in that epoch."""
         self._spectra: Tensor | None = None
         self._history: list[dict[str, float]] = []
 
@@ -77,9 +79,8 @@ class IKMeansCallback(Callback):
         if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
             return
         self.clustered_at = trainer.current_epoch
-        z_NL = self._latents(trainer, pl_module)
+        z_NL, result = self._clustered(trainer, pl_module)
         logged = {"spread": _spread(z_NL), "rank": _effective_rank(z_NL)}
-        result = self._cluster(z_NL)
         if result is None:
             logged |= {"k": 1.0, "silhouette": math.nan}
         else:
@@ -91,8 +92,10 @@ class IKMeansCallback(Callback):
             "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
         )
         self._history.append({**logged, "reconstruction": float(reconstruction)})
+        self.signs = signs_of_collapse(self._history, self.k_min)
+        logged["warnings"] = float(len(self.signs))
         pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
-        for message in signs_of_collapse(self._history, self.k_min):
+        for message in self.signs:
             if trainer.is_global_zero:
                 warnings.warn(f"epoch {trainer.current_epoch}: {message}", CollapseWarning, stacklevel=2)
 
@@ -103,8 +106,7 @@ class IKMeansCallback(Callback):
         Returns:
             The clustering, in canonical order; None if the latents have fewer than k_min distinct positions.
         """
-        z_NL = self._latents(trainer, model)
-        result = self._cluster(z_NL)
+        _, result = self._clustered(trainer, model)
         if result is not None:
             model.clusters.set(result.centres[canonical_order(result.labels, result.centres)].to(model.device))
         return result
@@ -116,6 +118,14 @@ class IKMeansCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back the history."""
         self._history = state_dict["history"]
+
+    def _clustered(self, trainer: lightning.Trainer, model: DeepClustering) -> tuple[Tensor, IKMeansResult | None]:
+        """Latents of the sample and their clustering: rank 0's, so that no rank's can differ by rounding."""
+        found: tuple[Tensor, IKMeansResult | None] = (torch.empty(0), None)
+        if trainer.is_global_zero:
+            z_NL = self.latents(trainer, model)
+            found = z_NL, self._cluster(z_NL)
+        return trainer.strategy.broadcast(found)
 
     def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
         if not torch.isfinite(z_NL).all():
@@ -132,7 +142,7 @@ class IKMeansCallback(Callback):
             return None
 
     @torch.no_grad()
-    def _latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
+    def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
             data = trainer.datamodule  # type: ignore[attr-defined]

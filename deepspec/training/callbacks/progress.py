@@ -16,6 +16,7 @@ LOSSES = {
     "reconstruction": "val/reconstruction",
     "mmd": "val/mmd",
     "silhouette loss": "val/silhouette",
+    "clustering": "val/clustering",
     "target": "val/target",
 }
 CLUSTERS = {"K": "ikmeans/k", "silhouette": "ikmeans/silhouette"}

@@ -1,0 +1,1 @@
+"""Comparison of runs by what they left in their folders."""

@@ -1,0 +1,79 @@
+"""An HTML page of headings, tables and pictures: one file that needs no network, and no script."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from typing import TYPE_CHECKING
+
+from deepspec.reporting.texts import value_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
+.wide { overflow-x: auto } img { max-width: 100% } .failed { color: #a33 } .best { background: #fff3d6 }
+pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; font-size: 13px }
+"""
+
+
+def write_plain_page(path: Path, title: str, parts: Sequence[str]) -> None:
+    """Write a page, which appears under its name when complete.
+
+    Args:
+        path: of the page.
+        title: plain text, also the heading.
+        parts: trusted HTML: escape what comes from outside.
+    """
+    heading = html.escape(title)
+    head = f"<meta charset=utf-8><title>{heading}</title><style>{STYLE}</style>"
+    page = f"<!doctype html><html lang=en>{head}<h1>{heading}</h1>{''.join(parts)}</html>"
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def plain_table(rows: Sequence[Sequence[object]], columns: Sequence[str], kinds: Sequence[str] | None = None) -> str:
+    """A table.
+
+    Args:
+        rows: values; None is left empty.
+        columns: headings, plain text.
+        kinds: class of each row, such as `best` or `failed`.
+    """
+    head = "".join(f"<th>{cell_text(name)}</th>" for name in columns)
+    body = []
+    for row, kind in zip(rows, kinds or [""] * len(rows), strict=True):
+        cells = "".join(f"<td>{cell_text(value)}</td>" for value in row)
+        body.append(f'<tr class="{html.escape(kind)}">{cells}</tr>')
+    return f"<div class=wide><table><tr>{head}</tr>{''.join(body)}</table></div>"
+
+
+def plain_figure(figure: Figure, description: str) -> str:
+    """A picture.
+
+    Args:
+        figure: as matplotlib has it.
+        description: plain text, for who cannot see it.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    data = base64.b64encode(stream.getvalue()).decode()
+    width = round(figure.get_figwidth() * 100)
+    return f'<img alt="{html.escape(description)}" width="{width}" src="data:image/png;base64,{data}">'
+
+
+def cell_text(value: object) -> str:
+    """A value as escaped text; None is empty."""
+    return "" if value is None else html.escape(value_text(value))

@@ -1,0 +1,59 @@
+"""What a deep baseline does when an epoch starts: begin the second stage, or refresh what holds for the epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepspec.training.deep_baselines.method import DeepBaseline
+    from deepspec.training.module import DeepClustering
+
+BLOCK = 1024
+"""Spectra that are encoded at a time."""
+
+
+def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
+    """Begin after the epochs of pretraining; the same on every rank.
+
+    Every rank has the same sample and seed, and takes rank 0's result: devices of two kinds may differ in the last
+    bits of the latents.
+
+    Raises:
+        UserError: the training split is too small for so many clusters, or training has diverged.
+    """
+    if model.current_epoch < method.config.pretrain:
+        return
+    if not method.begun:
+        z_NL = _latents_of_sample(method, model)
+        if len(z_NL) <= method.config.clusters:
+            raise UserError(
+                f"model.deep_baseline.clusters: {method.config.clusters} clusters need more training spectra "
+                f"than the {len(z_NL)} there are"
+            )
+        method.begin(z_NL, model.seed)
+        method.begun = True
+        state = {name: value.cpu() for name, value in method.state_dict().items()}
+        method.load_state_dict(model.trainer.strategy.broadcast(state))
+        method.adapt(model.network)
+        for optimiser in model.trainer.optimizers:
+            optimiser.state.clear()  # a second stage has its own in the papers; the first left zeros for the clusters
+    method.refresh(model.network, lambda: _latents_of_sample(method, model))
+
+
+@torch.no_grad()
+def _latents_of_sample(method: DeepBaseline, model: DeepClustering) -> Tensor:
+    """Latents (N, L) of the sample, on the CPU, in evaluation mode."""
+    spectra = model.trainer.datamodule.sample("train", method.config.sample, seed=model.seed)  # type: ignore[attr-defined]
+    training = model.training
+    model.eval()
+    z_NL = torch.cat([model.encode(part.to(model.device)).cpu() for part in spectra.split(BLOCK)])
+    model.train(training)
+    if not torch.isfinite(z_NL).all():
+        raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+    return z_NL

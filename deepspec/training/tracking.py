@@ -1,0 +1,205 @@
+"""Shows a run on a tracking service while it trains; metrics.csv stays the source of truth.
+
+Nothing here decides anything: a run with tracking ends with the same weights as one without, also if the service fails.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+from lightning.pytorch.callbacks import Callback
+
+from deepspec.errors import UserError
+from deepspec.training.callbacks.ikmeans import IKMeansCallback
+
+if TYPE_CHECKING:
+    import lightning
+    from matplotlib.figure import Figure
+
+    from deepspec.training.epoch_log import EpochLog
+    from deepspec.training.module import DeepClustering
+    from deepspec.training.wandb_run import WandbRun
+    from deepspec.training.watching import Sight, WatchedCube
+
+WATCHED = "watched"
+"""Folder within the run's, of the segmentation of the cube that was watched."""
+
+RUN_ID = "wandb_run_id"
+"""File in the run folder."""
+
+TRACKED = (WATCHED, RUN_ID, "wandb")
+"""What tracking leaves in a run folder."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where a run is shown besides its folder.
+
+    Args:
+        kind: wandb (Weights & Biases), or null for none.
+        mode: online; offline: into the run folder, for `wandb sync` later; disabled: not at all; auto: what $WANDB_MODE
+            says, else online if there is an API key, and offline if not.
+        project: of the service.
+        group: of runs that belong together; the trials of a sweep get the study's name.
+        name: of the run; default the run folder's.
+        tags: for filters.
+        checkpoint: whether model.ckpt goes along as an artifact.
+        cube: a scan that is segmented by the final model, into the folder `watched` of the run.
+        reference: label map or picture of its size, to compare the clusters with.
+        ignore: value of the label map that means no class, such as 0.
+        every_n_epochs: how often the cube is segmented during the training as well; default only at its end.
+    """
+
+    kind: Literal["wandb"] | None = None
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "deepspec"
+    group: str | None = None
+    name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    checkpoint: bool = True
+    cube: str | None = None
+    reference: str | None = None
+    ignore: int | None = None
+    every_n_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail after the training.
+
+        Raises:
+            UserError: as said.
+        """
+        if not self.active:
+            return
+        if find_spec("wandb") is None:
+            raise UserError("tracking: wandb is not installed: pip install wandb, or leave tracking.kind out")
+        if self.cube is None and (self.reference is not None or self.every_n_epochs is not None):
+            raise UserError("tracking: reference and every_n_epochs are of a cube to watch: give tracking.cube")
+        if self.every_n_epochs is not None and self.every_n_epochs < 1:
+            raise UserError(f"tracking.every_n_epochs: expected at least 1, got {self.every_n_epochs}")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do."""
+        mode = os.environ.get("WANDB_MODE") if self.mode == "auto" else self.mode
+        return self.kind is not None and mode != "disabled"
+
+
+class Tracking(Callback):
+    """Sends what a run logs and finds to the tracking service; on rank 0 only.
+
+    Args:
+        config: what the user wants.
+        run_dir: of the run; it keeps the service's own files and its id of the run, by which a resumed run goes on.
+        log: of the run. An epoch is sent when its row is complete, which is when the next one begins.
+        model: that is going to be trained.
+
+    Raises:
+        UserError: the cube to watch or its reference cannot be used.
+    """
+
+    def __init__(self, config: TrackingConfig, run_dir: Path, log: EpochLog, model: DeepClustering) -> None:
+        self._config, self._run_dir, self._log = config, run_dir, log
+        self._watched: WatchedCube | None = None
+        if config.active and config.cube is not None:
+            from deepspec.training.watching import WatchedCube
+
+            self._watched = WatchedCube(config.cube, config.reference, config.ignore, model)
+        self._run: WandbRun | None = None
+        self._sent = -1
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+        """Open the run."""
+        if not self._config.active or not trainer.is_global_zero:
+            return
+        from deepspec.training.wandb_run import WandbRun
+
+        self._run = WandbRun(self._config, self._run_dir, yaml.safe_load(pl_module.run_config or "{}"))
+        if self._run.has_earlier_epochs:
+            self._sent = max((int(row["epoch"]) for row in self._log.rows), default=-1)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Send the epochs that have been completed."""
+        self._send_rows()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+        """Warn of a collapse, and look at the cube if it is time."""
+        if self._run is None:
+            return
+        epoch, ikmeans = trainer.current_epoch, ikmeans_of(trainer)
+        if ikmeans.clustered_at == epoch:
+            for sign in ikmeans.signs:
+                self._run.alert("collapse", f"epoch {epoch}: {sign}")
+        if self._config.every_n_epochs is not None and (epoch + 1) % self._config.every_n_epochs == 0:
+            sight = self._look(pl_module)
+            if sight is not None:
+                pl_module.log_dict(sight.numbers(), rank_zero_only=True)
+                self._run.log({"epoch": epoch}, {f"{WATCHED}/labels": sight.label_map()})
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Send the last epoch."""
+        self._send_rows()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Send what there is, and say that the run failed."""
+        self._send_rows()
+        if self._run is not None:
+            self._run.finish(failed=True)
+
+    def finish(self, trainer: lightning.Trainer, model: DeepClustering, checkpoint: Path) -> None:
+        """Send pictures of the result and the result itself, and close the run.
+
+        Args:
+            trainer: after training.
+            model: with its final weights and clusters.
+            checkpoint: its file.
+        """
+        if self._run is None:
+            return
+        figures: dict[str, Figure | Path] = {}
+        report = None
+        found = {"collapse_warnings": sum(float(row.get("ikmeans/warnings") or 0) for row in self._log.rows)}
+        if int(model.clusters.count):
+            from deepspec.reporting.fit_figures import fit_figures
+
+            figures |= fit_figures(model, ikmeans_of(trainer).latents(trainer, model))
+            sight = self._look(model, checkpoint)
+            if sight is not None:
+                report = sight.write(self._run_dir / WATCHED)
+                figures |= {f"{WATCHED}/{path.stem}": path for path in sorted(report.parent.glob("*.png"))}
+                found |= sight.numbers()
+        self._run.log({"epoch": max(self._sent, 0)}, figures, report)
+        self._run.summarise(found)
+        if self._config.checkpoint:
+            self._run.keep(checkpoint)
+        self._run.finish(failed=False)
+
+    def _send_rows(self) -> None:
+        if self._run is None:
+            return
+        for row in self._log.rows:
+            if int(row["epoch"]) > self._sent:
+                self._sent = int(row["epoch"])
+                # What a resumed run read from its file are texts.
+                self._run.log({name: float(value) for name, value in row.items() if value is not None})
+
+    def _look(self, model: DeepClustering, checkpoint: Path | None = None) -> Sight | None:
+        """The watched cube as the model sees it now; None without one, or if it cannot be segmented."""
+        if self._watched is None or not int(model.clusters.count):
+            return None
+        try:
+            return self._watched.look(model, checkpoint)
+        except (UserError, OSError) as error:
+            print(f"tracking: {self._config.cube} was not segmented: {error}", flush=True)
+            return None
+
+
+def ikmeans_of(trainer: lightning.Trainer) -> IKMeansCallback:
+    """The callback that clusters."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]

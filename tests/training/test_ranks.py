@@ -1,0 +1,209 @@
+"""Several ranks against one process: gathered losses, whole runs through the real command, and ranks that die."""
+
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from deepspec import DeepClustering
+from deepspec.data.axis import SpectralAxis
+from deepspec.fit import main
+from deepspec.models import NetworkConfig
+from deepspec.training.epoch_means import EpochMeans
+from deepspec.training.objective import MMDConfig, ObjectiveConfig, Weights
+from deepspec.training.ranks import joint_names, joint_rows
+from tests.conftest import planted_spectra
+from tests.metrics.two_ranks import on_two_ranks
+
+ROOT = Path(__file__).parents[2]
+BATCH = 48
+
+
+class OfOneRank(torch.nn.Module):
+    """A training step as the forward pass of a module, which is what Lightning hands to DistributedDataParallel."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch):
+        return self.model.training_step(batch, 0)
+
+
+def joint_model(**objective):
+    torch.manual_seed(0)
+    axis = SpectralAxis.linear(0.5, 0.5, 64, "keV").to_dict()
+    network = NetworkConfig(encoder=[32, 16], latent=3, output="linear")
+    options = ObjectiveConfig(global_batch=True, **objective)
+    made = DeepClustering(axis, network=network, preprocess=["sqrt", "unit"], objective=options)
+    made.weights = made.final_weights = Weights(beta=0.5, gamma=0.5)
+    return made
+
+
+def joint_batch(rows=slice(None), valid=2 * BATCH):
+    spectra = torch.from_numpy(planted_spectra(2 * BATCH, seed=1)[0])
+    return {"spectra": spectra[rows], "valid": torch.arange(2 * BATCH)[rows] < valid}
+
+
+def gradients(model):
+    return torch.cat([parameter.grad.flatten() for parameter in model.network.parameters()])
+
+
+OBJECTIVES = [
+    {},
+    {"total": "published", "silhouette_average": "clusters"},
+    {"mmd": MMDConfig(kernel="imq", prior_samples=60)},
+]
+
+
+def of_a_rank(rank):
+    """Everything that two ranks are compared with one process in."""
+    own = slice(rank * BATCH, (rank + 1) * BATCH)
+    found = {"losses": [], "gradients": []}
+    for objective in OBJECTIVES:
+        model = joint_model(**objective)
+        torch.manual_seed(rank)  # what a rank draws for itself before must not matter
+        loss = DistributedDataParallel(OfOneRank(model))(joint_batch(own))
+        loss.backward()
+        found["losses"].append(loss.detach())
+        found["gradients"].append(gradients(model))
+    # Validation: 60 of 96 rows are valid, and then 40: of the second rank 12, and none
+    for valid in (60, 40):
+        model = joint_model()
+        with torch.no_grad():
+            model._step(joint_batch(own, valid), "val")
+        found[valid] = model._means["val"].values("", of_strategy(model))
+    uneven = torch.full((3 * rank, 2), float(rank))
+    found["uneven"] = joint_rows(uneven, equal=False)
+    found["none"] = joint_rows(uneven[:0], equal=False)
+    found["names"] = joint_names([("a",), ("b", "c")] if rank else [("a",), ("c",)])
+    means = EpochMeans()
+    if rank:
+        means.add({"a": torch.tensor(2.0)}, 10)
+    found["means"] = means.values("x/", of_strategy(joint_model()))
+    return found
+
+
+def of_strategy(model):
+    """A trainer whose strategy sums over the ranks there are."""
+
+    def reduce(tensor, reduce_op):
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(tensor)
+        return tensor
+
+    return types.SimpleNamespace(strategy=types.SimpleNamespace(reduce=reduce, root_device=model.device))
+
+
+@pytest.mark.ddp
+def test_two_ranks_have_the_losses_and_gradients_of_the_joint_batch():
+    """Value and gradient; a rank without valid rows, or without a name to log, takes part and hangs nobody."""
+    ranks = on_two_ranks(of_a_rank)
+    for number, objective in enumerate(OBJECTIVES):
+        model = joint_model(**objective)
+        loss = model.training_step(joint_batch(), 0)
+        loss.backward()
+        joint = sum(rank["losses"][number] for rank in ranks) / 2
+        torch.testing.assert_close(joint, loss.detach(), rtol=1e-5, atol=1e-7)
+        expected = gradients(model)
+        for rank in ranks:
+            torch.testing.assert_close(rank["gradients"][number], expected, rtol=1e-4, atol=1e-6)
+        # The silhouette is there, and is felt
+        alone = joint_model(**objective)
+        alone.weights = Weights(beta=0.5)
+        alone.training_step(joint_batch(), 0).backward()
+        assert float((gradients(alone) - expected).norm()) > 1e-2 * float(expected.norm())
+    for valid in (60, 40):
+        model = joint_model()
+        with torch.no_grad():
+            model._step(joint_batch(valid=valid), "val")
+        expected = model._means["val"].values("", of_strategy(model))
+        assert {"reconstruction", "mmd", "silhouette", "k", "target"} <= set(expected)
+        for rank in ranks:
+            assert set(rank[valid]) == set(expected)
+            for name, value in expected.items():
+                torch.testing.assert_close(rank[valid][name], value, rtol=1e-5, atol=1e-6)
+    for rank in ranks:
+        assert rank["uneven"].tolist() == [[1.0, 1.0]] * 3
+        assert rank["none"].shape == (0, 2)
+        assert rank["names"] == [("a",), ("b", "c"), ("c",)]
+        assert rank["means"] == {"x/a": 2.0}
+
+
+def test_one_rank_gathers_nothing():
+    x = torch.rand(3, 2)
+    assert joint_rows(x, equal=True) is x
+    assert joint_names([("b",), ("a",)]) == [("a",), ("b",)]
+
+
+# The real command
+
+OPTIONS = [
+    "--model.network.encoder", "[32, 16]", "--model.network.decoder", "[32]", "--model.network.output", "linear",
+    "--model.preprocess", "[sqrt, {step: standard}]", "--trainer.accelerator", "cpu", "--ikmeans.sample", "300",
+]  # fmt: skip
+
+TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+def arguments(shards, run_dir, *more):
+    return ["--data.root", str(shards), "--run_dir", str(run_dir), *OPTIONS, *more]
+
+
+def start(arguments, **options):
+    """The command in a session of its own, with threads as one of several on this machine has."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "deepspec.fit", *arguments],
+        env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+def rows_of(run_dir):
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_ranks_train_as_one_process_with_the_joint_batch(tiny_shards, tmp_path):
+    """An epoch is one step of all rows, so that both have the same rows in it, in another order.
+
+    The silhouette has no weight until the end, because K-means seeds depend on the order; MMD, reconstruction and all of
+    validation do not. 400 validation rows are no multiple of the batch: rank 1 has none in its second.
+    """
+    more = [
+        "--trainer.max_epochs", "4", "--model.objective.global_batch", "true", "--model.optimiser.lr", "0.01",
+        "--loss_schedule.beta", "{kind: constant, value: 0.1}", "--model.objective.mmd.bandwidths", "[1.0]",
+        "--loss_schedule.gamma", "{kind: step, value: 0.01, start: 4}",
+    ]  # fmt: skip
+    more += ["--trainer.callbacks+=tests.training.rank_state.RankState"]
+    main(arguments(tiny_shards, tmp_path / "one", *more, "--data.batch_size", "300", "--data.max_rows", "300"))
+    process = start(
+        arguments(tiny_shards, tmp_path / "two", *more, *TWO, "--data.batch_size", "150", "--data.max_rows", "300")
+    )
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors == "", "no warnings"
+    assert printed.count("epoch 4/4") == 1
+    assert "K = " in printed
+    expected, found = (rows_of(tmp_path / name) for name in ("one", "two"))
+    assert [set(row) for row in found] == [set(row) for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        for name in set(row) - {"train/silhouette", "train/k", "train/target"}:
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=2e-4, abs=2e-6), name
+    one, two = (DeepClustering.load(tmp_path / name / "model.ckpt") for name in ("one", "two"))
+    torch.testing.assert_close(two.clusters.used, one.clusters.used, rtol=1e-3, atol=1e-4)
+    states = [torch.load(tmp_path / "two" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), "ranks have come apart"
+    assert int(states[0]["clusters.count"]) == int(found[-1]["ikmeans/k"].split(".")[0])
