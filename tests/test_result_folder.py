@@ -39,3 +39,16 @@ def test_what_may_be_replaced(tmp_path):
         check_result_folder(place, {"x.txt"}, "a thing", overwrite=True)
     with pytest.raises(UserError, match="is a file"):
         check_result_folder(place / "x.txt", {"x.txt"}, "a thing", overwrite=True)
+
+
+def test_what_a_killed_process_left_is_cleared_but_not_what_another_writes(tmp_path):
+    place = tmp_path / "a"
+    (tmp_path / ".a.elsewhere.1.part").mkdir()
+    with complete_folder(place) as part:
+        assert [path.name for path in tmp_path.iterdir()] == [part.name]
+        held = tmp_path / ".a.elsewhere.2.part"
+        part.rename(held)  # as if another process wrote there
+        with complete_folder(place):
+            assert held.is_dir()
+        held.rename(part)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

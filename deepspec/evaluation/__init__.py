@@ -1,6 +1,5 @@
 """How good is a segmentation: against a reference, in itself, and from one refit to the next."""
 
-from deepspec.evaluation.input_space import input_space
 from deepspec.evaluation.mapping import merge_classes, read_mapping
 from deepspec.evaluation.origin import scores_in_input_space
 from deepspec.evaluation.pipeline import evaluate_segmentation
@@ -16,7 +15,6 @@ __all__ = [
     "compare_segmentations",
     "evaluate_segmentation",
     "fit_to_shape",
-    "input_space",
     "merge_classes",
     "read_mapping",
     "read_reference",

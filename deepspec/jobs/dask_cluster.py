@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ def check_dask(address: str) -> None:
         UserError: saying what to install, or what an address looks like.
     """
     try:
-        import dask.distributed  # noqa: F401
+        _distributed()
     except ModuleNotFoundError as error:
         raise UserError(f"--dask needs Dask ({error}): pip install 'deepspec[dask]'") from None
     _local_workers(address)
@@ -50,13 +51,11 @@ def run_on_dask(jobs: Sequence[Job], address: str) -> Generator[Outcome, None, N
     Raises:
         UserError: there is no such scheduler, or it has no workers.
     """
-    from dask import distributed
-
     waiting = deque(jobs)
     names: dict[str, str] = {}
     with ExitStack() as stack:
         client = _connect(address, stack)
-        ended = distributed.as_completed()
+        ended = _distributed().as_completed()
         while waiting or names:
             free = max(1, len(client.nthreads())) - len(names)
             for job in [waiting.popleft() for _ in range(min(free, len(waiting)))]:
@@ -76,15 +75,14 @@ def _outcome(future: Any, name: str) -> Outcome:
 
 
 def _connect(address: str, stack: ExitStack) -> Any:
-    from dask import distributed
-
+    distributed = _distributed()
     count = _local_workers(address)
     if count:
         # One thread each: a process does one job at a time.
         local = distributed.LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
         return stack.enter_context(distributed.Client(stack.enter_context(local)))
     try:
-        client = stack.enter_context(distributed.Client(address, timeout=PATIENCE))  # type: ignore[no-untyped-call]
+        client = stack.enter_context(distributed.Client(address, timeout=PATIENCE))
     except (OSError, ValueError) as error:  # a timeout is an OSError
         reason = str(error).splitlines()[0]
         raise UserError(f"--dask {address}: no Dask scheduler answers there ({reason})") from error
@@ -93,6 +91,11 @@ def _connect(address: str, stack: ExitStack) -> Any:
     except TimeoutError:
         raise UserError(f"--dask {address}: the scheduler has no workers; start some with `dask worker`") from None
     return client
+
+
+def _distributed() -> Any:
+    """dask.distributed, half of whose functions have no types; it takes seconds to import."""
+    return importlib.import_module("dask.distributed")
 
 
 def _local_workers(address: str) -> int:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import DDPStrategy
 
 from deepspec.command import OneLineErrors
 from deepspec.data.datamodule import SpectraDataModule
@@ -126,10 +125,9 @@ class FitCLI(LightningCLI):
             self._keep("last", monitor=None),
         ]
         kwargs |= {"logger": [log, *loggers], "default_root_dir": str(self.run_dir)}
-        trainer = super().instantiate_trainer(**kwargs)
-        if settings["strategy"] in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
-            trainer = super().instantiate_trainer(strategy=ddp_strategy(unused=self.model.may_leave_out), **kwargs)
-        return trainer
+        if settings["strategy"] == "ddp":
+            kwargs["strategy"] = ddp_strategy(unused=self.model.may_leave_out)
+        return super().instantiate_trainer(**kwargs)
 
     def _keep(self, name: str, monitor: str | None) -> ModelCheckpoint:
         """Keep one checkpoint: of the epoch with the least value of a metric, or of the latest."""

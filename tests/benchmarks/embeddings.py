@@ -2,8 +2,8 @@
 
 Everything happens in the space of the preprocessed spectra ([clip, max], 512 channels), which is the same for all. Each
 method is fitted on so many spectra and then encodes as many that it has not seen. Inversion is the mean squared error
-of decoded held-out spectra; distances are compared by Spearman's rank correlation over all pairs of held-out ones. Times
-are processor time, which other people's work on the machine does not lengthen as it does the clock's.
+of decoded held-out spectra; distances are compared by Spearman's rank correlation over all pairs of held-out ones.
+Times are processor time, which other people's work on the machine does not lengthen as it does the clock's.
 """
 
 import importlib.util
@@ -162,8 +162,8 @@ def main():
         seconds, error, neighbours = inverted
         print(
             f"\nUMAP decodes by the mean of the nearest spectra fitted on. Its own inverse_transform takes "
-            f"{seconds:.2f} CPU s a spectrum; error / variance {error / variance:.3f} on {INVERTED} spectra, neighbours "
-            f"{neighbours / variance:.3f}."
+            f"{seconds:.2f} CPU s a spectrum; error / variance {error / variance:.3f} on {INVERTED} spectra, "
+            f"neighbours {neighbours / variance:.3f}."
         )
 
 

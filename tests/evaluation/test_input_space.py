@@ -81,7 +81,7 @@ def test_a_sample_is_within_its_standard_error(monkeypatch):
             assert 0.001 < estimate.standard_error < 0.05
             assert abs(estimate.score - exact) < 4 * estimate.standard_error
             assert estimate.anchors < 160
-        assert found.davies_bouldin == pytest.approx(expected[2], rel=0.05)
+        assert found.davies_bouldin == pytest.approx(expected[2], rel=0.1)
         assert found.calinski_harabasz == pytest.approx(expected[3], rel=1e-5)
 
 

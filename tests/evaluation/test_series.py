@@ -90,7 +90,7 @@ def test_cubes_that_were_moved_are_found_in_their_folder(cubes, tmp_path):
 
 def test_sizes_must_fit(tmp_path):
     small = dataclasses.replace(REFERENCE, labels=np.zeros((10, 15), np.int64))
-    with pytest.raises(UserError, match="truth.npy has 10 x 15 pixels, the segmentation 20 x 30"):
+    with pytest.raises(UserError, match=r"truth.npy has 10 x 15 pixels, the segmentation 20 x 30"):
         compare_segmentations([("s", segmentation())], small)
     (entry,), _ = compare_segmentations([("s", segmentation())], small, resample=True)
     assert entry.evaluation.agreement.points == 600

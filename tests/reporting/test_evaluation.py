@@ -12,6 +12,7 @@ from deepspec.reporting.agreement import _ERRORS, MOST_ROWS, class_confusion, cl
 from deepspec.reporting.criteria import criteria_curves, stability_map
 from deepspec.reporting.evaluation import save_evaluation_figures
 from deepspec.reporting.style import cluster_colours
+from deepspec.segmentation import BaselineRecord
 from tests.evaluation.made import bands, segmentation
 
 
@@ -77,10 +78,20 @@ def test_classes_without_a_cluster_and_many_classes():
     figure = class_errors(found)
     assert len(figure.axes) == 4 * MOST_ROWS
     assert "the 9 smallest classes are not shown" in figure.get_suptitle()
+    assert figure.get_suptitle().startswith("no checkpoint against truth.npy")
     assert any(axes.get_title() == "no cluster" for axes in figure.axes)
     compared_maps(found)
     labels = [text.get_text() for text in class_confusion(found).axes[0].get_xticklabels()]
     assert labels.count("no cluster") == 22
+
+
+def test_figures_a1_to_a4_name_the_method():
+    """They are figures 6, 7, 13 and 14 of a segmentation by UMAP against the colours of a picture."""
+    found = dataclasses.replace(segmentation(), baseline=BaselineRecord("umap", "[]", 100))
+    reference = Reference(bands().astype(np.int64), ("colour 0", "colour 1", "colour 2"), "in/scan.png", "image")
+    drawn = evaluate_segmentation(found, reference, k=None, refits=0)
+    assert class_errors(drawn).get_suptitle().startswith("umap against the colours of scan.png\n")
+    assert class_confusion(drawn).axes[0].get_title().startswith("umap against the colours of scan.png\n")
 
 
 def test_clusters_without_a_class_have_a_colour_and_a_column():

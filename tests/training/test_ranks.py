@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def of_a_rank(rank):
     for objective in OBJECTIVES:
         model = joint_model(**objective)
         torch.manual_seed(rank)  # what a rank draws for itself before must not matter
-        loss = DistributedDataParallel(OfOneRank(model))(joint_batch(own))
+        parallel = DistributedDataParallel(OfOneRank(model))  # must live on through the backward pass
+        loss = parallel(joint_batch(own))
         loss.backward()
         found["losses"].append(loss.detach())
         found["gradients"].append(gradients(model))
@@ -207,3 +209,76 @@ def test_two_ranks_train_as_one_process_with_the_joint_batch(tiny_shards, tmp_pa
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), "ranks have come apart"
     assert int(states[0]["clusters.count"]) == int(found[-1]["ikmeans/k"].split(".")[0])
+
+
+@contextlib.contextmanager
+def training_on_two_ranks(shards, tmp_path):
+    """A run of two ranks in its third epoch: the process of rank 0, and the number of rank 1's."""
+    options = [*TWO, "--data.batch_size", "64", "--trainer.max_epochs", "100000"]
+    process = start(arguments(shards, tmp_path / "run", *options))
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 3/"):
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) == 1
+        yield process, int(children[0])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize(
+    ("victim", "signum", "status", "message"),
+    [
+        (
+            "child",
+            signal.SIGKILL,
+            1,
+            r"local rank 1 \(process \d+\) was ended by signal 9 \(SIGKILL: out of memory\?\)",
+        ),
+        ("parent", signal.SIGKILL, -9, r"rank 0 \(process \d+\) is gone, so its rank 1 ends"),
+        ("parent", signal.SIGTERM, 143, r"ended by signal 15 \(SIGTERM\); --ckpt_path last continues"),
+    ],
+    ids=["child killed", "parent killed", "asked to end"],
+)
+def test_a_rank_that_dies_ends_the_run_with_a_message(tiny_shards, tmp_path, victim, signum, status, message):
+    with training_on_two_ranks(tiny_shards, tmp_path) as (process, child):
+        os.kill(child if victim == "child" else process.pid, signum)
+        assert process.wait(60) == status
+        deadline = time.monotonic() + 60
+        while is_running(child) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not is_running(child), "an orphan is left"
+        errors = process.stderr.read()
+    assert re.search(message, errors), errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_a_mistake_that_every_rank_finds_is_one_line(tiny_shards, tmp_path):
+    process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.batch_size", "1000"))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.count("\n") == 1
+    assert "too few for a batch of 1000 on 2 processes" in errors
+
+
+def test_strategies_that_do_not_start_the_command_again_are_refused(tiny_shards, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments(tiny_shards, tmp_path / "run", "--trainer.devices", "2", "--trainer.strategy", "ddp_spawn"))
+    assert "starts the command again for each rank, such as ddp" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -122,14 +122,13 @@ class StoppedError(Exception):
     """Stands in for a kill."""
 
 
-@pytest.mark.parametrize("stop", [2, 4], ids=["before it begins", "after"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "stop"), [("dcn", 4), ("idec", 4), ("vade", 4), ("vade", 2)])
 def test_resumed_ends_with_the_same_weights(kind, stop, tiny_shards, tmp_path, monkeypatch):
     more = [*words(kind, pretrain=2), "--model.network.dropout", "0.1", "--model.optimiser.patience", "0"]
     main(arguments(tiny_shards, tmp_path / "whole", *more, epochs=6))
     with monkeypatch.context() as patch:
 
-        def start(self, trainer, pl_module):
+        def start(self, trainer, pl_module):  # in epoch 2 the clusters are not there yet
             self._started = 0.0
             if trainer.current_epoch == stop:
                 raise StoppedError
