@@ -52,8 +52,6 @@ def test_rates_have_unit_mean_and_the_files_labels(script, scan):
         assert (labels == file["label"][::2, ::2]).all()
         expected = file["rates"][labels[3, 4]]
     assert rates[3, 4] / rates[3, 4].sum() == pytest.approx(expected / expected.sum())
-            file["rates"][labels[3, 4]] / file["rates"][labels[3, 4]].sum()
-        )
 
 
 def test_agreement_is_over_pixels_that_both_have(script):

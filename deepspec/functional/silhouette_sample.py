@@ -93,7 +93,7 @@ def _check(x_SL: Tensor, labels_S: Tensor, sizes_K: Tensor, anchors: int) -> Ten
     if len(sampled_K) != k or bool(((sampled_K < 1) | (sampled_K > sizes_K)).any()):
         raise ValueError(
             f"labels: expected 0 to {k - 1}, each between once and as often as its size in {sizes_K.tolist()}, got "
-            f"{labels_S.unique(return_counts=True)[1].tolist()}"
+            f"{labels_S.min()} to {labels_S.max()}, {sampled_K.tolist()} times"
         )
     if anchors < 2 * k:
         raise ValueError(f"anchors: expected at least two per cluster, {2 * k}, got {anchors}")

@@ -42,8 +42,8 @@ def degraded_masks(
     if any(labels.shape != reference.shape for _, _, labels in found):
         raise ValueError(f"expected label maps of shape {reference.shape}")
     first: dict[tuple[str, float], NDArray[np.int_]] = {}
-    for method, level, labels in found:
-        first.setdefault((method, level), labels)
+    for method, level, labelled in found:
+        first.setdefault((method, level), labelled)
     methods, levels = list(dict.fromkeys(method for method, _ in first)), sorted({level for _, level in first})
     sizes = np.bincount(reference[reference >= 0], minlength=len(names))
     classes = sorted(np.argsort(-sizes, kind="stable")[:MOST_ROWS].tolist())
@@ -56,7 +56,7 @@ def degraded_masks(
         margins=(0.65, 0.1, 0.1, 0.4),
     )
     for row, (method, number) in enumerate((method, number) for method in methods for number in classes):
-        maps = [reference, *(first.get((method, level)) for level in levels)]
+        maps: list[NDArray[np.int_] | None] = [reference, *(first.get((method, level)) for level in levels)]
         for axes, labels in zip(grid[row], maps, strict=True):
             axes.set_xticks([])
             axes.set_yticks([])
@@ -135,8 +135,13 @@ def degradation_curves(
 
 def _add_psnr(axes: Axes, before: float) -> None:
     """Degradation d leaves (1 - d) of the decibels."""
-    top = axes.secondary_xaxis(
-        "top", functions=(lambda level: before * (1 - level), lambda decibel: 1 - decibel / before)
-    )
+
+    def to_decibel(level: NDArray[np.float64]) -> NDArray[np.float64]:
+        return before * (1 - level)
+
+    def to_level(decibel: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1 - decibel / before
+
+    top = axes.secondary_xaxis("top", functions=(to_decibel, to_level))  # type: ignore[arg-type]
     top.set_xlabel("PSNR (dB)", fontsize=FONT_SIZE - 1)
     top.tick_params(labelsize=FONT_SIZE - 2)

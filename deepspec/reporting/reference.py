@@ -79,13 +79,13 @@ def masked_rgb(labels: NDArray[np.int_], k: int, rgb: NDArray[np.uint8]) -> Figu
         gaps=(0.1, 0.3),
         margins=(0.1, 0.1, 0.1, 0.35),
     )
-    labelled = max(1, np.count_nonzero(labels >= 0))
+    labelled = max(1, int(np.count_nonzero(labels >= 0)))
     for axes in grid.flatten():
         axes.set_axis_off()
     for cluster in range(k):
         mask = labels == cluster
         row, column = 2 * (cluster // columns), cluster % columns
-        name = share_name(cluster, np.count_nonzero(mask) / labelled)
+        name = share_name(cluster, int(np.count_nonzero(mask)) / labelled)
         _picture(grid[row, column], rgb * mask[..., None], name)
         _picture(grid[row + 1, column], np.repeat(np.uint8(255) * mask[..., None], 3, axis=2), "")
     return figure

@@ -194,7 +194,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         # In mixed precision the network alone works in half precision: close spectra differ in digits that it lacks.
         with torch.autocast(self.device.type, enabled=False):
             x_ND = self.preprocess(spectra)
-        latent = Latent(*(part if part is None else part.float() for part in self.network.encode(x_ND)))
+        mean_NL, log_variance_NL = self.network.encode(x_ND)
+        latent = Latent(mean_NL.float(), None if log_variance_NL is None else log_variance_NL.float())
         z_NL = latent.mean_NL
         if isinstance(self.network, VariationalAutoencoder) and self._draws_latents():
             z_NL = self.network.reparameterise(latent)

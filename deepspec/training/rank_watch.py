@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from deepspec.errors import UserError
 
@@ -61,7 +62,7 @@ class RankWatch(Callback):
             UserError: the trainer's strategy starts processes in a way that the command line cannot follow.
         """
         self._launcher = trainer.strategy.launcher
-        if self._launcher is not None and not hasattr(self._launcher, "procs"):
+        if not isinstance(self._launcher, (_SubprocessScriptLauncher, type(None))):
             raise UserError("trainer.strategy: expected one that starts the command again for each rank, such as ddp")
         return self
 

@@ -26,8 +26,9 @@ def ddp_strategy(*, unused: bool) -> DDPStrategy:
         unused: whether there are steps that some parameters have no part in, which has to be looked for.
     """
     known = inspect.signature(DistributedDataParallel).parameters
-    option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # renamed in torch 2.13
-    return DDPStrategy(find_unused_parameters=unused, **{option: False})
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # renamed in torch 2.13
+    options: dict[str, Any] = {"find_unused_parameters": unused, name: False}
+    return DDPStrategy(**options)
 
 
 def world_size() -> int:
@@ -56,7 +57,7 @@ def joint_rows(x_ND: Tensor, *, equal: bool) -> Tensor:
     counts = _gathered(torch.tensor([len(x_ND)], device=x_ND.device)).tolist()
     padded_ND = x_ND.new_zeros(max(counts), x_ND.shape[1])
     padded_ND[: len(x_ND)] = x_ND.detach()
-    parts = _gathered(padded_ND).split(max(counts)) if max(counts) else [padded_ND] * len(counts)
+    parts = _gathered(padded_ND).chunk(len(counts))
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 

@@ -35,7 +35,7 @@ SIZES, HELD_OUT, INVERTED = (1_000, 4_000, 16_000, 64_000), 1_500, 30
 EPOCHS, BATCH = 10, 256
 CHANNELS = 512
 STEPS = ["clip", "max"]
-LONGEST = 100
+LONGEST = 30
 """Seconds: a method that was slower than this on a quarter of the spectra is left out."""
 
 COMPARED = 16_000
@@ -98,12 +98,11 @@ def umap_inverse(embedding, held_out):
     return seconds, error, float((embedding.decode(z) - few).square().mean())
 
 
-def print_rows(rows):
-    """The first row is the head."""
-    for number, row in enumerate(rows):
-        print(f"| {' | '.join(row)} |")
-        if number == 0:
-            print(f"|{'---|' * len(row)}")
+def print_row(row, *, head=False):
+    """Print a row of a table in Markdown, at once: the whole takes minutes."""
+    print(f"| {' | '.join(row)} |", flush=True)
+    if head:
+        print(f"|{'---|' * len(row)}")
 
 
 def main():
@@ -124,40 +123,32 @@ def main():
         print("UMAP: umap-learn is not installed, so it is left out")
         del methods["UMAP"]
     variance = float((held_out - held_out.mean(0)).square().mean())
-    head = [
-        "method",
-        "spectra",
-        "fit (CPU s)",
-        "encode as many (CPU s)",
-        "inversion error / variance",
-        "distance rank corr.",
-    ]
-    found, rows, inverted = {}, [head], None
+    print_row(
+        ["method", "spectra", "fit (CPU s)", "encode as many (CPU s)", "inversion error / variance",
+         "distance rank corr."], head=True,
+    )  # fmt: skip
+    found, inverted = {}, None
     if "UMAP" in methods:  # compiles itself when it is first used, for a minute
         methods["UMAP"](y[:100].numpy()).encode(fresh[:100])
     for name, make in methods.items():
         for size in SIZES:
             before = found.get((name, size // 4))
             if size > SIZES[0] and (before is None or before[0] > LONGEST):
-                rows.append([name, f"{size:,}", "left out: too slow", "", "", ""])
+                print_row([name, f"{size:,}", "left out: too slow", "", "", ""])
                 continue
             fitted, embedding = fit_deep(x[:size], axis) if make is None else fit_other(make, y[:size])
-            measured = measure(embedding, fresh[:size], held_out)
-            found[name, size] = (fitted, *measured)
-            rows.append(
-                [name, f"{size:,}", f"{fitted:.2f}", f"{measured[0]:.3f}", f"{measured[1] / variance:.3f}",
-                 f"{measured[2]:.3f}"]
-            )  # fmt: skip
+            encoded, error, correlation = measure(embedding, fresh[:size], held_out)
+            found[name, size] = fitted, encoded, error, correlation
+            numbers = [f"{fitted:.2f}", f"{encoded:.3f}", f"{error / variance:.3f}", f"{correlation:.3f}"]
+            print_row([name, f"{size:,}", *numbers])
             if name == "UMAP" and size == COMPARED:
                 inverted = umap_inverse(embedding, held_out)
-    print_rows(rows)
     print(f"\nRatios to PCA, {COMPARED:,} spectra (ours: {EPOCHS} epochs):")
-    pca = found["PCA", COMPARED]
-    rows = [["method", "fit time", "encode time", "inversion error", "distance rank corr."]]
+    print_row(["method", "fit time", "encode time", "inversion error", "distance rank corr."], head=True)
     for name in methods:
         if (name, COMPARED) in found:
-            rows.append([name, *(f"{own / its:.3g}" for own, its in zip(found[name, COMPARED], pca, strict=True))])
-    print_rows(rows)
+            pairs = zip(found[name, COMPARED], found["PCA", COMPARED], strict=True)
+            print_row([name, *(f"{own / its:.3g}" for own, its in pairs)])
     if inverted is not None:
         seconds, error, neighbours = inverted
         print(

@@ -7,10 +7,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from deepspec.evaluation import Reference, evaluate_segmentation
+from deepspec.evaluation import Reference, compare_segmentations, evaluate_segmentation
+from deepspec.evaluation.series import Noise
 from deepspec.reporting.agreement import _ERRORS, MOST_ROWS, class_confusion, class_errors, compared_maps
 from deepspec.reporting.criteria import criteria_curves, stability_map
-from deepspec.reporting.evaluation import save_evaluation_figures
+from deepspec.reporting.evaluation import save_evaluation_figures, save_series_figures
 from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation import BaselineRecord
 from tests.evaluation.made import bands, segmentation
@@ -92,6 +93,18 @@ def test_figures_a1_to_a4_name_the_method():
     drawn = evaluate_segmentation(found, reference, k=None, refits=0)
     assert class_errors(drawn).get_suptitle().startswith("umap against the colours of scan.png\n")
     assert class_confusion(drawn).axes[0].get_title().startswith("umap against the colours of scan.png\n")
+
+
+def test_masks_of_different_sizes_are_not_drawn_together(tmp_path):
+    small = segmentation(bands(10, 15))
+    reference = Reference(bands().astype(np.int64), ("a", "b", "c"), "truth.npy", "labels")
+    entries, _ = compare_segmentations([("a", segmentation()), ("b", small)], reference, resample=True)
+    entries = [
+        dataclasses.replace(entry, noise=Noise(level, 40.0, 48.0, 1.0))
+        for entry, level in zip(entries, (0.0, 0.2), strict=True)
+    ]
+    assert save_series_figures(entries, tmp_path) == ["no figure of the masks: the segmentations differ in size"]
+    assert [path.name for path in tmp_path.iterdir()] == ["degradation.png"]
 
 
 def test_clusters_without_a_class_have_a_colour_and_a_column():

@@ -180,28 +180,28 @@ def rows_of(run_dir):
 def test_two_ranks_train_as_one_process_with_the_joint_batch(tiny_shards, tmp_path):
     """An epoch is one step of all rows, so that both have the same rows in it, in another order.
 
-    The silhouette has no weight until the end, because K-means seeds depend on the order; MMD, reconstruction and all of
-    validation do not. 400 validation rows are no multiple of the batch: rank 1 has none in its second.
+    The silhouette has no weight in training, because K-means seeds depend on the order; MMD, reconstruction and all of
+    validation do not. The 400 validation rows fit in rank 0's first batch, so rank 1 has none.
     """
     more = [
-        "--trainer.max_epochs", "4", "--model.objective.global_batch", "true", "--model.optimiser.lr", "0.01",
-        "--loss_schedule.beta", "{kind: constant, value: 0.1}", "--model.objective.mmd.bandwidths", "[1.0]",
-        "--loss_schedule.gamma", "{kind: step, value: 0.01, start: 4}",
+        "--trainer.max_epochs", "12", "--model.objective.global_batch", "true", "--model.optimiser.lr", "0.01",
+        "--loss_schedule.beta", "{kind: constant, value: 0.02}", "--model.objective.mmd.bandwidths", "[1.0]",
+        "--loss_schedule.gamma", "{kind: step, value: 0.01, start: 12}",
+        "--trainer.callbacks+=tests.training.rank_state.RankState",
     ]  # fmt: skip
-    more += ["--trainer.callbacks+=tests.training.rank_state.RankState"]
-    main(arguments(tiny_shards, tmp_path / "one", *more, "--data.batch_size", "300", "--data.max_rows", "300"))
-    process = start(
-        arguments(tiny_shards, tmp_path / "two", *more, *TWO, "--data.batch_size", "150", "--data.max_rows", "300")
-    )
+    main(arguments(tiny_shards, tmp_path / "one", *more, "--data.batch_size", "1500"))
+    process = start(arguments(tiny_shards, tmp_path / "two", *more, *TWO, "--data.batch_size", "750"))
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert errors == "", "no warnings"
-    assert printed.count("epoch 4/4") == 1
-    assert "K = " in printed
+    assert printed.count("epoch 12/12") == 1
     expected, found = (rows_of(tmp_path / name) for name in ("one", "two"))
     assert [set(row) for row in found] == [set(row) for row in expected]
+    unequal = {"train/silhouette", "train/k", "train/target"}
     for row, other in zip(found, expected, strict=True):
-        for name in set(row) - {"train/silhouette", "train/k", "train/target"}:
+        # What K-means finds in latents without clusters hangs on their last digit
+        settled = int(row["epoch"]) >= 10
+        for name in (name for name in set(row) - unequal if settled or not name.startswith("ikmeans/")):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=2e-4, abs=2e-6), name
     one, two = (DeepClustering.load(tmp_path / name / "model.ckpt") for name in ("one", "two"))
     torch.testing.assert_close(two.clusters.used, one.clusters.used, rtol=1e-3, atol=1e-4)
