@@ -13,7 +13,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
-from deepspec.functional import TooFewPositionsError, contingency_table, ikmeans, match_labels
+from deepspec.functional import (
+    TooFewPositionsError,
+    contingency_table,
+    ikmeans,
+    match_labels,
+    silhouette_estimate,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,6 +29,10 @@ if TYPE_CHECKING:
 
     from deepspec.functional import IKMeansResult
     from deepspec.training.module import DeepClustering
+
+
+ANCHORS = 512
+"""Spectra whose silhouettes among the measured ones are worked out."""
 
 
 class CollapseWarning(UserWarning):
@@ -35,7 +45,8 @@ class IKMeansCallback(Callback):
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K, `ikmeans/spread` (root mean square
+    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K, `ikmeans/silhouette_measured` (of the
+    same clusters among the measured spectra: what to compare settings by), `ikmeans/spread` (root mean square
     distance of the latents from their mean), `ikmeans/rank` (effective number of latent dimensions in use),
     `ikmeans/moved` (share of the sample that changed its cluster), `ikmeans/empty` (values of K that the sample has
     too few distinct latents for) and `ikmeans/warnings` (signs of a collapse).
@@ -79,13 +90,13 @@ class IKMeansCallback(Callback):
         if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
             return
         self.clustered_at = trainer.current_epoch
-        z_NL, result = self._clustered(trainer, pl_module)
+        z_NL, result, measured = self._clustered(trainer, pl_module)
         logged = {"spread": _spread(z_NL), "rank": _effective_rank(z_NL)}
         if result is None:
-            logged |= {"k": 1.0, "silhouette": math.nan}
+            logged |= {"k": 1.0, "silhouette": math.nan, "silhouette_measured": math.nan}
         else:
             logged["moved"] = self._store(pl_module, z_NL, result)
-            logged |= {"k": float(result.k), "silhouette": result.score}
+            logged |= {"k": float(result.k), "silhouette": result.score, "silhouette_measured": measured}
             logged |= {f"silhouette_{k}": score for k, score in result.scores.items()}
             logged["empty"] = float(sum(math.isnan(score) for score in result.scores.values()))
         reconstruction = trainer.callback_metrics.get(
@@ -106,7 +117,7 @@ class IKMeansCallback(Callback):
         Returns:
             The clustering, in canonical order; None if the latents have fewer than k_min distinct positions.
         """
-        _, result = self._clustered(trainer, model)
+        _, result, _ = self._clustered(trainer, model)
         if result is not None:
             model.clusters.set(result.centres[canonical_order(result.labels, result.centres)].to(model.device))
         return result
@@ -119,13 +130,26 @@ class IKMeansCallback(Callback):
         """Take back the history."""
         self._history = state_dict["history"]
 
-    def _clustered(self, trainer: lightning.Trainer, model: DeepClustering) -> tuple[Tensor, IKMeansResult | None]:
-        """Latents of the sample and their clustering: rank 0's, so that no rank's can differ by rounding."""
-        found: tuple[Tensor, IKMeansResult | None] = (torch.empty(0), None)
+    def _clustered(
+        self, trainer: lightning.Trainer, model: DeepClustering
+    ) -> tuple[Tensor, IKMeansResult | None, float]:
+        """Latents of the sample, their clustering, and its silhouette among the measured spectra.
+
+        Rank 0's, so that no rank's can differ by rounding.
+        """
+        found: tuple[Tensor, IKMeansResult | None, float] = (torch.empty(0), None, math.nan)
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
-            found = z_NL, self._cluster(z_NL)
+            result = self._cluster(z_NL)
+            found = z_NL, result, math.nan if result is None else self._silhouette_measured(result)
         return trainer.strategy.broadcast(found)
+
+    def _silhouette_measured(self, result: IKMeansResult) -> float:
+        """Silhouette of the clusters among the measured spectra, whose distances no training can change."""
+        assert self._spectra is not None
+        generator = torch.Generator().manual_seed(self.seed)
+        anchors = max(ANCHORS, 2 * result.k)
+        return silhouette_estimate(self._spectra.float(), result.labels, anchors, generator=generator).score
 
     def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
         if not torch.isfinite(z_NL).all():

@@ -1,9 +1,15 @@
 """Numbering, canonical order and the signs of a collapse."""
 
+import csv
+from pathlib import Path
+
 import pytest
 import torch
+from sklearn.metrics import silhouette_score
 
+from deepspec import DeepClustering, SpectraDataModule
 from deepspec.errors import UserError
+from deepspec.fit import main as fit
 from deepspec.training.callbacks.ikmeans import (
     IKMeansCallback,
     _effective_rank,
@@ -12,6 +18,8 @@ from deepspec.training.callbacks.ikmeans import (
     numbering,
     signs_of_collapse,
 )
+
+EXPERIMENT = Path(__file__).parents[3] / "experiments" / "xrf.yaml"
 
 
 def test_numbers_stay_with_their_clusters():
@@ -81,3 +89,15 @@ def test_bad_settings_are_refused():
         IKMeansCallback(k_min=1, k_max=3)
     with pytest.raises(UserError, match="sample > k_max"):
         IKMeansCallback(sample=5)
+
+
+def test_silhouette_among_the_measured_spectra_is_scikit_learns(tiny_shards, tmp_path):
+    fit(["--config", str(EXPERIMENT), "--data.root", str(tiny_shards), "--run_dir", str(tmp_path), "--keep", "last",
+         "--trainer.max_epochs=2", "--data.batch_size=128"])  # fmt: skip
+    with (tmp_path / "metrics.csv").open() as file:
+        logged = float(list(csv.DictReader(file))[-1]["ikmeans/silhouette_measured"])
+    spectra = SpectraDataModule(str(tiny_shards)).sample("val", 4096, seed=0)
+    model = DeepClustering.load(tmp_path / "model.ckpt")
+    labels = model.clusters.assign(model.encode(spectra))
+    assert len(spectra) == 400  # fewer than the anchors, so the value is exact
+    assert logged == pytest.approx(silhouette_score(spectra.numpy(), labels.numpy()), abs=1e-5)
