@@ -158,15 +158,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [{name: text if name == "trial" else float(text) for name, text in row.items()} for row in rows]
 
 
-def print_table(studies: list[Path]) -> None:
-    """Rank correlations with the ARI, and what a sweep would have picked."""
+def print_table(studies: list[Path], against: str) -> None:
+    """Rank correlations with the ARI (of the column given), and what a sweep would have picked."""
     columns = []
     for study in studies:
         rows = read_rows(study / "criteria.csv")
         values = {name: np.array([row[name] for row in rows], dtype=float) for name in (*SIGNS, "ari", "ari_true_k")}
         goodness = {name: scipy.stats.rankdata(sign * values[name]) for name, sign in SIGNS.items()}
         goodness |= {name: np.mean([goodness[part] for part in parts], axis=0) for name, parts in COMBINED.items()}
-        columns.append((study.name, values["ari"], goodness))
+        columns.append((study.name, values[against], goodness))
     print(f"{'criterion':38}" + "".join(f"{name[:16]:>18}" for name, *_ in columns) + f"{'mean':>8}")
     for criterion in (*SIGNS, *COMBINED):
         cells, found = "", []
@@ -195,13 +195,16 @@ def main(words: list[str] | None = None) -> None:
     scoring.add_argument("--spatial_shape", nargs=2, type=int, help="rows and columns, for a row per spectrum")
     scoring.add_argument("--order", choices=["C", "F"], default="C", help="how such pixels are counted")
     scoring.add_argument("--axis", help="FIRST:LAST:UNIT")
-    verbs.add_parser("table", help="print the correlations").add_argument("studies", nargs="+", type=Path)
+    printing = verbs.add_parser("table", help="print the correlations")
+    printing.add_argument("studies", nargs="+", type=Path)
+    printing.add_argument("--against", choices=["ari", "ari_true_k"], default="ari",
+                          help="agreement at the K that was found, or at the number of classes")  # fmt: skip
     args = parser.parse_args(words)
     try:
         if args.verb == "score":
             score_study(args)
         else:
-            print_table(args.studies)
+            print_table(args.studies, args.against)
     except UserError as error:
         fail("criteria.py", str(error))
 

@@ -2,7 +2,7 @@
 
 Lightning starts ranks 1, 2, ... of a machine as children of rank 0. Left alone, a rank that dies leaves the others with
 pages of traceback from a broken connection, or, on GPUs, waiting for it for half an hour; Lightning's own watch kills
-them without a word. And a SIGTERM, with which schedulers end jobs, makes Lightning's ranks wait for each other for ever.
+them without a word. And a SIGTERM, with which schedulers end jobs, makes Lightning's ranks wait for each other forever.
 
 Where torchrun or SLURM start the ranks, they see to all this.
 """

@@ -2,8 +2,9 @@
 
 Everything happens in the space of the preprocessed spectra ([clip, max], 512 channels), which is the same for all. Each
 method is fitted on so many spectra and then encodes as many that it has not seen. Inversion is the mean squared error
-of decoded held-out spectra; distances are compared by Spearman's rank correlation over all pairs of held-out ones.
-Times are processor time, which other people's work on the machine does not lengthen as it does the clock's.
+of decoded held-out spectra, whose noise no method can foresee: it is most of the error here. Distances are compared by
+Spearman's rank correlation over all pairs of held-out spectra. Times are processor time, which other people's work on
+the machine does not lengthen as it does the clock's.
 """
 
 import importlib.util

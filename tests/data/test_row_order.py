@@ -40,6 +40,14 @@ def test_shares_of_the_ranks_make_up_the_split(world):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+@pytest.mark.parametrize("batch", [1, 300, 1024, 5000])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_batches_are_dealt_out_in_turn(world, batch):
+    dealt = [rows_in(dealt_pieces(chunks(SHARDS), rank, world, batch)) for rank in range(world)]
+    for rank, rows in enumerate(dealt):
+        assert rows == [row for number, row in enumerate(ALL) if number // batch % world == rank]
+
+
 def given(order, epoch, skip=0):
     """The rows of an epoch in their order, spelled out."""
     rows = []

@@ -86,6 +86,22 @@ def test_gradcheck(average, anchors):
     assert gradcheck(score, x)
 
 
+@pytest.mark.parametrize(("anchors", "block"), [(None, None), (None, 1000), (40, None)])
+def test_gradient_in_single_precision_is_that_in_double_precision(monkeypatch, anchors, block):
+    """A point's distance to itself is 0; its weight over that distance must not become a pull by rounding."""
+    if block is not None:
+        monkeypatch.setattr(silhouette_parts, "BLOCK_ELEMENTS", block)
+    x, labels = blobs(96, 3, spread=0.5)
+
+    def gradient(x):
+        x = x.clone().requires_grad_()
+        score = silhouette_score(x, labels, anchors=anchors, generator=torch.Generator().manual_seed(0))
+        return torch.autograd.grad(0.013 * score, x)[0].double()
+
+    single, double = gradient(x), gradient(x.double())
+    assert float((single - double).norm()) < 2e-5 * float(double.norm())
+
+
 def test_gradient_in_blocks_equals_gradient_at_once(monkeypatch):
     x, labels = blobs(300, 4, spread=2.0)
     x = x.double().requires_grad_()

@@ -42,8 +42,19 @@ def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
         method.load_state_dict(model.trainer.strategy.broadcast(state))
         method.adapt(model.network)
         for optimiser in model.trainer.optimizers:
-            optimiser.state.clear()  # a second stage has its own in the papers; the first left zeros for the clusters
+            _forget_unmoved(optimiser)
     method.refresh(model.network, lambda: _latents_of_sample(method, model))
+
+
+def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
+    """Let ADAM begin anew with the parameters that the first stage did not move.
+
+    It has counted their steps, with gradients of zero: its first real steps would be three times too long. The others
+    go on: the first steps of an ADAM without a past undid twenty epochs of the first stage.
+    """
+    for parameter, state in list(optimiser.state.items()):
+        if not state["exp_avg_sq"].any():
+            del optimiser.state[parameter]
 
 
 @torch.no_grad()

@@ -33,6 +33,9 @@ class IDEC(DeepBaseline):
     of validation. Departures beside those of `DeepBaseline`: T is an epoch; the cluster frequencies f in P are those
     of a sample of at most `config.sample` training spectra, the same on every rank.
 
+    The target distribution of two epochs differs, and so do their targets: a learning rate that falls on a plateau, and
+    `keep: best`, have no meaning here. The experiment that ships leaves both out, as the paper does.
+
     On several ranks the centres are parameters like the network's. The loss is a mean over spectra, so the gradient is
     that of the joint batch.
 

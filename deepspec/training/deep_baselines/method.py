@@ -25,9 +25,9 @@ class DeepBaseline(nn.Module, ABC):
     """A clustering loss with its state, which exists from `begin` on.
 
     What all three do differently from their papers: the autoencoder is pretrained as a whole and not layer by layer as
-    a stack of denoising ones; both stages are trained by ADAM (begun anew for the second) at one learning rate, which
-    falls on a plateau of the second stage alone; the reconstruction is the mean squared error over channels, to which
-    `config.weight` refers; the number of epochs ends training, and not the share of spectra that change their cluster.
+    a stack of denoising ones; one ADAM goes through both stages, and its learning rate falls on a plateau of the second
+    alone; the reconstruction is the mean squared error over channels, to which `config.weight` refers; the number of
+    epochs ends training, and not the share of spectra that change their cluster.
 
     Args:
         config: of the method.

@@ -81,6 +81,8 @@ def test_logged_parts_and_the_epoch_that_is_kept(finished, kind):
             assert float(row[f"{stage}/target"]) == pytest.approx(expected, rel=1e-5)
             assert float(row[f"{stage}/total"]) == pytest.approx(expected, rel=1e-5)
     assert read_checkpoint(finished / kind / "checkpoints" / "best.ckpt")["epoch"] >= 4
+    # The clustering loss sets in without undoing what the first stage has learned.
+    assert float(rows[4]["val/reconstruction"]) < 1.2 * float(rows[3]["val/reconstruction"])
 
 
 def test_the_first_stage_is_a_plain_autoencoder(finished, tiny_shards, tmp_path):
