@@ -40,10 +40,10 @@ demo: $(STAMP) ## synthesize, fit, segment an unseen cube: pictures in demo/ (un
 	$(BIN)/python experiments/demo.py --out demo
 
 test: $(DEV) ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(DEV) ## run the tests that take under ten seconds each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not ddp"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ddp"
 
 lint: $(DEV) ## check style and import layers
 	$(BIN)/ruff check .
