@@ -26,7 +26,7 @@ FIRST_COUNT = 100
 class DCN(DeepBaseline):
     """Reconstruction + lambda / 2 * squared distance to the nearest centre; the centres follow without gradient.
 
-    The network, the assignments (equation 7) and the centres (equation 8) take turns, one batch each. Departures
+    The network, the assignments and the centres (section 3) take turns, one batch each. Departures
     beside those of `DeepBaseline`: assignments and centres use the latent points that the loss of the batch is computed
     from, so those before the network's step and not after it; the assignments of a batch are all made before its
     first centre moves.
@@ -36,7 +36,7 @@ class DCN(DeepBaseline):
 
     Attributes:
         centres: buffer, float32 (K, L).
-        counts: buffer, float32 (K,): spectra assigned to each cluster so far, c_k of equation 8.
+        counts: buffer, float32 (K,): spectra assigned to each cluster so far, c_k of the paper.
     """
 
     centres: Tensor
@@ -77,7 +77,7 @@ class DCN(DeepBaseline):
 
 
 def moved_centres(centres_KL: Tensor, counts_K: Tensor, sums_KL: Tensor, found_K: Tensor) -> tuple[Tensor, Tensor]:
-    """Centres and counts after a batch: equation 8, m <- m - (m - z) / c with c counted up first, for every spectrum.
+    """Centres and counts after a batch: m <- m - (m - z) / c with c counted up first, for every spectrum.
 
     One after the other, these steps leave m the mean of all that it has met: c m + sum z over c + n.
 

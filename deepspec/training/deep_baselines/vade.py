@@ -75,7 +75,7 @@ class VaDE(DeepBaseline):
         return 2 * self.config.weight / channels
 
     def loss(self, x_ND: Tensor, latent: Latent, z_NL: Tensor) -> Tensor:
-        """KL(q(z, c | x) || p(z, c)) of equation 12, in nats, with q(c | x) from the drawn z (equation 16)."""
+        """KL(q(z, c | x) || p(z, c)), in nats, with q(c | x) from the drawn z."""
         assert latent.log_variance_NL is not None  # build_deep_baseline has seen to it
         log_weights_K = torch.log_softmax(self.logits, 0)
         log_variances_KL = self.log_variances.clamp(*LOG_VARIANCE_RANGE)
@@ -91,7 +91,7 @@ class VaDE(DeepBaseline):
 
 
 def responsibilities(z_NL: Tensor, log_weights_K: Tensor, means_KL: Tensor, log_variances_KL: Tensor) -> Tensor:
-    """Logarithm of p(c | z), equation 16: what each component has a share of in a latent point.
+    """Logarithm of p(c | z): what each component has a share of in a latent point.
 
     Returns:
         (N, K); each row's exponentials sum to 1.
@@ -109,7 +109,7 @@ def mixture_divergence(
     means_KL: Tensor,
     log_variances_KL: Tensor,
 ) -> Tensor:
-    """KL(q(z | x) q(c | x) || p(z | c) p(c)) of each spectrum, in nats: equation 12 without its first term, negated.
+    """KL(q(z | x) q(c | x) || p(z | c) p(c)) of each spectrum, in nats: the ELBO without its first term, negated.
 
     Args:
         mean_NL: means of q(z | x).
