@@ -65,6 +65,7 @@ def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
         "val/reconstruction": ("reconstruction", _BLUE, "-"),
         "val/mmd": ("MMD", _GREEN, "--"),
         "val/silhouette": ("silhouette loss", _RED, "-."),
+        "val/clustering": ("deep baseline", _ORANGE, ":"),
     }
     _draw(parts, epoch, history, terms, "parts of the loss, validation")
     factors = {"beta": (r"$\beta$, of MMD", _GREEN, "--"), "gamma": (r"$\gamma$, of silhouette", _RED, "-.")}
