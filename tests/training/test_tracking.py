@@ -135,7 +135,9 @@ def test_neither_a_lost_server_nor_a_dead_client_ends_a_run(tiny_shards, tmp_pat
     def kill_client(callback, trainer, module):
         show(callback, trainer, module)
         if trainer.current_epoch == 0:
-            found = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+            found = subprocess.run(
+                ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+            )
             (pid,) = [
                 int(pid)
                 for pid, parent, args in (line.split(maxsplit=2) for line in found.stdout.splitlines())
