@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from deepspec.data.axis import SpectralAxis
 from deepspec.data.shard_writer import ShardWriter
 
 DATA = Path(os.environ.get("DEEPSPEC_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+
+
+def load_experiment(name):
+    """A script of experiments/ as a module: they are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "experiments" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -8,18 +7,14 @@ import pytest
 import scipy.stats
 
 from deepspec.fit import main as fit
-from tests.conftest import planted_spectra
+from tests.conftest import load_experiment, planted_spectra
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "experiments" / "criteria.py"
 
 
 @pytest.fixture(scope="module")
 def criteria():
-    spec = importlib.util.spec_from_file_location("criteria", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_experiment("criteria")
 
 
 def write_study(folder, values):

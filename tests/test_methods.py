@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from deepspec.segmentation import structure
+from tests.conftest import load_experiment
 from tests.planted import planted_cube
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "methods.py"
@@ -15,10 +15,7 @@ SCRIPT = Path(__file__).parents[1] / "experiments" / "methods.py"
 
 @pytest.fixture(scope="module")
 def methods():
-    spec = importlib.util.spec_from_file_location("methods", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_experiment("methods")
 
 
 @pytest.fixture

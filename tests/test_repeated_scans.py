@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import h5py
@@ -9,16 +8,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from deepspec.segmentation import structure
 from deepspec.synthesize import main as synthesize
-
-SCRIPT = Path(__file__).parents[1] / "experiments" / "repeated_scans.py"
+from tests.conftest import load_experiment
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("repeated_scans", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_experiment("repeated_scans")
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ attributes: deepspec_cube = the version of this layout, and whatever is known of
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import hdf5plugin
 
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,17 +74,6 @@ def cube_file(
 def compression() -> Mapping[str, Any]:
     """Arguments of `create_dataset` that compress images and cubes."""
     return hdf5plugin.Blosc2(cname="lz4", filters=hdf5plugin.Blosc2.BITSHUFFLE)
-
-
-@contextmanager
-def complete_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to: renamed when all went well, removed when not."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from typing import TYPE_CHECKING
 
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.reporting.texts import value_text
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ def write_plain_page(path: Path, title: str, parts: Sequence[str]) -> None:
     heading = html.escape(title)
     head = f"<meta charset=utf-8><title>{heading}</title><style>{STYLE}</style>"
     page = f"<!doctype html><html lang=en>{head}<h1>{heading}</h1>{''.join(parts)}</html>"
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with complete_or_absent(path) as part:
         part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def plain_table(rows: Sequence[Sequence[object]], columns: Sequence[str], kinds: Sequence[str] | None = None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.reporting.labels import label_clusters
 from deepspec.reporting.maps import headline
 from deepspec.reporting.report_data import number, report_data
@@ -91,13 +91,8 @@ def write_report(
     # Piece by piece, so that what is put in is never searched for marks itself.
     pieces = _page("page.html").split("{{")
     text = pieces[0] + "".join(parts[mark] + rest for mark, _, rest in (piece.partition("}}") for piece in pieces[1:]))
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    try:
+    with complete_or_absent(Path(path)) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def figure_html(png: bytes, caption: str) -> str:

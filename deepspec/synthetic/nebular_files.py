@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from deepspec.data.cube_file import complete_or_absent, compression, cube_file
+from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.cube_file import compression, cube_file
 from deepspec.synthetic.nebula_image import CLASS_COLOURS
 from deepspec.synthetic.nebular_models import CLASSES
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import h5py
 import numpy as np
 
-from deepspec.data.cube_file import complete_or_absent
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.data.shard_writer import SPLITS, ShardWriter
 from deepspec.errors import UserError
 from deepspec.synthetic.nebular_lines import features

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from deepspec.data.cube_file import TRAINING, complete_or_absent, compression, cube_file
+from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.cube_file import TRAINING, compression, cube_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,6 +20,7 @@ from deepspec.functional import (
     match_labels,
     silhouette_estimate,
 )
+from deepspec.training.encoding import encode_sample
 
 if TYPE_CHECKING:
     from typing import Any
@@ -165,18 +166,13 @@ class IKMeansCallback(Callback):
         except TooFewPositionsError:
             return None
 
-    @torch.no_grad()
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
             data = trainer.datamodule  # type: ignore[attr-defined]
             split = "val" if "val" in data.shards.splits else "train"
             self._spectra = data.sample(split, self.sample, seed=self.seed)
-        training = model.training
-        model.eval()
-        z_NL = torch.cat([model.encode(part.to(model.device)).cpu() for part in self._spectra.split(1024)])
-        model.train(training)
-        return z_NL
+        return encode_sample(model, self._spectra)
 
     def _store(self, model: DeepClustering, z_NL: Tensor, result: IKMeansResult) -> float:
         """Put the centres into the model under the numbers they had before; the share of points that moved."""

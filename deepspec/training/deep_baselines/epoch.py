@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepspec.errors import UserError
+from deepspec.training.encoding import encode_sample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from deepspec.training.deep_baselines.method import DeepBaseline
     from deepspec.training.module import DeepClustering
-
-BLOCK = 1024
-"""Spectra that are encoded at a time."""
 
 
 def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
@@ -57,14 +55,10 @@ def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
             del optimiser.state[parameter]
 
 
-@torch.no_grad()
 def _latents_of_sample(method: DeepBaseline, model: DeepClustering) -> Tensor:
     """Latents (N, L) of the sample, on the CPU, in evaluation mode."""
     spectra = model.trainer.datamodule.sample("train", method.config.sample, seed=model.seed)  # type: ignore[attr-defined]
-    training = model.training
-    model.eval()
-    z_NL = torch.cat([model.encode(part.to(model.device)).cpu() for part in spectra.split(BLOCK)])
-    model.train(training)
+    z_NL = encode_sample(model, spectra)
     if not torch.isfinite(z_NL).all():
         raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
     return z_NL

@@ -1,7 +1,5 @@
 """Deep baselines through the real command: what they find, how they resume, what they leave, what they refuse."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +18,7 @@ from deepspec.training.callbacks import EpochLine
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline
 from deepspec.training.deep_baselines.vade import responsibilities
 from tests.conftest import planted_spectra
-from tests.training.test_fit import arguments
+from tests.training.test_fit import arguments, rows_of
 
 KINDS = ("dcn", "idec", "vade")
 WEIGHTS = {"dcn": 0.1, "idec": 0.1, "vade": 0.5}
@@ -33,11 +31,6 @@ def words(kind, clusters=4, pretrain=4):
         "--model.deep_baseline.weight", str(WEIGHTS[kind]), "--model.deep_baseline.pretrain", str(pretrain),
         "--loss_schedule.gamma.value", "0", *variational,
     ]  # fmt: skip
-
-
-def rows_of(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
