@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
-from deepspec.result_folder import check_result_folder, complete_folder
+from deepspec.jobs.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from deepspec.jobs.evaluating import EvaluateJob, EvaluateOptions
 
-    from deepspec.evaluation import Evaluation, Reference
-    from deepspec.evaluation.series import Entry
-    from deepspec.segmentation import Segmentation
+NAME = "{name}"
+"""What stands for the name of each segmentation in the name of a file."""
 
 
 def evaluate(
@@ -37,24 +35,30 @@ def evaluate(
     beta: float = 0.3,
     export: str = "none",
     seed: int = 0,
+    device: str = "auto",
     out: str | None = None,
     overwrite: bool = False,
+    each: bool = False,
     *,
+    sharing: Sharing,
     reading: CubeOptions,
 ) -> None:
     """Compare a segmentation with a picture, a label map or another segmentation, and with itself refitted.
 
     Several segmentations are each compared with one reference, in a table; where they are of cubes that `synthesize
-    degrade` added noise to, the scores are drawn against the noise, with a line for each method.
+    degrade` added noise to, the scores are drawn against the noise, with a line for each method. With a reference for
+    each, without one, or with --each they are evaluated one by one, in as many processes as there shall be.
 
     Args:
-        segmentations: what `segment` or `baseline` wrote: its folder or its file segmentation.h5.
+        segmentations: what `segment` or `baseline` wrote: its folder, its file segmentation.h5, or a folder of such
+            folders.
         reference: picture whose colours are clustered, or label map (PNG, TIFF, NPY, HDF5, FITS, MATLAB), or another
-            segmentation; FILE or FILE:KEY. Without one, only what needs none is worked out.
+            segmentation; FILE or FILE:KEY. Without one, only what needs none is worked out. {name} in it stands for
+            the name of each segmentation's folder without -segmentation, as in labels/{name}.png.
         kind: image or labels, where the reference is taken for the wrong one.
         ignore: value of the label map that means no class, such as 0.
         mapping: YAML file that merges classes which cannot be told apart, with lines like 'iron earths: [4, 7]'.
-        mask: image of the pixels that count (nonzero), FILE or FILE:KEY.
+        mask: image of the pixels that count (nonzero), FILE or FILE:KEY, which may have {name} too.
         resample: take the nearest pixels of a reference that has another size.
         cube: where the cube is now, its file or the folder that holds it; default where it was when it was segmented.
             It is read once more, for silhouette, Davies-Bouldin and Calinski-Harabasz of its preprocessed spectra;
@@ -66,133 +70,139 @@ def evaluate(
         beta: weight of false positives in the Tversky index.
         export: the figures as vector graphics too: svg, pdf, or both with a comma; none.
         seed: of everything random.
-        out: folder for the results; default SEGMENTATION-evaluation in the current directory, or evaluation for
-            several.
-        overwrite: replace an earlier evaluation in `out`.
+        device: cpu, cuda, or auto: cuda where there is one; for K-means and silhouettes of the latent points.
+        out: folder for the results; default SEGMENTATION-evaluation in the current directory. Of several one by one the
+            folder that theirs are put into, of several in a table default evaluation.
+        overwrite: replace an earlier evaluation in `out`; of several one by one those made otherwise.
+        each: evaluate several one by one even against a single reference.
+        sharing: where several are evaluated one by one.
         reading: how the cube is to be taken, as it was when it was segmented.
     """
-    files = [_file(segmentation) for segmentation in segmentations]
-    folder = Path(out) if out is not None else Path(_default_folder(files))
+    from deepspec.jobs.evaluating import EvaluateOptions, segmentation_files
+
     if min(refits, alpha, beta) < 0 or refits == 1:
         raise UserError("refits: expected 0 or at least 2; alpha and beta: expected at least 0")
-    if len(files) > 1 and reference is None:
-        raise UserError("several segmentations are compared with one reference: give --reference")
-    # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
-    from deepspec.evaluation import compare_segmentations, evaluate_segmentation, fit_to_shape
-    from deepspec.reporting.evaluation import FILES, parse_formats
-    from deepspec.segmentation import Segmentation
-
-    formats = parse_formats(export)
-    check_result_folder(folder, FILES, "an evaluation", overwrite=overwrite)
-    found = [Segmentation.load(file) for file in files]
-    classes = None if reference is None else _read(reference, kind, ignore, mapping, k, seed)
-    counts = None if mask is None else _read_mask(mask, found[0])
-    if classes is not None and len(found) > 1:
-        entries, notes = compare_segmentations(
-            list(zip(map(str, files), found, strict=True)),
-            classes,
-            cubes=None if cube == "none" else cube,
-            mask=counts,
-            resample=resample,
-            alpha=alpha,
-            beta=beta,
-            seed=seed,
-        )
-        _write_several(entries, notes, classes, folder, formats)
-        return
-    rows, columns = found[0].labels.shape
-    if classes is not None:
-        classes = fit_to_shape(classes, (rows, columns), resample=resample)
-    result = evaluate_segmentation(
-        found[0], classes, mask=counts, k=k, refits=refits, alpha=alpha, beta=beta, seed=seed
+    options = EvaluateOptions(
+        kind=kind,
+        ignore=ignore,
+        mapping=mapping,
+        resample=resample,
+        cube=cube,
+        checkpoint=checkpoint,
+        k=k,
+        refits=refits,
+        alpha=alpha,
+        beta=beta,
+        export=export,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        reading=reading,
     )
-    if cube != "none":
-        result = _with_input_space(result, found[0], reading, cube, checkpoint, seed)
-    _write_one(result, found[0], str(files[0]), folder, formats)
-
-
-def _file(segmentation: str) -> Path:
-    path = Path(segmentation)
-    file = path / "segmentation.h5" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"{file}: no such segmentation; `segment` writes segmentation.h5 into its output folder")
-    return file
-
-
-def _default_folder(files: Sequence[Path]) -> str:
-    if len(files) > 1:
-        return "evaluation"
-    (file,) = files
-    name = file.parent.absolute().name if file.name == "segmentation.h5" else file.stem
-    return f"{name}-evaluation"
-
-
-def _read(
-    source: str,
-    kind: Literal["auto", "image", "labels"],
-    ignore: int | None,
-    mapping: str | None,
-    k: tuple[int, int],
-    seed: int,
-) -> Reference:
-    from deepspec.evaluation import merge_classes, read_mapping, read_reference
-
-    classes = read_reference(source, kind=kind, ignore=ignore, k=k, seed=seed)
-    return classes if mapping is None else merge_classes(classes, read_mapping(mapping))
-
-
-def _read_mask(mask: str, segmentation: Segmentation) -> NDArray[np.bool_]:
-    from deepspec.data.pixels import read_mask
-
-    rows, columns = segmentation.labels.shape
-    return read_mask(mask, (rows, columns))
-
-
-def _with_input_space(
-    result: Evaluation,
-    segmentation: Segmentation,
-    reading: CubeOptions,
-    cube: str | None,
-    checkpoint: str | None,
-    seed: int,
-) -> Evaluation:
-    from dataclasses import replace
-
-    from deepspec.evaluation import scores_in_input_space
-    from deepspec.progress import progress_bars
-
-    with progress_bars() as show:
-        scores, notes = scores_in_input_space(
-            segmentation, result.labels, reading, cube=cube, checkpoint=checkpoint, seed=seed, progress=show
+    files = segmentation_files(segmentations)
+    one = len(files) == 1 and not each and not sharing.is_asked_for
+    in_a_table = len(files) > 1 and not each and reference is not None and NAME not in reference
+    if in_a_table and sharing.is_asked_for:
+        raise UserError(
+            "--workers, --devices and --dask are for segmentations that are evaluated one by one: add --each, or "
+            f"give each its reference with {NAME}"
         )
-    return replace(result, input_space=scores, notes=(*result.notes, *notes))
+    # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
+    from deepspec.reporting.evaluation import parse_formats
+
+    parse_formats(export)
+    if in_a_table:
+        _evaluate_in_a_table(files, str(reference), mask, Path(out or "evaluation"), options)
+        return
+    jobs = _plan(files, reference, mask, out, options, one=one)
+    if one:
+        _evaluate_one(jobs[0])
+    else:
+        _evaluate_each(jobs, Path(out or ""), sharing)
 
 
-def _write_one(
-    result: Evaluation, segmentation: Segmentation, source: str, folder: Path, formats: Sequence[str]
-) -> None:
-    from deepspec.evaluation.files import write_files
+def _plan(
+    files: Sequence[str],
+    reference: str | None,
+    mask: str | None,
+    out: str | None,
+    options: EvaluateOptions,
+    *,
+    one: bool,
+) -> list[EvaluateJob]:
+    """A job for each segmentation, each with a folder of its own."""
+    from deepspec.jobs.evaluating import EvaluateJob, name_of
+
+    folders = [f"{name_of(file)}-evaluation" for file in files]
+    folders = [out] if one and out is not None else [str(Path(out or "", folder)) for folder in folders]
+    for number, folder in enumerate(folders):
+        if (first := folders.index(folder)) < number:
+            raise UserError(
+                f"{files[first]} and {files[number]} would both be evaluated in {folder}; evaluate them apart, "
+                "each with its own --out"
+            )
+    scans = [name_of(file).removesuffix("-segmentation") for file in files]
+    return [
+        EvaluateJob(file, folder, _named(reference, scan), _named(mask, scan), options)
+        for file, folder, scan in zip(files, folders, scans, strict=True)
+    ]
+
+
+def _named(text: str | None, scan: str) -> str | None:
+    return None if text is None else text.replace(NAME, scan)
+
+
+def _evaluate_one(job: EvaluateJob) -> None:
     from deepspec.evaluation.summary import summary
-    from deepspec.reporting.evaluation import save_evaluation_figures
-    from deepspec.reporting.evaluation_report import evaluation_sections
-    from deepspec.reporting.report import write_report
+    from deepspec.progress import progress_bars
+    from deepspec.reporting.evaluation import FILES
+    from deepspec.result_folder import check_result_folder
 
-    with complete_folder(folder) as part:
-        write_files(result, part, source)
-        figures = save_evaluation_figures(result, part, formats)
-        write_report(segmentation, part / "report.html", sections=evaluation_sections(result, figures))
-    _say(summary(result), folder)
+    check_result_folder(Path(job.folder), FILES, "an evaluation", overwrite=job.options.overwrite)
+    with progress_bars() as show:
+        evaluation, segmentation = job.evaluate(show)
+    job.save(evaluation, segmentation)
+    _say(summary(evaluation), Path(job.folder))
 
 
-def _write_several(
-    entries: Sequence[Entry], notes: Sequence[str], reference: Reference, folder: Path, formats: Sequence[str]
+def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> None:
+    from deepspec.evaluation.overview import TABLE, write_overview
+
+    try:
+        sharing.run(jobs, jobs[0].options.device, "segmentations")
+    finally:  # also of those that were done before it was stopped, or another failed
+        if rows := write_overview([Path(job.folder) for job in jobs], out / TABLE):
+            print(f"wrote {out / TABLE}, a row for each of {rows} evaluations")
+
+
+def _evaluate_in_a_table(
+    files: Sequence[str], reference: str, mask: str | None, folder: Path, options: EvaluateOptions
 ) -> None:
+    from deepspec.evaluation import compare_segmentations
     from deepspec.evaluation.series import series_summary, write_series
-    from deepspec.reporting.evaluation import save_series_figures
+    from deepspec.jobs.evaluating import read_mask_of
+    from deepspec.reporting.evaluation import FILES, parse_formats, save_series_figures
+    from deepspec.result_folder import check_result_folder, complete_folder
+    from deepspec.segmentation import Segmentation
+    from deepspec.segmentation.device import choose_device
 
+    check_result_folder(folder, FILES, "an evaluation", overwrite=options.overwrite)
+    found = [Segmentation.load(file) for file in files]
+    classes = options.classes(reference)
+    entries, notes = compare_segmentations(
+        list(zip(files, found, strict=True)),
+        classes,
+        cubes=None if options.cube == "none" else options.cube,
+        mask=None if mask is None else read_mask_of(mask, found[0]),
+        resample=options.resample,
+        alpha=options.alpha,
+        beta=options.beta,
+        seed=options.seed,
+        device=choose_device(options.device),
+    )
     with complete_folder(folder) as part:
-        write_series(entries, notes, reference, part)
-        left_out = save_series_figures(entries, part, formats)
+        write_series(entries, notes, classes, part)
+        left_out = save_series_figures(entries, part, parse_formats(options.export))
     _say(series_summary(entries, (*notes, *left_out)), folder)
 
 
@@ -210,7 +220,7 @@ def main(args: Sequence[str] | None = None) -> None:
         positional="segmentations",
         many=True,
         args=args,
-        groups={"reading": CubeOptions},
+        groups={"sharing": Sharing, "reading": CubeOptions},
     )
 
 

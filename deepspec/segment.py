@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
+from deepspec.jobs.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,8 @@ def segment(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-    workers: int | None = None,
-    devices: str = "auto",
-    dask: str | None = None,
     *,
+    sharing: Sharing,
     reading: CubeOptions,
 ) -> None:
     """Segment cubes of any format that read_cube knows with a fitted model, and draw their clusters and spectra.
@@ -58,10 +57,7 @@ def segment(
         seed: of everything random.
         device: cpu, cuda, or auto: cuda where there is one.
         overwrite: replace an earlier segmentation in `out`; of several cubes those made otherwise.
-        workers: processes that several cubes are shared out to; default one for each GPU, or one.
-        devices: GPUs for them: auto for all, how many, or their numbers such as 0,1.
-        dask: share the cubes out to the workers of a Dask cluster, tcp://SCHEDULER:PORT, which must see the same files
-            under the same names; local or local:N starts N here. Needs the extra dask.
+        sharing: where several cubes are segmented.
         reading: how each file is to be taken.
     """
     from deepspec.jobs.segmenting import SegmentOptions
@@ -83,10 +79,10 @@ def segment(
     )
     one = len(cubes) == 1 and not Path(cubes[0]).is_dir()
     jobs = _plan(cubes, mask, out, options, one=one)
-    if one and workers is None and devices == "auto" and dask is None:
+    if one and not sharing.is_asked_for:
         _segment_one(jobs[0])
     else:
-        _segment_many(jobs, workers, devices, dask)
+        sharing.run(jobs, device, "cubes")
 
 
 def _plan(
@@ -135,24 +131,6 @@ def _segment_one(job: SegmentJob) -> None:
     print_segmentation(segmentation, Path(job.folder))
 
 
-def _segment_many(jobs: list[SegmentJob], workers: int | None, devices: str, dask: str | None) -> None:
-    from deepspec.jobs.follow import follow
-
-    if dask is None:
-        from deepspec.jobs.places import places
-        from deepspec.jobs.processes import run_in_processes
-
-        outcomes = run_in_processes(jobs, places(workers, devices, jobs[0].options.device, len(jobs)))
-    else:
-        from deepspec.jobs.dask_cluster import check_dask, run_on_dask
-
-        if workers is not None or devices != "auto":
-            raise UserError("--workers and --devices are for processes of this machine, not for --dask")
-        check_dask(dask)
-        outcomes = run_on_dask([job.anywhere() for job in jobs], dask)
-    follow(outcomes, len(jobs), "cubes")
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
@@ -161,7 +139,7 @@ def main(args: Sequence[str] | None = None) -> None:
         positional="cubes",
         many=True,
         args=args,
-        groups={"reading": CubeOptions},
+        groups={"sharing": Sharing, "reading": CubeOptions},
     )
 
 

@@ -154,7 +154,8 @@ def test_several_segmentations_with_noise(folder, tmp_path, monkeypatch, capsys)
     verb.main(["s0.h5", "s0.h5", "--reference", str(folder / "truth.npy"), "--overwrite"])
     assert "note: no figures of degradation: they take two levels of noise" in capsys.readouterr().out
     assert names(tmp_path / "evaluation") == ["evaluation.json", "scores.csv"]
-    assert "several segmentations are compared with one reference" in error_of(capsys, lambda: verb.main(given))
+    verb.main([*given, "--k", "2", "3", "--refits", "0", "--out", "each"])  # nothing to compare them with
+    assert names(tmp_path / "each") == ["s0-evaluation", "s0.3-evaluation", "scores.csv"]
 
 
 def test_two_segmentations_of_one_object(folder, tmp_path):

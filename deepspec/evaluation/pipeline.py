@@ -45,6 +45,7 @@ def evaluate_segmentation(
     alpha: float = 0.7,
     beta: float = 0.3,
     seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> Evaluation:
     """Compare a segmentation with a reference, with itself refitted, and with other numbers of clusters.
 
@@ -57,6 +58,7 @@ def evaluate_segmentation(
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
         seed: of everything random.
+        device: where to compute with the latent points.
 
     Raises:
         UserError: the sizes differ, or no pixel is left.
@@ -77,15 +79,16 @@ def evaluate_segmentation(
         )
     else:
         place = labels >= 0
-        z_PL, labels_P = torch.from_numpy(segmentation.latents[place]), torch.from_numpy(labels[place])
+        z_PL = torch.from_numpy(segmentation.latents[place]).to(device)
+        labels_P = torch.from_numpy(labels[place]).to(device)
         generator = torch.Generator().manual_seed(seed)
-        internal = _internal(z_PL, labels_P, torch.from_numpy(segmentation.centres), generator)
+        internal = _internal(z_PL, labels_P, torch.from_numpy(segmentation.centres).to(device), generator)
         criteria = None if k is None else _criteria(z_PL, k, generator, notes)
         if refits:
             stable = _stability(z_PL, labels_P, segmentation.k, refits, generator, notes)
         if stable is not None:
             changed = np.full(labels.shape, np.nan, dtype=np.float32)
-            changed[place] = stable.changed_N.numpy()
+            changed[place] = stable.changed_N.cpu().numpy()
     return Evaluation(
         labels=labels,
         k=segmentation.k,

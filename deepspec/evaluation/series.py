@@ -79,6 +79,7 @@ def compare_segmentations(
     alpha: float = 0.7,
     beta: float = 0.3,
     seed: int = 0,
+    device: str = "cpu",
 ) -> tuple[list[Entry], tuple[str, ...]]:
     """Compare each with the reference, and read from its cube's file how much noise was added.
 
@@ -91,6 +92,7 @@ def compare_segmentations(
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
         seed: of everything random.
+        device: where to compute with the latent points.
 
     Returns:
         An entry for each in their order, and what should be known, in sentences.
@@ -103,7 +105,7 @@ def compare_segmentations(
         rows, columns = segmentation.labels.shape
         fitted = fit_to_shape(reference, (rows, columns), resample=resample)
         found = evaluate_segmentation(
-            segmentation, fitted, mask=mask, k=None, refits=0, alpha=alpha, beta=beta, seed=seed
+            segmentation, fitted, mask=mask, k=None, refits=0, alpha=alpha, beta=beta, seed=seed, device=device
         )
         noise = None
         try:

@@ -36,6 +36,9 @@ class Job(Protocol):
     def name(self) -> str:
         """What to call it, in a word."""
 
+    def anywhere(self) -> Job:
+        """The same with absolute names of all files, for processes that work elsewhere."""
+
     def run(self) -> Finished:
         """Do it.
 

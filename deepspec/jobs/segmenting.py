@@ -8,13 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deepspec.data.fingerprint import fingerprint, read_request, sha256_of
+from deepspec.data.fingerprint import fingerprint, sha256_of
 from deepspec.errors import UserError
 from deepspec.jobs.attempt import Finished, RefusedError
+from deepspec.jobs.earlier import kept_result
 from deepspec.jobs.files import absolute, by_content, companions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from deepspec.data.cube_options import CubeOptions
     from deepspec.models import SpectralModel
@@ -82,19 +83,15 @@ class SegmentJob:
         """
         if not Path(self.cube).is_file():
             raise UserError(f"{self.cube}: no such file, or none that this process can see")
-        request, earlier = self.request(), read_request(Path(self.folder) / RESULT)
-        changed = [] if earlier is None else self._changed(earlier, request)
-        if earlier is not None and not changed:
-            return Finished(f"{self.folder} is kept, made before from the same files with the same options", kept=True)
-        if earlier is not None and not self.options.overwrite:
-            raise UserError(
-                f"{self.folder} holds a segmentation that was made otherwise ({', '.join(changed)}); "
-                "--overwrite true replaces it, or give another --out"
-            )
+        request, overwrite = self.request(), self.options.overwrite
+        result = Path(self.folder) / RESULT
+        kept = kept_result(result, request, "a segmentation", overwrite=overwrite, differs=self._is_of_another_cube)
+        if kept is not None:
+            return kept
         from deepspec.reporting.maps import headline
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
-        check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=self.options.overwrite)
+        check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=overwrite)
         try:
             prepare(self.options, self.checkpoint_sha256)
         except UserError as error:
@@ -164,10 +161,8 @@ class SegmentJob:
         plain: dict[str, Any] = json.loads(json.dumps(asked))
         return plain
 
-    def _changed(self, earlier: dict[str, Any], request: dict[str, Any]) -> list[str]:
-        """Names of what is not as it was; the cube is only read if nothing else differs."""
-        changed = [name for name in request if earlier.get(name) != request[name]]
-        return changed or ([] if earlier.get("cube") == fingerprint(Path(self.cube)) else ["cube"])
+    def _is_of_another_cube(self, earlier: Mapping[str, Any]) -> list[str]:
+        return [] if earlier.get("cube") == fingerprint(Path(self.cube)) else ["cube"]
 
     def _shown(self) -> dict[str, object]:
         """The options as the report lists them."""

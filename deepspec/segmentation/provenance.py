@@ -42,7 +42,7 @@ class Origin:
             for file, found in zip(self._files, hashes, strict=True)
             if file is not None and not found
         )
-        names = ["" if file is None else str(file) for file in self._files]
+        names = ["" if file is None else str(file.absolute()) for file in self._files]  # to be found from elsewhere
         record = Provenance(
             cube=names[0],
             cube_sha256=hashes[0],

@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -68,15 +68,25 @@ def test_each_process_has_its_own_gpu_and_does_more_than_one_job(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["a", "b", "c"]
 
 
-def start(folder, *names):
-    command = [sys.executable, "-m", "tests.jobs.fake_command", str(folder), *names]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+@pytest.fixture
+def start(tmp_path):
+    """Start a command that does jobs of these names; at the end of the test it is gone."""
+    with ExitStack() as stack:
+
+        def begin(*names):
+            command = [sys.executable, "-m", "tests.jobs.fake_command", str(tmp_path), *names]
+            process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield begin
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers finish the job they are at")
-def test_however_the_command_ends_its_workers_end_too(tmp_path, signum):
-    process = start(tmp_path, "a", "long1", "long2", "b")
+def test_however_the_command_ends_its_workers_end_too(tmp_path, start, signum):
+    process = start("a", "long1", "long2", "b")
     pids = [pid_of(tmp_path / f"{name}.pid") for name in ("long1", "long2")]
     process.send_signal(signum)
     printed, _ = process.communicate(timeout=60)
@@ -87,8 +97,8 @@ def test_however_the_command_ends_its_workers_end_too(tmp_path, signum):
         assert "stopped after 1 of 4 jobs" in printed
 
 
-def test_a_worker_that_is_killed_costs_only_its_job_and_what_it_left_is_cleared(tmp_path):
-    process = start(tmp_path, "a", "longer", "b")
+def test_a_worker_that_is_killed_costs_only_its_job_and_what_it_left_is_cleared(tmp_path, start):
+    process = start("a", "longer", "b")
     os.kill(pid_of(tmp_path / "longer.pid"), signal.SIGKILL)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -96,6 +106,6 @@ def test_a_worker_that_is_killed_costs_only_its_job_and_what_it_left_is_cleared(
     assert "  longer: its process was ended by signal 9: out of memory?" in printed
     assert len(list(tmp_path.glob(".longer.*.part"))) == 1
     (tmp_path / "awake.txt").touch()
-    again = start(tmp_path, "a", "longer", "b")
+    again = start("a", "longer", "b")
     assert "3 jobs: 1 done, 2 kept from before, 0 failed" in again.communicate(timeout=60)[0]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["a", "b", "longer"]

@@ -1,0 +1,50 @@
+"""Whether a job was done before: what its result was made from is recorded in it, and compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deepspec.data.fingerprint import read_request
+from deepspec.errors import UserError
+from deepspec.jobs.attempt import Finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+def kept_result(
+    file: Path,
+    request: Mapping[str, Any],
+    what: str,
+    *,
+    overwrite: bool,
+    differs: Callable[[Mapping[str, Any]], list[str]] = lambda earlier: [],
+) -> Finished | None:
+    """An earlier result that is what would be made now.
+
+    Args:
+        file: of the result, with the record of `write_request`.
+        request: what the result depends on.
+        what: what the result is called, with its article, as in "an evaluation".
+        overwrite: whether one that was made otherwise may be replaced.
+        differs: names of what else is not as recorded; asked only where all of `request` is.
+
+    Returns:
+        None if it has to be made.
+
+    Raises:
+        UserError: it was made otherwise, and must not be replaced.
+    """
+    earlier = read_request(file)
+    if earlier is None:
+        return None
+    changed = [name for name in request if earlier.get(name) != request[name]] or differs(earlier)
+    if not changed:
+        return Finished(f"{file.parent} is kept, made before from the same files with the same options", kept=True)
+    if overwrite:
+        return None
+    raise UserError(
+        f"{file.parent} holds {what} that was made otherwise ({', '.join(changed)}); "
+        "--overwrite true replaces it, or give another --out"
+    )
