@@ -203,6 +203,14 @@ def test_the_figure_shows_what_the_runs_logged(runs):
     assert not titles[r"weights: $\gamma$ thin, $\beta$ broad and pale"].lines
 
 
+def test_equal_lines_are_borders_of_one_another(runs):
+    rate = comparison_figure(find_runs(["runs/narrow", "runs/wide", "runs/strong"])).axes[4]
+    assert rate.get_title(loc="left") == "learning rate"
+    widths = [line.get_linewidth() for line in rate.lines]
+    assert widths == sorted(set(widths), reverse=True)
+    assert len(widths) == 3
+
+
 def test_the_page_needs_no_network_and_escapes_names(runs):
     make_run(runs / "<b>&", seed_everything=3)
     main(["runs/narrow", "runs/<b>&", "--out", "shown"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from deepspec.comparing.runs import RecordedRun
 
@@ -23,6 +24,9 @@ MOST_LINES = 12
 """Runs that can be told apart; of more, the best stand out from grey ones."""
 
 BEST = 5
+
+MOST_BORDERS = 4
+"""Of equal lines that can be seen under one another."""
 
 WIDE_RANGE = 20.0
 """Ratio of the largest to the smallest loss from which on the scale is logarithmic."""
@@ -68,6 +72,7 @@ def comparison_figure(runs: Sequence[RecordedRun]) -> Figure:
         rate: "learning rate", weights: r"weights: $\gamma$ thin, $\beta$ broad and pale",
     }  # fmt: skip
     for axes, title in titles.items():
+        _show_all_of_equal_lines(axes)
         _tidy(axes, title)
     for axes in (target, reconstruction, rate):
         _set_scale(axes)
@@ -91,6 +96,27 @@ def _line(
         marker = "o" if len(points) == 1 else ""
         style = "steps-mid" if step else "default"
         axes.plot(*zip(*points, strict=True), **look, label=label, marker=marker, markersize=4, drawstyle=style)
+
+
+def _show_all_of_equal_lines(axes: Axes) -> None:
+    """Widen the lines that others hide, as those of a learning rate that no run changes, into borders around them."""
+    groups: list[list[Line2D]] = []
+    for line in axes.lines:
+        found = next((group for group in groups if _begin_alike(group[0], line)), None)
+        if found is None:
+            groups.append([line])
+        else:
+            found.append(line)
+    for lines in groups:
+        for above, line in enumerate(reversed(lines)):  # the last is drawn over the others
+            line.set_linewidth(line.get_linewidth() * (1 + 1.5 * min(above, MOST_BORDERS)))
+
+
+def _begin_alike(one: Line2D, other: Line2D) -> bool:
+    """Whether two lines are equal as far as the shorter goes."""
+    a, b = np.asarray(one.get_xydata()), np.asarray(other.get_xydata())
+    shorter = min(len(a), len(b))
+    return np.array_equal(a[:shorter], b[:shorter])
 
 
 def _set_scale(axes: Axes) -> None:

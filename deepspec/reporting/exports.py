@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from deepspec.data.complete_file import complete_or_absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -221,9 +222,5 @@ def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -
 
 
 def _write(path: Path, content: Callable[[Path], Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    try:
+    with complete_or_absent(path) as part:
         content(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +9,8 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from deepspec.data.complete_file import complete_or_absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,14 +112,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     kind = path.suffix[1:]
     if kind not in FORMATS:
         raise ValueError(f"{path.name}: expected a figure's name to end in one of {', '.join(FORMATS)}")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        # To compress harder takes longer than to draw, for an eighth of the size.
-        quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}
+    # To compress harder takes longer than to draw, for an eighth of the size.
+    quick: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}
+    with complete_or_absent(path) as part:
         figure.savefig(part, format=kind, dpi=DPI, **quick)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def panel_height(shape: tuple[int, ...], width: float, lowest: float = 1.0, highest: float = 8.0) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
 from deepspec.segmentation.result import BaselineRecord, Provenance, Segmentation
@@ -45,38 +45,33 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     `PixelSample`.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with h5py.File(part, "w") as file:
-            file.attrs.update(format=FORMAT, version=VERSION, k=segmentation.k, quantity=segmentation.quantity)
-            file.attrs["notes"] = np.array(segmentation.notes, dtype=h5py.string_dtype())
-            for name in _ARRAYS:
-                array = getattr(segmentation, name)
-                # Maps shrink to a tenth; the spectra are too small to matter.
-                file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
-            if segmentation.latents is not None:
-                file["latents"] = segmentation.latents  # noise, which does not shrink
-            for name in _AXES:
-                axis = getattr(segmentation, name)
-                file[name] = axis.values
-                file[name].attrs["unit"] = axis.unit
-            for name in _RECORDS:
-                file.create_group(name).attrs.update(asdict(getattr(segmentation, name)))
-            if segmentation.baseline is not None:
-                file.create_group("baseline").attrs.update(asdict(segmentation.baseline))
-            file["structure"].attrs["sentence"] = segmentation.structure.sentence
-            scores = file.create_group("scores")
-            scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
-            scores["silhouette"] = np.array(list(segmentation.scores.values()), dtype=np.float64)
-            scores["inertia"] = np.array(list(segmentation.inertias.values()), dtype=np.float64)
-            if segmentation.sample is not None:
-                sample = file.create_group("sample")
-                for name, array in vars(segmentation.sample).items():
-                    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim == 2 else {}
-                    sample.create_dataset(name, data=array, **packed)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with complete_or_absent(path) as part, h5py.File(part, "w") as file:
+        file.attrs.update(format=FORMAT, version=VERSION, k=segmentation.k, quantity=segmentation.quantity)
+        file.attrs["notes"] = np.array(segmentation.notes, dtype=h5py.string_dtype())
+        for name in _ARRAYS:
+            array = getattr(segmentation, name)
+            # Maps shrink to a tenth; the spectra are too small to matter.
+            file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+        if segmentation.latents is not None:
+            file["latents"] = segmentation.latents  # noise, which does not shrink
+        for name in _AXES:
+            axis = getattr(segmentation, name)
+            file[name] = axis.values
+            file[name].attrs["unit"] = axis.unit
+        for name in _RECORDS:
+            file.create_group(name).attrs.update(asdict(getattr(segmentation, name)))
+        if segmentation.baseline is not None:
+            file.create_group("baseline").attrs.update(asdict(segmentation.baseline))
+        file["structure"].attrs["sentence"] = segmentation.structure.sentence
+        scores = file.create_group("scores")
+        scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
+        scores["silhouette"] = np.array(list(segmentation.scores.values()), dtype=np.float64)
+        scores["inertia"] = np.array(list(segmentation.inertias.values()), dtype=np.float64)
+        if segmentation.sample is not None:
+            sample = file.create_group("sample")
+            for name, array in vars(segmentation.sample).items():
+                packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim == 2 else {}
+                sample.create_dataset(name, data=array, **packed)
 
 
 def read_segmentation(path: str | Path) -> Segmentation:
