@@ -21,7 +21,7 @@ def segment(
     checkpoint: str,
     out: str | None = None,
     clusters: Literal["frozen", "refit"] = "frozen",
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     mask: str | list[str] | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
@@ -45,7 +45,7 @@ def segment(
         out: folder for the results, default CUBE-segmentation in the current directory; of several cubes the folder
             that theirs are put into.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in each cube.
-        k: fewest and most clusters to try with refit.
+        k: fewest and most clusters to try with refit; default those that the training tried.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.

@@ -158,11 +158,25 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [{name: text if name == "trial" else float(text) for name, text in row.items()} for row in rows]
 
 
-def print_table(studies: list[Path], against: str) -> None:
+def only(study: Path, rows: list[dict[str, Any]], where: str | None) -> list[dict[str, Any]]:
+    """The rows of the trials that had a value in a column of the study's trials.csv, as in clusters=many."""
+    if where is None:
+        return rows
+    name, _, value = where.partition("=")
+    with (study / "trials.csv").open(newline="") as file:
+        trials = {row["trial"].zfill(4): row for row in csv.DictReader(file)}
+    known = sorted({row.get(name) or "" for row in trials.values()})
+    found = [row for row in rows if trials.get(row["trial"], {}).get(name) == value]
+    if not found:
+        raise UserError(f"--where {where}: no trial of {study}; '{name}' is one of {', '.join(known)}")
+    return found
+
+
+def print_table(studies: list[Path], against: str, where: str | None = None) -> None:
     """Rank correlations with the ARI (of the column given), and what a sweep would have picked."""
     columns = []
     for study in studies:
-        rows = read_rows(study / "criteria.csv")
+        rows = only(study, read_rows(study / "criteria.csv"), where)
         values = {name: np.array([row[name] for row in rows], dtype=float) for name in (*SIGNS, "ari", "ari_true_k")}
         goodness = {name: scipy.stats.rankdata(sign * values[name]) for name, sign in SIGNS.items()}
         goodness |= {name: np.mean([goodness[part] for part in parts], axis=0) for name, parts in COMBINED.items()}
@@ -199,12 +213,13 @@ def main(words: list[str] | None = None) -> None:
     printing.add_argument("studies", nargs="+", type=Path)
     printing.add_argument("--against", choices=["ari", "ari_true_k"], default="ari",
                           help="agreement at the K that was found, or at the number of classes")  # fmt: skip
+    printing.add_argument("--where", help="only the trials that had this, COLUMN=VALUE of trials.csv: clusters=many")
     args = parser.parse_args(words)
     try:
         if args.verb == "score":
             score_study(args)
         else:
-            print_table(args.studies, args.against)
+            print_table(args.studies, args.against, args.where)
     except UserError as error:
         fail("criteria.py", str(error))
 

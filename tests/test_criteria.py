@@ -48,6 +48,22 @@ def test_the_table_is_spearmans_correlation_with_the_sign_of_good(criteria, tmp_
     assert float(lines["best ARI of the trials"][0]) == pytest.approx(values["ari"].max(), abs=0.001)
 
 
+def test_the_table_of_some_of_the_trials(criteria, tmp_path, capsys):
+    values = {name: np.arange(8.0) for name in (*criteria.SIGNS, "ari_true_k")}
+    write_study(tmp_path / "one", {**values, "ari": [0, 3, 1, 2, 2, 1, 3, 0]})
+    chosen = ["few", "many"] * 4  # ARI 0, 1, 2, 3 and 3, 2, 1, 0
+    rows = "".join(f"{n},{name}\n" for n, name in enumerate(chosen))
+    (tmp_path / "one" / "trials.csv").write_text(f"trial,clusters\n{rows}")
+    for name, sign in (("few", "+1.00"), ("many", "-1.00")):
+        criteria.main(["table", str(tmp_path / "one"), "--where", f"clusters={name}"])
+        printed = capsys.readouterr().out
+        assert f"silhouette_raw                            {sign}" in printed
+        assert "trials: one 4" in printed
+    with pytest.raises(SystemExit, match="2"):
+        criteria.main(["table", str(tmp_path / "one"), "--where", "clusters=lots"])
+    assert "'clusters' is one of few, many" in capsys.readouterr().err
+
+
 def test_trials_are_scored_once_and_a_good_one_better(criteria, tiny_shards, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     spectra, truth = planted_spectra(600)

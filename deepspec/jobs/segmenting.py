@@ -32,7 +32,7 @@ class SegmentOptions:
 
     checkpoint: str
     clusters: Literal["frozen", "refit"]
-    k: tuple[int, int]
+    k: tuple[int, int] | None
     rebin: bool
     scale: Literal["auto", "linear", "sqrt", "log"]
     export: str
@@ -166,8 +166,11 @@ class SegmentJob:
 
     def _shown(self) -> dict[str, object]:
         """The options as the report lists them."""
+        from deepspec.segmentation.model import searched_range
+
         options = self.options
         chosen = {field.name: getattr(options, field.name) for field in fields(options)}
+        chosen["k"] = searched_range(prepare(options, self.checkpoint_sha256)[0], options.k)
         del chosen["overwrite"], chosen["reading"]
         named = {"cube": self.cube, "checkpoint": options.checkpoint, "out": self.folder, "mask": self.mask}
         return named | chosen | asdict(options.reading)
@@ -180,11 +183,12 @@ def prepare(options: SegmentOptions, checkpoint_sha256: str) -> tuple[SpectralMo
         UserError: one of them does not work, or the options are impossible whatever the cube.
     """
     from deepspec.segmentation.device import choose_device
+    from deepspec.segmentation.model import searched_range
     from deepspec.segmentation.pipeline import check_options
 
     model = _load(options.checkpoint, checkpoint_sha256)
     device = choose_device(options.device)
-    check_options(model, options.clusters, options.k, min(options.sample, options.restarts))
+    check_options(model, options.clusters, searched_range(model, options.k), min(options.sample, options.restarts))
     return model, device
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from deepspec.errors import UserError
 
@@ -33,3 +34,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
     found: dict[str, Any] = content
     return found
+
+
+def searched_range(content: dict[str, Any]) -> tuple[int, int] | None:
+    """Fewest and most clusters that the run of a checkpoint looked for; None where it has no configuration of `fit`."""
+    config = yaml.safe_load(content[FORMAT]["config"]) or {}
+    ikmeans = config.get("ikmeans") or {}
+    return (ikmeans["k_min"], ikmeans["k_max"]) if {"k_min", "k_max"} <= set(ikmeans) else None

@@ -15,6 +15,7 @@ from deepspec.errors import UserError
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.latents import Found, cluster_means, refit, silhouette_of
 from deepspec.segmentation.means import ClusterMeans, PixelRecord
+from deepspec.segmentation.model import searched_range
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.result import Segmentation
 from deepspec.segmentation.sample import draw_sample
@@ -41,7 +42,7 @@ def segment_cube(
     model: SegmentationModel,
     *,
     clusters: ClustersMode = "frozen",
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     rebin: bool = False,
     max_pixels_per_block: int = 8192,
     sample: int = 32768,
@@ -59,7 +60,8 @@ def segment_cube(
         model: a fitted model; it is moved to `device` and used in evaluation mode.
         clusters: frozen keeps the clusters of the training, so that the same number is the same material in every
             cube; refit finds new ones in this cube by IKMeans.
-        k: fewest and most clusters of refit; the most also bounds the test of structure, which starts from two.
+        k: fewest and most clusters of refit, by default those of the training; the most also bounds the test of
+            structure, which starts from two.
         rebin: whether a cube on another axis is brought onto the model's.
         max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
         sample: pixels that IKMeans works on, at most; the centres are then refined on all.
@@ -75,6 +77,7 @@ def segment_cube(
         UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
             is of another size.
     """
+    k = searched_range(model, k)
     check_options(model, clusters, k, min(max_pixels_per_block, sample, restarts))
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")

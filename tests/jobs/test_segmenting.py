@@ -112,7 +112,7 @@ def job(scans, out, name="a", mask=None, **options):
     chosen = SegmentOptions(
         checkpoint=str(scans / "model.ckpt"),
         clusters="frozen",
-        k=(3, 10),
+        k=None,
         rebin=False,
         scale="auto",
         export="none",
@@ -181,7 +181,7 @@ def test_a_single_cube_leaves_what_several_would(scans, tmp_path):
     out = tmp_path / "a-segmentation"
     verb.main(arguments(scans, out, "--device", "cpu", names=["a"]))
     record = read_request(out / "segmentation.h5")
-    assert (record["seed"], record["k"], record["axis"]) == (0, [3, 10], "1:15.75:keV")
+    assert (record["seed"], record["k"], record["axis"]) == (0, None, "1:15.75:keV")
     again = job(scans, out, export="auto", sample=32768, restarts=3)
     assert again.run().kept
 

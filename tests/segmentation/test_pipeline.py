@@ -54,6 +54,15 @@ def test_refit_finds_planted_materials_largest_first():
     assert max(found.scores, key=found.scores.get) == 4
 
 
+def test_refit_looks_for_as_many_clusters_as_the_training_did():
+    cube, _ = planted_cube()
+    model = LinearModel(cube)
+    assert list(segment_cube(cube, model, clusters="refit").scores) == [*range(3, 11)]
+    model.k_range = (5, 7)
+    assert list(segment_cube(cube, model, clusters="refit").scores) == [5, 6, 7]
+    assert list(segment_cube(cube, model, clusters="refit", k=(2, 4)).scores) == [2, 3, 4]
+
+
 def test_spectra_and_images_match_numpy():
     cube, _, dead = spoilt_cube()
     model = LinearModel(planted_cube()[0])

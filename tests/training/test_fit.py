@@ -14,6 +14,7 @@ import yaml
 
 from deepspec import DeepClustering
 from deepspec.fit import main
+from deepspec.models import SpectralModel
 from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import CollapseWarning
 
@@ -50,6 +51,7 @@ def test_a_run_leaves_what_the_next_command_needs(finished):
     assert 3 <= int(model.clusters.count) <= 10
     assert yaml.safe_load(model.run_config)["trainer"]["max_epochs"] == 8
     assert (finished / "config.yaml").read_text() == model.run_config
+    assert model.k_range == SpectralModel.load(finished / "model.ckpt").k_range == (3, 10)
     rows = rows_of(finished)
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(8)]
     for name in ("train/reconstruction", "train/silhouette", "train/total", "val/target", "lr", "beta", "gamma",
@@ -121,7 +123,8 @@ def test_every_experiment_runs(path, tiny_shards, tmp_path):
         ["--config", str(path), "--data.root", str(tiny_shards), "--run_dir", str(tmp_path / "run"),
          "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.accelerator", "cpu",
          "--ikmeans.sample", "200"]
-        + (["--model.preprocess", "[clip, max]"] if path.stem == "paper_astro" else [])  # 64 channels, not 3000
+        # 64 channels, not 3000
+        + (["--model.preprocess", "[clip, max]"] if path.stem in ("paper_astro", "nebulae") else [])
         + (["--model.deep_baseline.pretrain", "0"] if "deep_baseline:" in path.read_text() else [])  # in this one epoch
     )  # fmt: skip
     assert DeepClustering.load(tmp_path / "run" / "model.ckpt").run_config

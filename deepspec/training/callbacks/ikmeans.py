@@ -19,6 +19,7 @@ from deepspec.functional import (
     ikmeans,
     match_labels,
     silhouette_estimate,
+    stability,
 )
 from deepspec.training.encoding import encode_sample
 
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 ANCHORS = 512
 """Spectra whose silhouettes among the measured ones are worked out."""
 
+REFITS = 10
+"""On resampled latents, for the stability."""
+
+JUDGED_BY = ("silhouette_measured", "stability")
+
 
 class CollapseWarning(UserWarning):
     """The latent space has lost what the silhouette was meant to bring out."""
@@ -46,11 +52,12 @@ class IKMeansCallback(Callback):
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K, `ikmeans/silhouette_measured` (of the
-    same clusters among the measured spectra: what to compare settings by), `ikmeans/spread` (root mean square
-    distance of the latents from their mean), `ikmeans/rank` (effective number of latent dimensions in use),
-    `ikmeans/moved` (share of the sample that changed its cluster), `ikmeans/empty` (values of K that the sample has
-    too few distinct latents for) and `ikmeans/warnings` (signs of a collapse).
+    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K; what settings can be compared by where
+    there are no labels, `ikmeans/silhouette_measured` (of the same clusters among the measured spectra) and
+    `ikmeans/stability` (ARI of refits on resampled latents); `ikmeans/spread` (root mean square distance of the latents
+    from their mean), `ikmeans/rank` (effective number of latent dimensions in use), `ikmeans/moved` (share of the
+    sample that changed its cluster), `ikmeans/empty` (values of K that the sample has too few distinct latents for) and
+    `ikmeans/warnings` (signs of a collapse).
 
     Args:
         k_min: fewest clusters tried.
@@ -91,13 +98,13 @@ class IKMeansCallback(Callback):
         if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
             return
         self.clustered_at = trainer.current_epoch
-        z_NL, result, measured = self._clustered(trainer, pl_module)
+        z_NL, result, judged = self._clustered(trainer, pl_module)
         logged = {"spread": _spread(z_NL), "rank": _effective_rank(z_NL)}
         if result is None:
-            logged |= {"k": 1.0, "silhouette": math.nan, "silhouette_measured": math.nan}
+            logged |= {"k": 1.0, "silhouette": math.nan, **dict.fromkeys(JUDGED_BY, math.nan)}
         else:
             logged["moved"] = self._store(pl_module, z_NL, result)
-            logged |= {"k": float(result.k), "silhouette": result.score, "silhouette_measured": measured}
+            logged |= {"k": float(result.k), "silhouette": result.score, **judged}
             logged |= {f"silhouette_{k}": score for k, score in result.scores.items()}
             logged["empty"] = float(sum(math.isnan(score) for score in result.scores.values()))
         reconstruction = trainer.callback_metrics.get(
@@ -133,24 +140,26 @@ class IKMeansCallback(Callback):
 
     def _clustered(
         self, trainer: lightning.Trainer, model: DeepClustering
-    ) -> tuple[Tensor, IKMeansResult | None, float]:
-        """Latents of the sample, their clustering, and its silhouette among the measured spectra.
+    ) -> tuple[Tensor, IKMeansResult | None, dict[str, float]]:
+        """Latents of the sample, their clustering, and what it is judged by.
 
         Rank 0's, so that no rank's can differ by rounding.
         """
-        found: tuple[Tensor, IKMeansResult | None, float] = (torch.empty(0), None, math.nan)
+        found: tuple[Tensor, IKMeansResult | None, dict[str, float]] = (torch.empty(0), None, {})
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
             result = self._cluster(z_NL)
-            found = z_NL, result, math.nan if result is None else self._silhouette_measured(result)
+            found = z_NL, result, {} if result is None else self._judge(z_NL, result)
         return trainer.strategy.broadcast(found)
 
-    def _silhouette_measured(self, result: IKMeansResult) -> float:
-        """Silhouette of the clusters among the measured spectra, whose distances no training can change."""
+    def _judge(self, z_NL: Tensor, result: IKMeansResult) -> dict[str, float]:
+        """Silhouette of the clusters among the measured spectra, whose distances no training can change; stability."""
         assert self._spectra is not None
         generator = torch.Generator().manual_seed(self.seed)
         anchors = max(ANCHORS, 2 * result.k)
-        return silhouette_estimate(self._spectra.float(), result.labels, anchors, generator=generator).score
+        silhouette = silhouette_estimate(self._spectra.float(), result.labels, anchors, generator=generator).score
+        stable = stability(z_NL, result.labels, result.k, refits=REFITS, restarts=self.restarts, generator=generator)
+        return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
     def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
         if not torch.isfinite(z_NL).all():

@@ -3,9 +3,11 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import silhouette_score
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from deepspec import DeepClustering, SpectraDataModule
 from deepspec.errors import UserError
@@ -91,13 +93,21 @@ def test_bad_settings_are_refused():
         IKMeansCallback(sample=5)
 
 
-def test_silhouette_among_the_measured_spectra_is_scikit_learns(tiny_shards, tmp_path):
+def test_what_clusters_are_judged_by_is_as_scikit_learn_finds_it(tiny_shards, tmp_path):
     fit(["--config", str(EXPERIMENT), "--data.root", str(tiny_shards), "--run_dir", str(tmp_path), "--keep", "last",
          "--trainer.max_epochs=2", "--data.batch_size=128"])  # fmt: skip
     with (tmp_path / "metrics.csv").open() as file:
-        logged = float(list(csv.DictReader(file))[-1]["ikmeans/silhouette_measured"])
+        last = list(csv.DictReader(file))[-1]
     spectra = SpectraDataModule(str(tiny_shards)).sample("val", 4096, seed=0)
     model = DeepClustering.load(tmp_path / "model.ckpt")
     labels = model.clusters.assign(model.encode(spectra))
     assert len(spectra) == 400  # fewer than the anchors, so the value is exact
-    assert logged == pytest.approx(silhouette_score(spectra.numpy(), labels.numpy()), abs=1e-5)
+    measured = silhouette_score(spectra.numpy(), labels.numpy())
+    assert float(last["ikmeans/silhouette_measured"]) == pytest.approx(measured, abs=1e-5)
+    refits = []
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).integers(400, size=400)
+        found = KMeans(int(model.clusters.count), n_init=3, random_state=seed).fit(model.encode(spectra)[drawn].numpy())
+        refits.append(adjusted_rand_score(labels, found.predict(model.encode(spectra).numpy())))
+    error = np.std(refits) * (1 / 10 + 1 / 20) ** 0.5
+    assert float(last["ikmeans/stability"]) == pytest.approx(np.mean(refits), abs=4 * error + 0.005)
