@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -63,6 +64,9 @@ _PAIRS = (
 )
 """A line and one that it is hardly ever seen without."""
 
+_WEAKER = {"[OIII]4959": "[OIII]5007", "[NII]6548": "[NII]6583", "[OI]6364": "[OI]6300"}
+"""A line and the one of the same upper level that is three times as strong, whatever the gas."""
+
 SKY = (5577.34, 6300.30, 6363.78)
 """Lines of the night sky, at the wavelengths observed; what is subtracted leaves residuals there."""
 
@@ -86,7 +90,8 @@ def label_wavelengths(spectrum_C: Array, axis: SpectralAxis, redshift: tuple[flo
     z, named = _best_redshift(peaks, axis, low, high)
     if low < high and named < 2:
         return [LabelledPeak(peak, ()) for peak in peaks]  # one line alone can be any
-    present = {line.name for line in LINES if any(_near(peak, line, z, axis) for peak in peaks)}
+    near = {line.name: [peak.height for peak in peaks if _near(peak, line, z, axis)] for line in LINES}
+    present = {name: max(heights) for name, heights in near.items() if heights}
     return [LabelledPeak(peak, ranked(_candidates(peak, z, axis, present))) for peak in peaks]
 
 
@@ -116,7 +121,7 @@ def _best_redshift(peaks: list[Peak], axis: SpectralAxis, low: float, high: floa
     return best[1], best[2]
 
 
-def _candidates(peak: Peak, z: float, axis: SpectralAxis, present: set[str]) -> list[Candidate]:
+def _candidates(peak: Peak, z: float, axis: SpectralAxis, present: dict[str, float]) -> list[Candidate]:
     found = []
     for line in LINES:
         if not _near(peak, line, z, axis):
@@ -124,6 +129,8 @@ def _candidates(peak: Peak, z: float, axis: SpectralAxis, present: set[str]) -> 
         position = line.wavelength * (1 + z)
         wanted = [other for name, other in _PAIRS if name == line.name]
         family = sum(other in present for other in wanted) / len(wanted) if wanted else 1.0
+        if peak.height > present.get(_WEAKER.get(line.name, ""), math.inf):
+            family = 0.0
         off = abs(position - peak.position) / _tolerance(axis, peak.position)
         score = (0.4 + 0.6 * line.weight**0.5) * (0.4 + 0.6 * family) * np.exp(-0.5 * off**2)
         label = line.name if abs(z) < 1e-3 else f"{line.name} z={z:.4f}"

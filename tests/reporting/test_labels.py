@@ -158,6 +158,18 @@ def test_lines_of_a_nebula(redshift):
         assert ("z=0.042" in best.label) == (redshift > 0)
 
 
+def test_a_line_is_not_the_weaker_of_a_doublet_whose_other_one_is_weaker_still():
+    """Halpha of gas that comes nearer, in wide channels, lies next to [NII]6548."""
+    axis = SpectralAxis.linear(4750, 4.5, 1024, "angstrom")
+    flux = np.random.default_rng(0).normal(0, 0.2, 1024)
+    lines = {4861.33: 13, 4958.91: 11, 5006.84: 33, 6548.05: 12, 6562.8: 45, 6583.46: 36}
+    for rest, height in lines.items():
+        flux += height * np.exp(-0.5 * ((axis.values - rest * (1 - 179 / 299_792)) / 4) ** 2)
+    labelled = label_peaks(flux, axis)
+    assert at(labelled, 6553.6, 3.0).text == "Hα"
+    assert at(labelled, 4956, 3.0).text == "[OIII]4959"
+
+
 def test_without_a_redshift_shifted_lines_are_not_named():
     flux, axis = nebula(0.0421)
     named = [found.text for found in strongest(label_peaks(flux, axis), 3)]
