@@ -59,6 +59,7 @@ SIGNS = {
 
 COMBINED = {
     "stability + explained": ("stability", "explained"),
+    "stability + silhouette_raw": ("stability", "silhouette_raw"),
     "stability + silhouette_input": ("stability", "silhouette_input"),
     "silhouette + explained": ("silhouette", "explained"),
     "silhouette + silhouette_input": ("silhouette", "silhouette_input"),

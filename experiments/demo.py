@@ -34,7 +34,7 @@ def demo(out):
     step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite",
          "--trainer.max_epochs", 15, "--loss_schedule.gamma.start", 5)  # fmt: skip
     step("segment", segment, out / "scans" / "flower.h5", "--checkpoint", out / "run" / "model.ckpt",
-         "--clusters", "refit", "--k", 3, 10, "--out", out / "flower", "--overwrite")  # fmt: skip
+         "--clusters", "refit", "--out", out / "flower", "--overwrite")  # fmt: skip
     print(f"\ndone in {time.perf_counter() - started:.0f} s; the pictures are in {out / 'flower'}:")
     for picture in sorted((out / "flower").glob("*.png")):
         print(f"  {picture}")
