@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deepspec.command import run_command
-from deepspec.data.cube_options import CubeOptions
+from deepspec.data.cube_options import NAME, CubeOptions
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deepspec.jobs.evaluating import EvaluateJob, EvaluateOptions
-
-NAME = "{name}"
-"""What stands for the name of each segmentation in the name of a file."""
 
 
 def evaluate(
@@ -101,7 +98,8 @@ def evaluate(
     )
     files = segmentation_files(segmentations)
     one = len(files) == 1 and not each and not sharing.is_asked_for
-    in_a_table = len(files) > 1 and not each and reference is not None and NAME not in reference
+    of_their_own = any(NAME in text for text in (reference, mask) if text is not None)
+    in_a_table = len(files) > 1 and not each and reference is not None and not of_their_own
     if in_a_table and sharing.is_asked_for:
         raise UserError(
             "--workers, --devices and --dask are for segmentations that are evaluated one by one: add --each, or "

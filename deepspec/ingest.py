@@ -47,7 +47,8 @@ def ingest(
         split: fractions of train, val and test.
         by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on;
             name = images, by the word train, val or test in the name of the file or of the spectra in it.
-        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
+        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
+            {name} for the name of each cube, as in masks/{name}.png.
         rebin: bring cubes on another axis onto that of the first.
         keep: fraction of the pixels to keep, chosen at random.
         rows_per_shard: spectra in one file.
@@ -68,7 +69,7 @@ def ingest(
     with ExitStack() as files:
         opened = [
             files.enter_context(cube)
-            for path, cube_mask in zip(cubes, masks_of(mask, len(cubes)), strict=True)
+            for path, cube_mask in zip(cubes, masks_of(mask, cubes), strict=True)
             for cube in _tables(path, reading, cube_mask) or [reading.open(path, cube_mask, training=True)]
         ]
         chosen: By = by if by != "auto" else "image" if len(opened) >= 3 else "block"

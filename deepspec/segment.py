@@ -46,7 +46,8 @@ def segment(
             that theirs are put into.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in each cube.
         k: fewest and most clusters to try with refit; default those that the training tried.
-        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; a list with one for each cube, or one for all.
+        mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
+            {name} for the name of each cube, as in masks/{name}.png.
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
@@ -116,7 +117,7 @@ def _plan(
             )
     return [
         SegmentJob(file, folder, image, options, sha256)
-        for file, folder, image in zip(files, folders, masks_of(mask, len(files)), strict=True)
+        for file, folder, image in zip(files, folders, masks_of(mask, files), strict=True)
     ]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deepspec.data.cube import SpectralCube
 
 
@@ -53,18 +56,25 @@ class CubeOptions:
         return read_cube(path, mask=mask, training=training, **asdict(self))
 
 
-def masks_of(mask: str | list[str] | None, cubes: int) -> list[str | None]:
-    """The mask of each cube: one of its own, or the one for all.
+NAME = "{name}"
+"""What stands for the name of each of several files in that of another that goes with it, such as its mask."""
+
+
+def masks_of(mask: str | list[str] | None, cubes: Sequence[str]) -> list[str | None]:
+    """The mask of each cube: one of its own, by its name or its place in a list, or the one for all.
 
     Args:
-        mask: as the user gives it.
-        cubes: how many there are.
+        mask: as the user gives it; `{name}` in it is the name of the cube's file without its suffix.
+        cubes: their files.
 
     Raises:
         UserError: there are as many masks as neither.
+
+    >>> masks_of("masks/{name}.png", ["scans/a.h5", "b.npy"])
+    ['masks/a.png', 'masks/b.png']
     """
-    if isinstance(mask, list) and len(mask) == cubes:
+    if isinstance(mask, list) and len(mask) == len(cubes):
         return [*mask]
     if isinstance(mask, list):
-        raise UserError(f"{len(mask)} masks for {cubes} cubes: give one for each, or a single one for all")
-    return [mask] * cubes
+        raise UserError(f"{len(mask)} masks for {len(cubes)} cubes: give one for each, or a single one for all")
+    return [None if mask is None else mask.replace(NAME, Path(cube).stem) for cube in cubes]

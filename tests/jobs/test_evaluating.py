@@ -222,6 +222,17 @@ def test_mistakes_in_the_command_are_told_before_any_work(results, capsys):
     assert not out.exists()
 
 
+def test_each_with_its_own_mask(results, capsys):
+    for number, name in enumerate(NAMES):
+        mask = np.zeros((20, 30), np.uint8)
+        mask[: 10 + number] = 1
+        np.save(results / f"mask-{name}.npy", mask)
+    given = ["--reference", str(results / "a.npy"), "--mask", str(results / "mask-{name}.npy"), "--refits", "0"]
+    verb.main([str(results / "results"), *given, "--k", "2", "3", "--out", str(results / "ev")])
+    with (results / "ev" / "scores.csv").open() as stream:
+        assert [row["pixels"] for row in csv.DictReader(stream)] == ["300", "330", "360"]
+
+
 def test_against_a_single_reference_in_a_table_or_one_by_one(results, capsys):
     table = [str(results / "results"), "--reference", str(results / "a.npy"), "--device", "cpu", "--refits", "0"]
     verb.main([*table, "--out", str(results / "table")])

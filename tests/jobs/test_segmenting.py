@@ -187,6 +187,19 @@ def test_a_single_cube_leaves_what_several_would(scans, tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
+def test_each_cube_with_its_own_mask(scans, tmp_path):
+    for number, name in enumerate(NAMES):
+        mask = np.zeros((24, 30), np.uint8)
+        mask[: 20 + number] = 1
+        np.save(tmp_path / f"{name}.npy", mask)
+    given = ["--mask", str(tmp_path / "{name}.npy"), "--export", "none", "--device", "cpu"]
+    verb.main(arguments(scans, tmp_path / "out", *given))
+    for number, name in enumerate(NAMES):
+        labels = Segmentation.load(result(tmp_path / "out", name)).labels
+        assert np.count_nonzero(labels >= 0) == 30 * (20 + number)
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_model_is_loaded_once(scans, tmp_path, monkeypatch):
     from deepspec.jobs import segmenting
 
