@@ -28,8 +28,8 @@ def compare(
     """Compare runs, finished or not, by their metrics.csv and config.yaml: a table, a picture and a page.
 
     Args:
-        runs: folders of runs, of studies (all their trials) and of evaluations of the runs (for ARI and F1; those
-            within a run's folder are found).
+        runs: folders of runs, of studies (all their trials) and of evaluations of the runs, or of many evaluations (for
+            ARI and F1; those within a run's folder are found).
         out: folder for comparison.csv, .png, .svg and .html.
         sort: column to sort by, the best first; given: as on the command line.
         overwrite: replace an earlier comparison in `out`.
@@ -41,8 +41,16 @@ def compare(
     from deepspec.comparing.runs import differing_keys, find_runs
     from deepspec.comparing.table import lines_of, result_rows, sort_rows, write_table
 
-    evaluations = [path for path in map(Path, runs) if (path / NUMBERS).is_file()]
-    found = find_runs([path for path in runs if Path(path) not in evaluations])
+    evaluations, others = [], []
+    for path in runs:
+        inner = [file.parent for file in sorted(Path(path).glob(f"[!.]*-evaluation/{NUMBERS}"))]
+        if (Path(path) / NUMBERS).is_file():
+            evaluations.append(Path(path))
+        elif inner and not (Path(path) / "config.yaml").is_file():  # what `evaluate` makes of several
+            evaluations += inner
+        else:
+            others.append(path)
+    found = find_runs(others)
     if not found:
         raise UserError("expected the folder of at least one run, got only evaluations")
     scores, notes = find_scores(found, evaluations)

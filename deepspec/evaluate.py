@@ -169,7 +169,7 @@ def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> 
     try:
         sharing.run(jobs, jobs[0].options.device, "segmentations")
     finally:  # also of those that were done before it was stopped, or another failed
-        if rows := write_overview([Path(job.folder) for job in jobs], out / TABLE):
+        if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / TABLE):
             print(f"wrote {out / TABLE}, a row for each of {rows} evaluations")
 
 

@@ -9,9 +9,19 @@ set -euo pipefail
 config=$1
 shift
 command=$(printf '%q ' .venv/bin/python -m deepspec.sweep --config "$config" --storage '$DEEPSPEC_STORAGE' "$@")
+failed=
 for host in $HOSTS; do
     # The URL goes through standard input: on a command line everybody on that machine could read its password.
     printf '%s\n' "$DEEPSPEC_STORAGE" | ssh "$host" "cd $(printf '%q' "$PWD") && read -r DEEPSPEC_STORAGE && export DEEPSPEC_STORAGE &&
-        { nohup $command > sweep-\$(hostname).log 2>&1 < /dev/null & echo \$! > sweep-\$(hostname).pid; }"
-    echo "worker on $host; it writes sweep-$host.log there"
+        test -x .venv/bin/python && name=sweep-\$(hostname) &&
+        if test -f \$name.pid && kill -0 \$(cat \$name.pid) 2> /dev/null; then
+            echo \"$host: the worker of \$name.pid is still there\"
+        else
+            { nohup $command >> \$name.log 2>&1 < /dev/null & echo \$! > \$name.pid; }
+            echo \"$host: worker started; it writes \$PWD/\$name.log\"
+        fi" || failed+=" $host"
 done
+if [ -n "$failed" ]; then
+    echo "no worker on:$failed (not reached, or no $PWD/.venv/bin/python there)" >&2
+    exit 1
+fi

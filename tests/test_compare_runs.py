@@ -155,6 +155,14 @@ def test_evaluations_go_to_the_runs_whose_checkpoints_they_are_of(runs, tmp_path
     assert "lost was left out: its segmentation is not there" in printed
 
 
+def test_a_folder_of_evaluations_stands_for_them(runs, tmp_path):
+    checkpoint = (runs / "narrow" / "model.ckpt").read_bytes()
+    make_evaluation(tmp_path / "many" / "a-evaluation", 0.9, checkpoint)
+    make_evaluation(tmp_path / "many" / "b-evaluation", 0.7, checkpoint)
+    main(["runs/narrow", "many"])
+    assert table_of()[0]["ARI"] == "0.8"
+
+
 def test_a_key_below_one_that_is_null_elsewhere_differs_and_one_of_a_later_version_does_not(runs, tmp_path):
     make_run(runs / "deep", model__deep_baseline={"kind": "idec", "weight": 0.1})
     make_run(runs / "later", trainer__new_option=3)

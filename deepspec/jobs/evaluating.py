@@ -140,6 +140,20 @@ class EvaluateJob:
         self.save(evaluation, segmentation)
         return Finished(f"{_headline(evaluation)}, in {self.folder}")
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the folder has this very evaluation, and not one of other files or options."""
+        from deepspec.evaluation.files import MAPS
+
+        result = Path(self.folder) / MAPS
+        if not Path(self.segmentation).is_file():
+            return False
+        try:
+            differs = self._reads_otherwise
+            return kept_result(result, self.request(), "", overwrite=False, differs=differs) is not None
+        except UserError:
+            return False
+
     def evaluate(self, progress: Callable[[str, int, int], None] | None = None) -> tuple[Evaluation, Segmentation]:
         """Evaluate the segmentation.
 

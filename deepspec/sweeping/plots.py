@@ -123,6 +123,7 @@ def parallel_figure(sweep: Sweep, objective: int) -> Figure:
     for height, value in ((0.0, values.min()), (1.0, values.max())):
         axes.text(len(names) + 0.03, height, value_text(float(value)), fontsize=6, va="center", bbox=BEHIND)
     axes.set_xlim(-0.1, len(names) + 0.5)
+    axes.set_ylim(-0.05, 1.05)
     return figure
 
 

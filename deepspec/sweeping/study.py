@@ -78,6 +78,7 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
         UserError: anything that would make every trial fail, or another sweep under the same name.
     """
     space = Space(settings.search)
+    _refuse_own_keys(space, settings)
     points = space.grid() if settings.sampler.kind == "grid" else None
     raw = read_experiment(settings.experiment, settings.overrides)
     definition = {
@@ -92,11 +93,13 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
     if settings.url is not None or settings.folder.exists():
         storage = open_storage(settings.url, settings.folder / "journal.log", workers)
     known = None if storage is None else _find(storage, settings.name)
-    if known is not None:
-        _refuse_another(known.user_attrs["sweep"], definition, settings)
-        base: dict[str, Any] = known.user_attrs["base"]
+    if known is None:
+        _refuse_trials_without_a_study(settings)
     else:
-        base = resolve_experiment(raw, space, settings.experiment)
+        _refuse_another(known.user_attrs["sweep"], definition, settings)
+    base: dict[str, Any] = (
+        resolve_experiment(raw, space, settings.experiment) if known is None else known.user_attrs["base"]
+    )
     devices = settings.devices_per_trial or _devices(base)
     places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)
     if known is None:
@@ -123,6 +126,25 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
         total = fill_grid(study, points, settings)
     assert total is not None
     return Sweep(settings, space, base, study, places, devices, total)
+
+
+def _refuse_own_keys(space: Space, settings: SweepSettings) -> None:
+    """A sweep gives every trial its folder, and with `seeds` its seed: what is drawn for them would not hold."""
+    own = {"run_dir", "ckpt_path", "overwrite"} | ({"seed_everything"} if settings.seeds else set())
+    for parameter in space.parameters:
+        for key in own.intersection(parameter.keys):
+            reason = "`seeds` says which" if key == "seed_everything" else "each trial has its own"
+            raise UserError(f"search, {parameter.name}: {key} cannot be searched, {reason}")
+
+
+def _refuse_trials_without_a_study(settings: SweepSettings) -> None:
+    """Trials would all fail in folders that others have left."""
+    if any(settings.folder.glob("trials/[0-9]*")):
+        storage = "that database" if settings.url else settings.folder / "journal.log"
+        raise UserError(
+            f"{settings.folder / 'trials'} holds the trials of a study that is not in {storage}: "
+            "give the --storage that it is in, another --study, or move that folder away"
+        )
 
 
 def fill_grid(study: optuna.Study, points: list[dict[str, Any]], settings: SweepSettings) -> int:

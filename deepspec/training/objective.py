@@ -8,6 +8,7 @@ means over samples, so the average over ranks is not the loss of the joined batc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -173,6 +174,8 @@ class Objective:
         k_max = min(options.k_max, len(z_NL) - 1)
         if k_max < options.k_min:
             return None, None
+        if not math.isfinite(z_NL.detach().sum()) and not torch.isfinite(z_NL).all():
+            raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
         try:
             score, clusters = clustered_silhouette(
                 z_NL if options.silhouette_gradient else z_NL.detach(),

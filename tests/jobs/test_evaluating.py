@@ -222,6 +222,18 @@ def test_mistakes_in_the_command_are_told_before_any_work(results, capsys):
     assert not out.exists()
 
 
+def test_scores_are_of_what_was_asked_for_now(results, capsys):
+    out = results / "ev"
+    verb.main(arguments(results, "--out", out))
+    np.save(results / "b.npy", np.roll(bands(), 9, axis=1))
+    with pytest.raises(SystemExit, match="1"):
+        verb.main(arguments(results, "--out", out))
+    assert "made otherwise (reference)" in capsys.readouterr().err
+    with (out / "scores.csv").open() as stream:
+        rows = [row["segmentation"].split("/")[-2] for row in csv.DictReader(stream)]
+    assert rows == ["a-segmentation", "c-segmentation"]
+
+
 def test_each_with_its_own_mask(results, capsys):
     for number, name in enumerate(NAMES):
         mask = np.zeros((20, 30), np.uint8)

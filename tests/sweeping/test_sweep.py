@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -116,6 +117,32 @@ def test_launch_files_are_sound(name):
     path = ROOT / "sweeps" / name
     subprocess.run(["bash", "-n", str(path)], check=True)
     assert os.access(path, os.X_OK)
+
+
+def test_ssh_again_leaves_workers_that_are_there_and_goes_on_past_a_host_that_is_not(tmp_path):
+    programs, python = tmp_path / "bin", tmp_path / ".venv" / "bin" / "python"
+    for path in (programs, python.parent):
+        path.mkdir(parents=True)
+    (programs / "ssh").write_text('#!/bin/bash\n[ "$1" = bad ] && exit 255\nshift\nexec bash -c "$*"\n')
+    python.write_text("#!/bin/bash\necho begun\nexec sleep 60\n")
+    for program in (programs / "ssh", python):
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "HOSTS": "bad one", "DEEPSPEC_STORAGE": "mysql://h/d"}
+    command = ["bash", str(ROOT / "sweeps" / "ssh.sh"), "sweeps/xrf.yaml"]
+    pids = []
+    try:
+        for said in ("worker started; it writes", "is still there"):
+            done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 1
+            assert "no worker on: bad" in done.stderr
+            assert done.stdout.startswith("one: ")
+            assert said in done.stdout
+            (file,) = tmp_path.glob("sweep-*.pid")
+            pids.append(int(file.read_text()))
+    finally:
+        for pid in set(pids):
+            os.kill(pid, signal.SIGKILL)
+    assert pids[0] == pids[1]
 
 
 def test_ssh_starts_a_worker_on_every_host_and_shows_no_password(tmp_path):

@@ -228,6 +228,11 @@ def test_time_limit(fake):
         ({"objectives": {"val/target": "smaller"}}, "minimize"),
         ({"objectives": {}}, "objectives: expected at least one"),
         ({"search": {"model.z": {"type": "int", "low": 1, "high": 2}}}, "'model.z' is no key of the experiment"),
+        ({"search": {"run_dir": {"type": "categorical", "choices": ["a", "b"]}}}, "run_dir cannot be searched"),
+        (
+            {"search": {"seed_everything": {"type": "int", "low": 0, "high": 3}}, "seeds": [1, 2]},
+            "seed_everything cannot be searched, `seeds` says which",
+        ),
         ({"trials": None}, "trials: expected how many"),
         ({"trials": 0}, "trials: expected more than 0"),
         ({"sampler": {"kind": "guess"}}, "sampler.kind"),
@@ -246,6 +251,19 @@ def test_mistakes_are_found_before_the_first_trial(fake, change, message):
     assert re.search(message.replace("?", r"\?"), output, re.DOTALL), output
     assert "Traceback (most recent call last):\n  File" not in output
     assert not (fake.study_folder / "trials").exists()
+
+
+def test_folders_of_trials_whose_study_is_gone_are_refused(fake):
+    fake.write(trials=1)
+    fake.run()
+    (fake.study_folder / "journal.log").unlink()
+    assert "trials holds the trials of a study that is not in" in fake.run(code=2)
+    (fake.study_folder / "trials").rename(fake.folder / "moved")
+    fake.write(trials=1, search={"model.kind": {"type": "categorical", "choices": ["fail"]}})
+    output = fake.run()
+    assert "1 of 1 trials (1 failed)" in output
+    assert "wrote" in output
+    assert "best.yaml" not in output  # that of the study before
 
 
 def test_another_sweep_under_the_same_name_is_refused(fake):

@@ -113,6 +113,13 @@ def test_a_batch_that_cannot_be_clustered_trains_on_without_nan(z):
     assert torch.isfinite(z.grad).all()
 
 
+def test_latents_that_have_diverged_are_told_of():
+    z = torch.randn(20, 2)
+    z[3, 1] = torch.inf
+    with pytest.raises(UserError, match="no longer finite: training has diverged"):
+        Objective(ObjectiveConfig())(torch.randn(20, 5), torch.randn(20, 5), z, z, Weights(0, 0.1), Weights(0, 0.1))
+
+
 def test_bad_settings_are_refused():
     with pytest.raises(UserError, match="2 <= k_min <= k_max, got k_min = 5, k_max = 3"):
         ObjectiveConfig(k_min=5, k_max=3)
