@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from deepspec.command import CommandParser, complete_flags, fail
 from deepspec.errors import UserError
@@ -32,13 +34,51 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(SweepSettings)
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
+    given, typed = take_overrides(given)
     parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
     parsed.pop("config", None)
-    settings = SweepSettings(**{name: parsed[name] for name in SweepSettings.__dataclass_fields__})
+    values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
+    in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
+    settings = SweepSettings(**{**values, "overrides": in_file | typed})  # what is typed comes last, and wins
     try:
         sweep(settings)
     except UserError as error:
         fail(PROG, str(error))
+
+
+def take_overrides(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """What is left of a command line without `--overrides.KEY VALUE`, and these by their dotted keys.
+
+    jsonargparse would take each as the whole of its group: of two keys of `data` the first would be lost.
+
+    >>> take_overrides(["--trials", "3", "--overrides.data.root", "a b", "--overrides.model.optimiser.lr=1e-3"])
+    (['--trials', '3'], {'data.root': 'a b', 'model.optimiser.lr': 0.001})
+    """
+    left: list[str] = []
+    typed: dict[str, Any] = {}
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        key, equals, value = arg.removeprefix("--overrides.").partition("=")
+        if not arg.startswith("--overrides."):
+            left.append(arg)
+        elif equals or rest:
+            typed[key] = _value(value if equals else rest.pop(0))
+        else:
+            fail(PROG, f"{arg}: expected a value after it")
+    return left, typed
+
+
+def _value(text: str) -> Any:
+    """As YAML has it, but 1e-3 is a number too."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    try:
+        return float(found) if isinstance(found, str) else found
+    except ValueError:
+        return found
 
 
 def _underscored(option: re.Match[str]) -> str:

@@ -155,6 +155,12 @@ def test_evaluations_go_to_the_runs_whose_checkpoints_they_are_of(runs, tmp_path
     assert "lost was left out: its segmentation is not there" in printed
 
 
+def test_names_are_no_formulas(runs):
+    (runs / "narrow").rename(runs / "a$x^$")
+    main(["runs/a$x^$", "runs/wide"])
+    assert Path("comparison/comparison.png").is_file()
+
+
 def test_a_folder_of_evaluations_stands_for_them(runs, tmp_path):
     checkpoint = (runs / "narrow" / "model.ckpt").read_bytes()
     make_evaluation(tmp_path / "many" / "a-evaluation", 0.9, checkpoint)

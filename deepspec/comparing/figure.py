@@ -142,4 +142,5 @@ def _add_legend(figure: Figure, axes: Axes, names: Sequence[str], others: int, c
         found.append((grey, f"{others} others"))
     if found:
         handles, texts = zip(*found, strict=True)
-        figure.legend(handles, texts, loc="upper center", ncols=columns, fontsize=FONT_SIZE - 1, frameon=False)
+        plain = [text.replace("$", r"\$") for text in texts]  # no formulas
+        figure.legend(handles, plain, loc="upper center", ncols=columns, fontsize=FONT_SIZE - 1, frameon=False)

@@ -102,6 +102,11 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
     )
     devices = settings.devices_per_trial or _devices(base)
     places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)
+    if known is not None and known.user_attrs.get("devices", devices) != devices:
+        raise UserError(
+            f"study {settings.folder}: its trials had {known.user_attrs['devices']} device(s) each, which makes their "
+            f"batches; {devices} were asked for: take --devices_per_trial back, or give another --study"
+        )
     if known is None:
         columns = logged_columns(with_overrides(base, {"trainer.devices": devices}), places[0])
         check_objectives(settings.objectives, base, columns, settings.epoch)
@@ -120,6 +125,7 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(list(settings.objectives))
+        study.set_user_attr("devices", devices)
         study.set_user_attr("sweep", definition)
     total = settings.trials
     if points is not None:
@@ -171,8 +177,19 @@ def _key(point: Mapping[str, Any], seed: int | None) -> str:
 
 
 def _devices(base: Mapping[str, Any]) -> int:
+    """How many devices the experiment asks for; 1 if it leaves that to the machine."""
     given = base["trainer"]["devices"]
-    return given if isinstance(given, int) and given > 0 else 1
+    if given in ("auto", "-1", -1, None):
+        return 1
+    try:
+        if isinstance(given, str) and not given.isdecimal():
+            given = [int(part) for part in given.strip("[] ").split(",") if part.strip()]
+        count = len(given) if isinstance(given, list) else int(given)
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1:
+        raise UserError(f"trainer.devices: expected auto, a number or a list of devices, got {given!r}")
+    return count
 
 
 def _find(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | None:
@@ -185,6 +202,12 @@ def _find(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | Non
 
 def _refuse_another(earlier: Mapping[str, Any], now: Mapping[str, Any], settings: SweepSettings) -> None:
     # As JSON has them, which is how they were stored.
+    orders = [list(definition["objectives"]) for definition in (earlier, now)]
+    if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
+        raise UserError(
+            f"study {settings.folder} was made with its objectives in the order {', '.join(orders[0])}, by which its "
+            "trials are recorded; take that back, or give another --study"
+        )
     before, after = dotted_keys(earlier), dotted_keys(json.loads(json.dumps(now)))
     differing = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if differing:

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from deepspec.errors import UserError
+from deepspec.sweeping.study import _devices
 from tests.sweeping.conftest import FAKE, ROOT
 
 GRID = {
@@ -264,6 +266,40 @@ def test_folders_of_trials_whose_study_is_gone_are_refused(fake):
     assert "1 of 1 trials (1 failed)" in output
     assert "wrote" in output
     assert "best.yaml" not in output  # that of the study before
+
+
+def test_every_key_that_is_typed_counts(fake):
+    fake.write(trials=1, overrides={"model.y": 5.0, "model": {"kind": "good"}})
+    typed = ["--overrides.model.y", "0.5", "--overrides.model.seconds=1e-3", "--overrides.trainer.max_epochs", "3"]
+    fake.run(*typed, "--overrides.trainer.devices", "[0, 1]")
+    trial = yaml.safe_load((fake.study_folder / "trials" / "0000" / "trial.yaml").read_text())
+    assert (trial["model"]["y"], trial["model"]["seconds"], trial["model"]["kind"]) == (0.5, 1e-3, "good")
+    assert (trial["trainer"]["max_epochs"], trial["trainer"]["devices"]) == (3, 2)
+    assert "expected a value after it" in fake.run("--overrides.model.y", code=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"), [("auto", 1), (-1, 1), (3, 3), ("2", 2), ("0,1", 2), ([0, 1], 2), ("1,", 1), (None, 1)]
+)
+def test_devices_of_a_trial_as_the_experiment_says(given, count):
+    assert _devices({"trainer": {"devices": given}}) == count
+
+
+@pytest.mark.parametrize("given", ["many", 0, [], {}])
+def test_devices_that_are_none(given):
+    with pytest.raises(UserError, match="expected auto, a number or a list of devices"):
+        _devices({"trainer": {"devices": given}})
+
+
+def test_a_study_keeps_the_order_of_its_objectives_and_the_devices_of_its_trials(fake):
+    two = {"val/target": "minimize", "val/size": "maximize"}
+    fake.write(trials=1, objectives=two)
+    fake.run()
+    fake.write(trials=2, objectives=dict(reversed(two.items())))
+    assert "its objectives in the order val/target, val/size, by which" in fake.run(code=2)
+    fake.write(trials=2, objectives=two)
+    assert "its trials had 1 device(s) each" in fake.run("--devices_per_trial", "2", code=2)
+    assert len(fake.study().trials) == 1
 
 
 def test_another_sweep_under_the_same_name_is_refused(fake):
