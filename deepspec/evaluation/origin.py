@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deepspec.data.cube_options import CubeOptions
     from deepspec.evaluation.result import Internal
     from deepspec.segmentation import Segmentation, SegmentationModel
-    from deepspec.segmentation.result import BaselineRecord
+    from deepspec.segmentation.result import BaselineRecord, Provenance
 
     Progress = Callable[[str, int, int], None]
 
@@ -78,17 +78,17 @@ def scores_in_input_space(
     return found, (changed,) if changed else ()
 
 
-def cube_of(segmentation: Segmentation, cube: str | None = None) -> Path:
+def cube_of(provenance: Provenance, cube: str | None = None) -> Path:
     """The file that was segmented.
 
     Args:
-        segmentation: whose.
+        provenance: of the segmentation.
         cube: another place of that file, or a folder that now holds it; None for the recorded place.
 
     Raises:
         UserError: there is no such file.
     """
-    recorded = segmentation.provenance.cube
+    recorded = provenance.cube
     path = Path(recorded) if cube is None else Path(cube)
     if path.is_dir() and recorded:
         path /= Path(recorded).name
@@ -101,7 +101,7 @@ def cube_of(segmentation: Segmentation, cube: str | None = None) -> Path:
 
 
 def _files(segmentation: Segmentation, cube: str | None, checkpoint: str | None) -> tuple[Path, Path | None]:
-    cube_file = cube_of(segmentation, cube)
+    cube_file = cube_of(segmentation.provenance, cube)
     if segmentation.baseline is not None:
         return cube_file, None
     name = checkpoint or segmentation.provenance.checkpoint

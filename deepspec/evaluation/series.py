@@ -109,7 +109,7 @@ def compare_segmentations(
         )
         noise = None
         try:
-            noise = read_noise(cube_of(segmentation, cubes))
+            noise = read_noise(cube_of(segmentation.provenance, cubes))
         except UserError as error:
             notes.append(f"{source}: whether noise was added is not known: {error}")
         entries.append(Entry(source, found, noise))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from deepspec.data.cube_options import CubeOptions
     from deepspec.evaluation import Evaluation, Reference
-    from deepspec.segmentation import Segmentation
+    from deepspec.segmentation import Provenance, Segmentation
 
 # What takes seconds to import, as torch and matplotlib do, is imported where it is used.
 
@@ -62,14 +62,14 @@ class EvaluateOptions:
         classes = read_reference(source, kind=self.kind, ignore=self.ignore, k=self.k, seed=self.seed)
         return classes if self.mapping is None else merge_classes(classes, read_mapping(self.mapping))
 
-    def space(self, segmentation: Segmentation) -> str:
+    def space(self, provenance: Provenance) -> str:
         """What is read for scores in the input space: the cube that was segmented, or another by its fingerprint."""
         from deepspec.evaluation.origin import cube_of
 
         if self.cube == "none":
             return LEFT_OUT
         try:
-            file = cube_of(segmentation, self.cube)
+            file = cube_of(provenance, self.cube)
         except UserError:
             return NOT_FOUND
         return "as segmented" if self.cube is None else fingerprint(file)
@@ -120,12 +120,8 @@ class EvaluateJob:
         """
         if not Path(self.segmentation).is_file():
             raise UserError(f"{self.segmentation}: no such file, or none that this process can see")
-        from deepspec.evaluation.files import MAPS
-
-        request, overwrite = self.request(), self.options.overwrite
-        result = Path(self.folder) / MAPS
-        kept = kept_result(result, request, "an evaluation", overwrite=overwrite, differs=self._reads_otherwise)
-        if kept is not None:
+        overwrite = self.options.overwrite
+        if (kept := self._kept(overwrite=overwrite)) is not None:
             return kept
         from deepspec.reporting.evaluation import FILES
         from deepspec.result_folder import check_result_folder
@@ -143,16 +139,7 @@ class EvaluateJob:
     @property
     def is_done(self) -> bool:
         """Whether the folder has this very evaluation, and not one of other files or options."""
-        from deepspec.evaluation.files import MAPS
-
-        result = Path(self.folder) / MAPS
-        if not Path(self.segmentation).is_file():
-            return False
-        try:
-            differs = self._reads_otherwise
-            return kept_result(result, self.request(), "", overwrite=False, differs=differs) is not None
-        except UserError:
-            return False
+        return Path(self.segmentation).is_file() and self._kept(overwrite=True) is not None
 
     def evaluate(self, progress: Callable[[str, int, int], None] | None = None) -> tuple[Evaluation, Segmentation]:
         """Evaluate the segmentation.
@@ -207,7 +194,7 @@ class EvaluateJob:
 
         with complete_folder(Path(self.folder)) as part:
             write_files(evaluation, part, self.segmentation)
-            write_request(part / MAPS, {**self.request(), "cube": self.options.space(segmentation)})
+            write_request(part / MAPS, {**self.request(), "cube": self.options.space(segmentation.provenance)})
             figures = save_evaluation_figures(evaluation, part, parse_formats(self.options.export))
             write_report(segmentation, part / "report.html", sections=evaluation_sections(evaluation, figures))
 
@@ -228,11 +215,17 @@ class EvaluateJob:
         plain: dict[str, Any] = json.loads(json.dumps(asked))
         return plain
 
+    def _kept(self, *, overwrite: bool) -> Finished | None:
+        from deepspec.evaluation.files import MAPS
+
+        result, request = Path(self.folder) / MAPS, self.request()
+        return kept_result(result, request, "an evaluation", overwrite=overwrite, differs=self._reads_otherwise)
+
     def _reads_otherwise(self, earlier: Mapping[str, Any]) -> list[str]:
         """The scores in the input space stay when the cube is no longer there."""
-        from deepspec.segmentation import Segmentation
+        from deepspec.segmentation.file import read_provenance
 
-        then, now = earlier.get("cube"), self.options.space(Segmentation.load(self.segmentation))
+        then, now = earlier.get("cube"), self.options.space(read_provenance(Path(self.segmentation)))
         return [] if now == then or (now == NOT_FOUND and then != LEFT_OUT) else ["cube"]
 
 

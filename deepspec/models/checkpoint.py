@@ -36,7 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def searched_range(content: dict[str, Any]) -> tuple[int, int] | None:
+def trained_range(content: dict[str, Any]) -> tuple[int, int] | None:
     """Fewest and most clusters that the run of a checkpoint looked for; None where it has no configuration of `fit`."""
     config = yaml.safe_load(content[FORMAT]["config"]) or {}
     ikmeans = config.get("ikmeans") or {}

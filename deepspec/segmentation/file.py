@@ -94,6 +94,18 @@ def read_segmentation(path: str | Path) -> Segmentation:
         ) from error
 
 
+def read_provenance(path: Path) -> Provenance:
+    """What a segmentation was made from, without reading the rest of its file.
+
+    Raises:
+        OSError: it cannot be read.
+        KeyError: it is no segmentation.
+    """
+    with h5py.File(path, "r") as file:
+        found: Provenance = _record(file["provenance"], Provenance)
+        return found
+
+
 def is_segmentation(path: Path) -> bool:
     """Whether a file is a segmentation of any version."""
     try:
@@ -117,8 +129,7 @@ def _read(file: h5py.File) -> Segmentation:
     values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
     records = _RECORDS | ({"baseline": BaselineRecord} if "baseline" in file else {})
     for name, record in records.items():
-        attributes = file[name].attrs
-        values[name] = record(**{field.name: _plain(attributes[field.name]) for field in fields(record)})
+        values[name] = _record(file[name], record)
     tried = file["scores/k"][()].tolist()
     sample = file.get("sample")
     return Segmentation(
@@ -133,6 +144,11 @@ def _read(file: h5py.File) -> Segmentation:
         latents=file["latents"][()] if "latents" in file else None,
         **values,
     )
+
+
+def _record(group: h5py.Group, kind: type[Any]) -> Any:
+    """A record from the attributes of its group."""
+    return kind(**{field.name: _plain(group.attrs[field.name]) for field in fields(kind)})
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,8 @@ import yaml
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from deepspec.data.complete_file import complete_or_absent
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -108,15 +110,12 @@ def _costs(study: optuna.Study, trials: list[FrozenTrial]) -> np.ndarray[Any, np
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="") as file:
+    with complete_or_absent(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"])
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with complete_or_absent(path) as part:
+        part.write_text(text)

@@ -71,11 +71,14 @@ def write_results(sweep: Sweep) -> None:
             f"{name} {number_text(value)}" for name, value in zip(sweep.settings.objectives, best.values, strict=True)
         )
         print(f"best: trial {best.number}, {values}")
-    several = len(sweep.settings.objectives) > 1
-    left_out = {"best.yaml": best is None, "pareto.csv": not several}
-    for name in ("best.yaml", "pareto.csv", "trials.csv", "report.html"):
-        if not left_out.get(name, False):
-            print(f"wrote {folder / name}")
+    written = {
+        "best.yaml": best is not None,
+        "pareto.csv": len(sweep.settings.objectives) > 1,
+        "trials.csv": True,
+        "report.html": True,
+    }
+    for name in (name for name, was_written in written.items() if was_written):
+        print(f"wrote {folder / name}")
 
 
 class _Lines:

@@ -201,13 +201,13 @@ def _find(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | Non
 
 
 def _refuse_another(earlier: Mapping[str, Any], now: Mapping[str, Any], settings: SweepSettings) -> None:
-    # As JSON has them, which is how they were stored.
     orders = [list(definition["objectives"]) for definition in (earlier, now)]
     if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
         raise UserError(
             f"study {settings.folder} was made with its objectives in the order {', '.join(orders[0])}, by which its "
             "trials are recorded; take that back, or give another --study"
         )
+    # As JSON has them, which is how they were stored.
     before, after = dotted_keys(earlier), dotted_keys(json.loads(json.dumps(now)))
     differing = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if differing:

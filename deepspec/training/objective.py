@@ -8,7 +8,6 @@ means over samples, so the average over ranks is not the loss of the joined batc
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +19,7 @@ from deepspec.functional import TooFewPositionsError, clustered_silhouette, mmd,
 from deepspec.functional.kmeans import Init
 from deepspec.functional.mmd import Estimator, Kernel
 from deepspec.functional.silhouette import Average
+from deepspec.training.divergence import refuse_diverged
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,7 @@ class Objective:
         k_max = min(options.k_max, len(z_NL) - 1)
         if k_max < options.k_min:
             return None, None
-        if not math.isfinite(z_NL.detach().sum()) and not torch.isfinite(z_NL).all():
-            raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+        refuse_diverged(z_NL)
         try:
             score, clusters = clustered_silhouette(
                 z_NL if options.silhouette_gradient else z_NL.detach(),

@@ -21,6 +21,7 @@ from deepspec.functional import (
     silhouette_estimate,
     stability,
 )
+from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
 if TYPE_CHECKING:
@@ -162,8 +163,7 @@ class IKMeansCallback(Callback):
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
     def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
-        if not torch.isfinite(z_NL).all():
-            raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+        refuse_diverged(z_NL)
         generator = torch.Generator().manual_seed(self.seed)
         k_max = min(self.k_max, len(z_NL) - 1)
         if k_max < self.k_min:

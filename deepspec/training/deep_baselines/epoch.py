@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepspec.errors import UserError
+from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
 if TYPE_CHECKING:
@@ -59,6 +60,5 @@ def _latents_of_sample(method: DeepBaseline, model: DeepClustering) -> Tensor:
     """Latents (N, L) of the sample, on the CPU, in evaluation mode."""
     spectra = model.trainer.datamodule.sample("train", method.config.sample, seed=model.seed)  # type: ignore[attr-defined]
     z_NL = encode_sample(model, spectra)
-    if not torch.isfinite(z_NL).all():
-        raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+    refuse_diverged(z_NL)
     return z_NL
