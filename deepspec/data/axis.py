@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
 _SPELLINGS = {
     "kev": ("keV", 1.0),
     "ev": ("keV", 1e-3),
+    "electronvolt": ("keV", 1e-3),
+    "electronvolts": ("keV", 1e-3),
+    "electron volt": ("keV", 1e-3),
+    "electron volts": ("keV", 1e-3),
+    "kiloelectronvolt": ("keV", 1.0),
+    "kiloelectronvolts": ("keV", 1.0),
     "angstrom": ("angstrom", 1.0),
     "angstroms": ("angstrom", 1.0),
     "a": ("angstrom", 1.0),
     "å": ("angstrom", 1.0),
+    "ångström": ("angstrom", 1.0),
+    "ångströms": ("angstrom", 1.0),
+    "ångstrom": ("angstrom", 1.0),
     "nm": ("nm", 1.0),
     "nanometer": ("nm", 1.0),
     "nanometers": ("nm", 1.0),
@@ -39,10 +49,16 @@ _SPELLINGS = {
     "micrometre": ("um", 1.0),
     "micrometres": ("um", 1.0),
     "m": ("um", 1e6),
+    "meter": ("um", 1e6),
+    "meters": ("um", 1e6),
+    "metre": ("um", 1e6),
+    "metres": ("um", 1e6),
+    "pm": ("angstrom", 0.01),
     "channel": ("channel", 1.0),
     "channels": ("channel", 1.0),
     "": ("channel", 1.0),
 }
+_CASED = {"MeV": ("keV", 1e3), "meV": ("keV", 1e-6)}  # a million and a thousandth
 _ANGSTROMS = {"angstrom": 1.0, "nm": 10.0, "um": 1e4}
 
 
@@ -50,7 +66,7 @@ def normalise_unit(unit: str) -> tuple[str, float]:
     """Name of `unit` used in deepspec and the factor that takes values to it.
 
     Args:
-        unit: any common spelling of keV, eV, angstrom, nm, um, m or channel, in any case.
+        unit: any common spelling of keV, eV, angstrom, nm, um, m or channel, in any case; see `find_unit`.
 
     Raises:
         UserError: for any other text.
@@ -58,11 +74,32 @@ def normalise_unit(unit: str) -> tuple[str, float]:
     >>> normalise_unit("Micrometers"), normalise_unit("eV")
     (('um', 1.0), ('keV', 0.001))
     """
-    try:
-        return _SPELLINGS[unit.strip().lower()]
-    except KeyError:
+    found = find_unit(unit)
+    if found is None:
         known = "keV, eV, angstrom, nm, um, channel"
-        raise UserError(f"unknown unit '{unit}' of a spectral axis: write one of {known}") from None
+        raise UserError(f"unknown unit '{unit}' of a spectral axis: write one of {known}")
+    return found
+
+
+def find_unit(text: str) -> tuple[str, float] | None:
+    """Like `normalise_unit`, but None for what is no unit of a spectral axis.
+
+    Beside the bare unit it understands a quantity with its unit, as instruments write it, and a number of units.
+
+    >>> find_unit("Energy Loss (eV)"), find_unit("Wavelength / nm"), find_unit("0.1 nm"), find_unit("cm-1")
+    (('keV', 0.001), ('nm', 1.0), ('nm', 0.1), None)
+    """
+    text = text.strip()
+    found = _CASED.get(text, _SPELLINGS.get(text.lower()))
+    if found is not None:
+        return found
+    inner = re.search(r"[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", text) or re.search(r"(?:/|\bin)\s*([^\s/\d]+)$", text)
+    if inner is not None and re.match(r"[^\W\d]", text):
+        return _CASED.get(inner[1], _SPELLINGS.get(inner[1].lower()))
+    many = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*\*?\s*([^\W\d]+)", text)
+    if many is not None and float(many[1]) > 0 and (unit := _SPELLINGS.get(many[2].lower())) is not None:
+        return unit[0], float(many[1]) * unit[1]
+    return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis, normalise_unit
+from deepspec.data.axis import SpectralAxis, find_unit, normalise_unit
 from deepspec.data.calibration import calibrate
 from deepspec.errors import UserError
 
@@ -47,6 +47,16 @@ def choose_axis(
     if wanted is not None and (wanted == "channel" or ":" in wanted):
         return SpectralAxis.parse(wanted, channels), None
     fitting = [c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all()]
+    stated = [c for c in stored.axes if c.origin == "stated"]
+    if stated and not any(c.origin == "stated" for c in fitting):
+        wrong = stated[0]
+        problem = (
+            "some of which are no numbers" if wrong.values.size == channels else f"the cube has {channels} channels"
+        )
+        raise UserError(
+            f"{stored.name}: the file gives {wrong.values.size} positions in '{wrong.name}', {problem}: "
+            "give the right ones with --axis FIRST:LAST:UNIT or FILE:UNIT, or count the channels with --axis channel"
+        )
     if not fitting:
         if wanted is not None:
             raise UserError(
@@ -55,12 +65,24 @@ def choose_axis(
             )
         return SpectralAxis.linear(0, 1, channels, "channel"), None
     candidate = fitting[0]
-    unit = wanted or candidate.unit or _guess_unit(candidate, stored.notes)
+    if candidate.origin == "far" and wanted is None:
+        stored.notes.append(
+            f"took '{candidate.name}' as the spectral axis, as it has as many values; choose with --axis"
+        )
+    unit = wanted or candidate.unit
+    if unit is None:
+        unit = _guess_unit(candidate, stored.notes)
+    elif wanted is None and find_unit(unit) is None:
+        stored.notes.append(
+            f"the file gives its channels in '{unit}', which is not understood: channels are counted; "
+            "say what they are with --axis UNIT"
+        )
+        return SpectralAxis.linear(0, 1, channels, "channel"), None
     try:
         return _in_order(candidate, unit, stored.notes)
     except UserError as error:
         raise UserError(
-            f"{stored.name}: '{candidate.name}' cannot be the spectral axis: {error}; give another with axis=..."
+            f"{stored.name}: '{candidate.name}' cannot be the spectral axis: {error}; give another with --axis"
         ) from error
 
 
@@ -77,10 +99,12 @@ def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[Sp
 
 def _guess_unit(candidate: AxisCandidate, notes: list[str]) -> str:
     """Unit of positions given as bare numbers, from their name and size."""
+    if np.array_equal(candidate.values, np.arange(candidate.values.size)):
+        return "channel"
     largest = float(np.abs(candidate.values).max())
     if "energ" in candidate.name.lower():
         unit = "eV" if largest > 200 else "keV"
     else:
         unit = "um" if largest < 30 else "nm" if largest < 3000 else "angstrom"
-    notes.append(f"took '{candidate.name}' as the spectral axis in {unit}; choose the unit with axis=UNIT")
+    notes.append(f"took '{candidate.name}' as the spectral axis in {unit}; choose the unit with --axis UNIT")
     return unit

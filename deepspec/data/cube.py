@@ -15,7 +15,7 @@ import numpy as np
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube_file import compression, cube_file
-from deepspec.data.layout import Layout, guess_layout, unfold
+from deepspec.data.layout import Layout, WithoutDims, dims_to_drop, guess_layout, unfold
 from deepspec.data.pixels import FiniteChannels, dead_pixels, parse_channels, read_mask
 from deepspec.data.readers import open_stored
 from deepspec.data.readers.stored import Stored, reading
@@ -280,23 +280,47 @@ def _lay_out(
     spatial_shape: tuple[int, int] | None,
     order: Literal["C", "F"],
 ) -> Layout:
-    """Tell the dimensions apart; unfolds the stored arrays where `spatial_shape` asks for it."""
-    given = [spectral_dim if spectral_dim is not None else stored.spectral_dim, detector_dim]
-    pixels = None
+    """Tell the dimensions apart; changes the stored arrays where dimensions are dropped or unfolded."""
+    dims = len(stored.arrays[0].shape)
+    told = [None if d is None else d + dims if -dims <= d < 0 else d for d in (spectral_dim, detector_dim)]
+    stated = [
+        told[0] if told[0] is not None or stored.spectral_dim == told[1] else stored.spectral_dim,
+        told[1] if told[1] is not None or stored.detector_dim == told[0] else stored.detector_dim,
+    ]
+    if spatial_shape is None and stored.spatial_shape is not None:
+        spatial_shape, order = stored.spatial_shape, stored.order
+        stored.notes.append(
+            f"took its {spatial_shape[0]} rows and {spatial_shape[1]} columns from the file; "
+            "choose with --spatial_shape ROWS COLUMNS and --order C|F"
+        )
+    pixels = stored.image if spatial_shape is None else None
+    kept = {d for d in (*stated, *(pixels or ())) if d is not None}
+    dropped = dims_to_drop(tuple(stored.arrays[0].shape), 3 if spatial_shape is None else 2, kept)
+    if dropped:
+        views = (stored.arrays, [] if stored.errors is None else [stored.errors])
+        stored.arrays, errors = ([WithoutDims(array, dropped) for array in arrays] for arrays in views)
+        stored.errors = errors[0] if errors else None
+        move = {d: d - sum(gone < d for gone in dropped) for d in range(dims)}
+        stated = [d if d is None else move.get(d, d) for d in stated]
+        pixels = None if pixels is None else (move[pixels[0]], move[pixels[1]])
     if spatial_shape is not None:
-        dims = len(stored.arrays[0].shape)
-        given = [spectral_dim if spectral_dim is None else spectral_dim % dims, detector_dim]
-        stored.arrays, folded = unfold(stored.arrays, spatial_shape, order, given[0], stored.name)
-        given = [d if d is None else d % dims + (d % dims > folded) for d in given]
+        given = stated[0] if told[0] is not None else None
+        stored.arrays, folded = unfold(stored.arrays, spatial_shape, order, given, stored.name)
+        if stored.errors is not None:
+            (stored.errors,), _ = unfold([stored.errors], spatial_shape, order, given, stored.name)
+        stated = [d if d is None or d == folded else d + (d > folded) for d in (given, stated[1])]
         pixels = (folded, folded + 1) if order == "C" else (folded + 1, folded)
+    if stated[0] is not None and stated[1] is None and pixels is not None and len(stored.arrays[0].shape) == 4:
+        stated[1] = next((d for d in range(4) if d not in (stated[0], *pixels)), None)
     layout, notes = guess_layout(
         stored.arrays[0].shape,
         stored.name,
-        pixels=pixels,
-        spectral_dim=given[0],
-        detector_dim=given[1],
+        pixels=pixels if stated[0] is None or pixels is None or stated[0] not in pixels else None,
+        spectral_dim=stated[0],
+        detector_dim=stated[1],
         rows_last=stored.rows_last,
-        axis_lengths={candidate.values.size for candidate in stored.axes},
+        axis_lengths={c.values.size for c in stored.axes if c.origin != "far"},
+        far_axes={c.name: c.values.size for c in stored.axes if c.origin == "far"},
     )
     stored.notes += notes
     return layout

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.layout import Layout, guess_layout, unfold
+from deepspec.data.layout import Layout, WithoutDims, dims_to_drop, guess_layout, unfold
 from deepspec.errors import UserError
 
 
@@ -16,6 +16,20 @@ from deepspec.errors import UserError
         ((512, 512, 200), Layout(0, 1, 2)),
         ((11, 11, 4, 2000), Layout(0, 1, 3, 2)),
         ((4, 20, 30, 1024), Layout(1, 2, 3, 0)),
+        ((512, 512, 31), Layout(0, 1, 2)),  # few bands
+        ((482, 512, 31), Layout(0, 1, 2)),
+        ((300, 400, 31), Layout(0, 1, 2)),
+        ((31, 300, 400), Layout(1, 2, 0)),
+        ((640, 480, 8), Layout(0, 1, 2)),
+        ((1024, 1280, 16), Layout(0, 1, 2)),
+        ((300, 31, 400), Layout(0, 2, 1)),
+        ((1000, 66, 1000), Layout(0, 2, 1)),  # bands in the middle, as PRISMA has them
+        ((1000, 173, 1000), Layout(0, 2, 1)),
+        ((60, 2048, 80), Layout(0, 2, 1)),
+        ((512, 217, 204), Layout(0, 1, 2)),
+        ((60, 256, 2048), Layout(0, 1, 2)),
+        ((200, 300, 1024), Layout(0, 1, 2)),
+        ((3, 100, 4, 2048), Layout(0, 1, 3, 2)),  # three rows and four detectors
         ((4, 4, 4, 2048), Layout(0, 1, 3, 2)),  # of equally short ones the detectors lie next to the channels
     ],
 )
@@ -70,3 +84,32 @@ def test_unfold_needs_exactly_one_pixel_dimension(shape, message):
         unfold([np.zeros(shape)], (3, 4), "C", None, "file")
     if shape == (12, 12):
         assert unfold([np.zeros(shape)], (3, 4), "C", 0, "file")[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "dropped"),
+    [
+        ((128, 1, 1, 20, 25), [1, 2]),
+        ((40, 50, 1, 2048), [2]),
+        ((1, 60, 2048), []),  # an image of one row
+        ((1, 1, 2048), []),
+        ((1, 1, 60, 2048), [1]),
+        ((1, 60, 4, 2048), []),  # one row and four detectors
+        ((1, 300, 400, 31), [0]),
+    ],
+)
+def test_dimensions_of_length_one(shape, dropped):
+    assert sorted(dims_to_drop(shape, 3, ())) == dropped
+
+
+def test_a_view_without_dimensions_reads_like_the_array():
+    stored = np.arange(2 * 3 * 4).reshape(2, 1, 3, 1, 4)
+    view = WithoutDims(stored, [1, 3])
+    assert view.shape == (2, 3, 4)
+    index = (slice(0, 1), slice(1, 3), slice(None))
+    np.testing.assert_array_equal(view[index], stored[:, 0, :, 0][index])
+
+
+def test_a_list_of_pixels_with_detectors_is_hinted_at():
+    notes = guess_layout((200, 2, 4096), "file")[1]
+    assert "--spatial_shape ROWS COLUMNS for 200 pixels in a row with 2 detectors" in notes[0]

@@ -146,8 +146,8 @@ class TestHDF5:
             assert cube.shape == CUBE.shape
         said = capsys.readouterr().err
         assert "took 'x/img' (5, 4, 70) (others: x/big)" in said
-        assert "choose with dataset=NAME" in said
-        assert "choose with spectral_dim=NUMBER" in said
+        assert "--dataset NAME" in said
+        assert "--spectral_dim NUMBER" in said
 
     def test_a_named_dataset_is_not_talked_about(self, tmp_path, capsys):
         write_hdf5(tmp_path / "a.h5", {"big": np.tile(CUBE, (3, 1, 1)), "img": CUBE})
@@ -293,4 +293,4 @@ def test_npz_reads_headers_of_large_arrays_only(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", counts=CUBE, energy=np.linspace(0, 20, 70), note=np.array("text"))
     with read_cube(tmp_path / "a.npz") as cube:
         assert cube.axis.unit == "keV"
-    assert "choose the unit with axis=UNIT" in capsys.readouterr().err
+    assert "choose the unit with --axis UNIT" in capsys.readouterr().err

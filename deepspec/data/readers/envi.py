@@ -10,7 +10,8 @@ import numpy as np
 from deepspec.data.axis import normalise_unit
 from deepspec.data.readers.raw_pair import data_of, map_raw
 from deepspec.data.readers.signature import header_of
-from deepspec.data.readers.stored import AxisCandidate, MissingValues, Stored, check_dims, reading
+from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
+from deepspec.data.readers.values import physical
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _open(path: Path, header: Path, fields: Mapping[str, str], dims: Sequence[in
     check_dims(path, data.name, shape, dims)
     bands = shape[_ORDERS[interleave].index("bands")]
     if (text := fields.get("data ignore value")) is not None:
-        array = MissingValues(array, float(text))
+        array = physical(array, [float(text)])
     return Stored(
         arrays=[array],
         name=str(path),

@@ -12,7 +12,7 @@ EXTENSIONS = {
     ".dm4": "Digital Micrograph",
     ".eds": "JEOL",
     ".elid": "Phenom",
-    ".emd": "Velox or NCEM EMD",
+    ".emd": "Velox EMD",
     ".emi": "FEI TIA",
     ".mib": "Quantum Detectors",
     ".mrc": "MRC",

@@ -1,7 +1,8 @@
-"""HDF5: deepspec's own files, NeXus, APS MAPS with one dataset per detector, or a dataset at any path."""
+"""HDF5: deepspec's own files, NeXus, HyperSpy, NCEM, netCDF-4, APS MAPS, PyXRF, or a dataset at any path."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -9,17 +10,40 @@ import hdf5plugin  # noqa: F401  (registers the compression filters that other p
 import numpy as np
 
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.hdf5_check import check_heaps
-from deepspec.data.readers.hdf5_axes import Described, hyperspy_axes, nexus_data
+from deepspec.data.readers.hdf5_axes import (
+    Described,
+    described_beside,
+    is_picture,
+    nexus_data,
+    on_the_same_scale,
+    text_of,
+)
+from deepspec.data.readers.hdf5_links import Links
+from deepspec.data.readers.hdf5_values import physical_dataset
 from deepspec.data.readers.signature import is_matlab73
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.data.readers.stored import (
+    AXIS_NAMES,
+    AxisCandidate,
+    Stored,
+    check_dims,
+    choose_key,
+    has_dims,
+    is_sum,
+    reading,
+)
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_CHUNK_CACHE = 64 * 2**20  # bytes; a row of chunks of a channel-first cube stays decompressed while it is read
+    from deepspec.data.readers.stored import StoredArray
+
+_SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts")  # what XRF-Maps and PyXRF write
+_BEAM = re.compile(r"mono|beam|source|undulator|incident|insertion_device", re.IGNORECASE)
+_BEAM_CLASSES = ("NXmonochromator", "NXbeam", "NXsource", "NXinsertion_device")
+_DETECTOR = re.compile(r"det|mca|xmap|sdd|element|sensor|fluo|channel", re.IGNORECASE)
+_ERRORS = ("errors", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
 
 
 def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
@@ -28,64 +52,68 @@ def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
     Args:
         path: the file.
         dataset: path of a dataset, of a NeXus NXdata group, or of a group whose largest 3-D datasets of one shape
-            are the detectors; default `MAPS_RAW` if present, else what NeXus names, else the dataset with a usual
-            name or the largest.
+            are the detectors; default the sum over detectors where XRF-Maps or PyXRF wrote one, else `MAPS_RAW` if
+            present, else what NeXus names, else the dataset with a usual name or the largest.
         dims: numbers of dimensions that the dataset may have.
 
     Raises:
-        UserError: if the file is damaged or holds no such dataset.
+        UserError: if the file is damaged or holds no such dataset, or parts of it lie in files that are missing.
     """
     with reading(path, "HDF5"):
-        check_heaps(path)
-        file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
+        links = Links(path)
     try:
         with reading(path, "HDF5"):
-            return _open(path, file, dataset, dims)
-    except UserError:
-        file.close()
+            return _open(path, links, dataset, dims)
+    except BaseException:
+        links.close()
         raise
 
 
-def _open(path: Path, file: h5py.File, dataset: str | None, dims: Sequence[int]) -> Stored:
+def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) -> Stored:
+    file = links.file
+    _refuse_results(path, file)
     if MARK in file.attrs and dataset in (None, "img", "/img"):
-        return _open_own(path, file, dims)
-    found: dict[str, h5py.Dataset] = {}
-
-    def collect(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and item.ndim > 0:
-            found[name] = item
-
-    file.visititems(collect)
-    maps = dataset is None and isinstance(file.get("MAPS_RAW"), h5py.Group)
-    place = "MAPS_RAW" if maps else None if dataset is None else dataset.strip("/")
+        return _open_own(path, links, dims)
+    everything, groups = links.walk()
+    found = {n: d for n, d in everything.items() if d.dtype.kind in "iufb" and d.ndim > 0 and d.shape is not None}
+    plots = nexus_data(links, groups)
     notes: list[str] = []
-    described = None if maps else _described(path, file, place, dims, notes)
-    if described is not None:
-        arrays, place = [described.array], described.array.name.strip("/")
-    elif place is not None and isinstance(file.get(place), h5py.Group):
-        arrays = _detectors(path, place, found, dims)
-        notes.append(f"took the datasets {', '.join(a.name for a in arrays)} as {len(arrays)} detectors")
-    else:
-        place, notes = choose_key(path, {name: item.shape for name, item in found.items()}, place, dims)
-        arrays = [found[place]]
-        described = hyperspy_axes(arrays[0])
+    arrays, place = _arrays(path, links, dataset, dims, found, plots, notes)
+    described = _described(links, arrays[0], plots)
     reversed_dims = is_matlab73(path)
-    channel_first = place.startswith(("MAPS_RAW", "MAPS/mca_arr")) or (reversed_dims and arrays[0].ndim == 3)
-    by_name = _axes(found)
+    channel_first = place.startswith("MAPS_RAW") or re.match(r"MAPS/(Spectra/)?mca_arr", place) is not None
+    if described.spectral_dim is None and (channel_first or (reversed_dims and arrays[0].ndim == 3)):
+        described.spectral_dim = 0
     return Stored(
-        arrays=arrays,
+        arrays=[physical_dataset(array, links.values(array), links, notes) for array in arrays],
         name=f"{path}:{place}",
-        spectral_dim=0 if channel_first else None if described is None else described.spectral_dim,
-        rows_last=reversed_dims or (described is not None and described.rows_last),
-        axes=by_name if described is None else described.axes + by_name,
+        spectral_dim=described.spectral_dim,
+        rows_last=reversed_dims,
+        image=described.image,
+        detector_dim=described.detector_dim,
+        axes=described.axes + _axes(found, arrays[0], place, described),
+        errors=_errors(links, arrays),
         metadata={**_attributes(file), **_attributes(arrays[0])},
         notes=notes,
-        close=file.close,
+        close=links.close,
     )
 
 
-def _open_own(path: Path, file: h5py.File, dims: Sequence[int]) -> Stored:
+def _refuse_results(path: Path, file: h5py.File) -> None:
+    """Say what deepspec's own files that are no cubes are for."""
+    kind = text_of(file.attrs.get("format"))
+    if kind == "deepspec-segmentation":
+        raise UserError(
+            f"{path}: this is a segmentation, not a cube: `deepspec evaluate` takes it, and its pictures and label map "
+            "lie beside it; to segment, give the cube that it was made from"
+        )
+    if kind == "deepspec-shard":
+        raise UserError(f"{path}: this is a shard of training data, not a cube: `deepspec fit` takes its folder")
+
+
+def _open_own(path: Path, links: Links, dims: Sequence[int]) -> Stored:
     """Open what deepspec wrote itself, in which nothing has to be guessed."""
+    file = links.file
     if file.attrs[MARK] != VERSION:
         raise UserError(f"{path}: cube of version {file.attrs[MARK]}, this deepspec reads version {VERSION}")
     image, axis = file["img"], file["axis"]
@@ -97,50 +125,155 @@ def _open_own(path: Path, file: h5py.File, dims: Sequence[int]) -> Stored:
         arrays=[image],
         name=f"{path}:img",
         spectral_dim=2,
-        axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]))],
+        axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]), "stated")],
         mask=None if training else valid,
         training=valid if training else None,
         metadata={key: value for key, value in _attributes(file).items() if key != MARK},
-        close=file.close,
+        close=links.close,
     )
 
 
-def _described(
-    path: Path, file: h5py.File, place: str | None, dims: Sequence[int], notes: list[str]
-) -> Described | None:
-    """The array of a NXdata group: the one whose group or array is named, else the file's default or its largest."""
-    groups = nexus_data(file)
-    if place is not None:
-        return next((d for name, d in groups.items() if place in (name, d.array.name.strip("/"))), None)
-    fitting = {name: d for name, d in groups.items() if d.array.ndim in dims and d.array.size > 0}
-    if not fitting:
-        return None
-    first = next(iter(groups))
-    chosen = first if first in fitting else max(fitting, key=lambda name: int(fitting[name].array.size))
-    if len(fitting) > 1:
-        others = ", ".join(name for name in fitting if name != chosen)
-        notes.append(f"took '{chosen}' {fitting[chosen].array.shape} (others: {others}); choose with dataset=NAME")
-    return fitting[chosen]
+def _arrays(
+    path: Path,
+    links: Links,
+    dataset: str | None,
+    dims: Sequence[int],
+    found: Mapping[str, h5py.Dataset],
+    plots: Mapping[str, Described],
+    notes: list[str],
+) -> tuple[list[h5py.Dataset], str]:
+    """The dataset of the cube, or those of its detectors, and their place in the file."""
+    if dataset is not None:
+        return _named(path, links, dataset.strip("/"), dims, found, plots, notes)
+    for place in _SUMS:
+        if (array := found.get(place)) is not None and has_dims(array.shape, dims):
+            return [array], place
+    if any(name.startswith("MAPS_RAW/") for name in found):
+        return _detectors(path, "MAPS_RAW", found, dims, notes), "MAPS_RAW"
+    fitting = {name: plot for name, plot in plots.items() if has_dims(plot.array.shape, dims)}
+    if fitting:
+        first = next(iter(plots))
+        chosen = first if first in fitting else max(fitting, key=lambda n: (int(fitting[n].array.size), is_sum(n)))
+        if len(fitting) > 1:
+            others = ", ".join(name for name in fitting if name != chosen)
+            notes.append(
+                f"took '{chosen}' {fitting[chosen].array.shape} (others: {others}); choose with --dataset NAME"
+            )
+        array = fitting[chosen].array
+        return [array], array.name.strip("/")
+    shapes = {name: item.shape for name, item in found.items()}
+    if not shapes and links.broken:
+        name, reason = next(iter(links.broken.items()))
+        raise UserError(f"{path}: nothing can be read, the link '{name}' leads nowhere: {reason}")
+    place, guessed = choose_key(path, shapes, None, dims, {n for n, d in found.items() if is_picture(d)})
+    alike = _numbered(found, place)
+    if len(alike) > 1:
+        notes.append(
+            f"took {', '.join(alike)} as {len(alike)} detectors; choose with --dataset NAME or --detector NUMBER"
+        )
+        return [found[name] for name in alike], place
+    notes += guessed
+    return [found[place]], place
 
 
-def _detectors(path: Path, group: str, found: dict[str, h5py.Dataset], dims: Sequence[int]) -> list[h5py.Dataset]:
-    children = [d for name, d in found.items() if name.rpartition("/")[0] == group and d.ndim == 3]
+def _named(
+    path: Path,
+    links: Links,
+    place: str,
+    dims: Sequence[int],
+    found: Mapping[str, h5py.Dataset],
+    plots: Mapping[str, Described],
+    notes: list[str],
+) -> tuple[list[h5py.Dataset], str]:
+    """What the user named: a dataset, a plot of NeXus, or a group of detectors."""
+    item = links.get(links.file, place)
+    if isinstance(item, h5py.Group):
+        inner = item.name.strip("/")
+        plot = plots.get(place) or next((p for n, p in plots.items() if links.file.get(n) == item), None)
+        if plot is not None:
+            check_dims(path, plot.array.name, plot.array.shape, dims)
+            return [plot.array], plot.array.name.strip("/")
+        own = found if place == inner else {f"{place}/{n}": d for n, d in links.members(item)}
+        return _detectors(path, place, own, dims, notes), place
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iufb" or item.ndim == 0:
+        choose_key(path, {name: d.shape for name, d in found.items()}, place + "?" * (place in found), dims)
+        raise UserError(f"{path}: '{place}' holds no numbers")
+    check_dims(path, place, item.shape, dims)
+    return [item], place
+
+
+def _described(links: Links, array: h5py.Dataset, plots: Mapping[str, Described]) -> Described:
+    """What is said of an array's dimensions: by the plot of NeXus that shows it, else beside it."""
+    for plot in plots.values():
+        if plot.array == array and plot.spectral_dim is not None:
+            return plot
+    return described_beside(links, array)
+
+
+def _detectors(
+    path: Path, group: str, found: Mapping[str, Any], dims: Sequence[int], notes: list[str]
+) -> list[h5py.Dataset]:
+    inside = {name: d for name, d in found.items() if name.rpartition("/")[0] == group}
+    children = [d for d in inside.values() if isinstance(d, h5py.Dataset) and d.ndim == 3 and d.dtype.kind in "iufb"]
     if not children:
         raise UserError(f"{path}: the group '{group}' has no 3-D dataset")
     largest = max(children, key=lambda d: int(d.size))
     check_dims(path, largest.name, largest.shape, dims)
-    return [d for d in children if d.shape == largest.shape]
+    alike = [d for d in children if d.shape == largest.shape]
+    notes.append(f"took the datasets {', '.join(d.name for d in alike)} as {len(alike)} detectors")
+    return alike
 
 
-def _axes(found: dict[str, h5py.Dataset]) -> list[AxisCandidate]:
+def _numbered(found: Mapping[str, h5py.Dataset], chosen: str) -> list[str]:
+    """Datasets whose paths differ from that of `chosen` in one number alone, of a detector by its name."""
+    shape = found[chosen].shape
+    for number in re.finditer(r"\d+", chosen):
+        before, after = chosen[: number.start()], chosen[number.end() :]
+        if not _DETECTOR.search(before.rsplit("/", 1)[-1]):
+            continue
+        pattern = re.compile(re.escape(before) + r"\d+" + re.escape(after))
+        alike = [name for name, d in found.items() if pattern.fullmatch(name) and d.shape == shape]
+        if len(alike) > 1:
+            return sorted(alike, key=lambda name: int(re.findall(r"\d+", name[len(before) :])[0]))
+    return [chosen]
+
+
+def _axes(
+    found: Mapping[str, h5py.Dataset], array: h5py.Dataset, place: str, described: Described
+) -> list[AxisCandidate]:
+    """Axes by their usual names: beside the array, or elsewhere; those of the beam are none."""
     candidates = []
     for name, item in found.items():
         leaf = name.rsplit("/", 1)[-1].lower()
-        if leaf in AXIS_NAMES and max(item.shape) == item.size:
-            unit = _attributes(item).get("unit", _attributes(item).get("units"))
-            values = np.asarray(item[()], dtype=np.float64).ravel()
-            candidates.append(AxisCandidate(name, values, None if unit is None else str(unit)))
-    return candidates
+        if leaf not in AXIS_NAMES or max(item.shape) != item.size or item.size < 2 or _is_of_the_beam(name, item):
+            continue
+        attributes = _attributes(item)
+        unit = next((str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), None)
+        values = np.asarray(item[()], dtype=np.float64).ravel()
+        shared = on_the_same_scale(array, item)
+        if shared is not None and described.spectral_dim in (None, shared):
+            described.spectral_dim = shared
+            candidates.append(AxisCandidate(name, values, unit, "stated"))
+            continue
+        group = name.rpartition("/")[0]
+        near = group == place.rpartition("/")[0] or group == place
+        candidates.append(AxisCandidate(name, values, unit, "near" if near else "far"))
+    return sorted(candidates, key=lambda c: ("stated", "near", "far").index(c.origin))
+
+
+def _is_of_the_beam(name: str, item: h5py.Dataset) -> bool:
+    group = name.rpartition("/")[0]
+    return _BEAM.search(group) is not None or text_of(item.parent.attrs.get("NX_class")) in _BEAM_CLASSES
+
+
+def _errors(links: Links, arrays: Sequence[h5py.Dataset]) -> StoredArray | None:
+    """Standard deviations beside the array, as NeXus names them."""
+    leaf = arrays[0].name.rsplit("/", 1)[-1]
+    for pattern in _ERRORS if len(arrays) == 1 else ():
+        item = links.get(arrays[0].parent, pattern.format(leaf))
+        if isinstance(item, h5py.Dataset) and item.shape == arrays[0].shape:
+            return links.values(item)
+    return None
 
 
 def _attributes(item: h5py.HLObject) -> dict[str, str | int | float]:

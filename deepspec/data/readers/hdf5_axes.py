@@ -1,8 +1,10 @@
-"""What HDF5 files that follow a convention say of an array's dimensions: NeXus and HyperSpy.
+"""What HDF5 files that follow a convention say of an array's dimensions: NeXus, HyperSpy, NCEM, netCDF and labels.
 
-NeXus: a group with NX_class "NXdata" names its array in `signal` and, in `axes`, one dataset per dimension; files from
-before 2014 mark the array itself with `signal` = 1 and separate the names by colons. HyperSpy keeps a group `axis-N`
-for each dimension beside the array.
+NeXus: a group with NX_class "NXdata" names its array in `signal` and, in `axes`, the datasets of its dimensions, the
+last of them where there are fewer; NAME_indices gives the dimension of each. Files from before 2014 mark the array
+itself with `signal` = 1 and separate the names by colons. `interpretation` tells spectra from images.
+HyperSpy keeps a group `axis-N` for each dimension beside the array, NCEM's EMD a dataset `dimN` from 1 on.
+HDF5 itself, and netCDF-4 with it, has labels and scales of dimensions.
 """
 
 from __future__ import annotations
@@ -13,137 +15,287 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from deepspec.data.axis import normalise_unit
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate
-from deepspec.errors import UserError
+from deepspec.data.readers.dimension_names import Named, roles
+from deepspec.data.readers.hyperspy import hyperspy_values
+from deepspec.data.readers.stored import AxisCandidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-_SPECTRAL_WORDS = ("energ", "wavelength", "lambda", "channel", "spectr")
+    from deepspec.data.readers.hdf5_links import Links
+
 _DEEPEST = 10  # steps from a file's `default` to its plot; three are usual, and the chain may run in a circle
-_SPECTRAL_UNITS = ("keV", "angstrom", "nm")  # not um: stages move by micrometres
+_PICTURES = ("rgb-image", "rgba-image", "hsla-image", "hsl-image", "cmyk-image")
 
 
 @dataclass
 class Described:
-    """An array whose dimensions the file describes: which is spectral, if said, and whether columns come first."""
+    """An array whose dimensions the file describes.
 
-    array: h5py.Dataset
+    Attributes:
+        array: what is described.
+        spectral_dim: the spectral dimension, if said.
+        detector_dim: that of the detectors, if said.
+        image: dimensions of rows and columns, if both are said.
+        axes: positions of the channels, if said.
+    """
+
+    array: Any
     spectral_dim: int | None = None
-    rows_last: bool = False
+    detector_dim: int | None = None
+    image: tuple[int, int] | None = None
     axes: list[AxisCandidate] = field(default_factory=list)
 
 
-def nexus_data(file: h5py.File) -> dict[str, Described]:
-    """The arrays of all NXdata groups by the path of their group; those that the file's `default` names come first."""
-    groups: dict[str, h5py.Group] = {}
+def nexus_data(links: Links, groups: Mapping[str, h5py.Group]) -> dict[str, Described]:
+    """The arrays of all NXdata groups by the path of their group; those that the file's `default` names come first.
 
-    def collect(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and _text(item.attrs.get("NX_class")) == "NXdata":
-            groups[name] = item
-
-    default: h5py.Group = file
+    Args:
+        links: the file.
+        groups: all its groups by path.
+    """
+    plots: dict[str, h5py.Group] = {}
+    default: Any = links.file
     for _ in range(_DEEPEST):
-        name = _text(default.attrs.get("default"))
-        default = default.get(name) if name else None
+        name = text_of(default.attrs.get("default"))
+        default = links.get(default, name) if name else None
         if not isinstance(default, h5py.Group):
             break
-        collect(default.name.strip("/"), default)
-    file.visititems(collect)
-    found = {name: _nexus_group(group) for name, group in groups.items()}
+        if _is_plot(default):
+            plots[default.name.strip("/")] = default
+    plots |= {name: group for name, group in groups.items() if _is_plot(group) and name not in plots}
+    found = {name: _nexus_group(links, group) for name, group in plots.items()}
     return {name: item for name, item in found.items() if item is not None}
 
 
-def hyperspy_axes(array: h5py.Dataset) -> Described | None:
-    """What HyperSpy wrote beside an array; None if it did not."""
+def described_beside(links: Links, array: h5py.Dataset) -> Described:
+    """What lies in the group of an array, or in its own attributes, of its dimensions."""
+    group = array.parent
+    for describe in (_hyperspy, _ncem, _scales):
+        found = describe(links, group, array)
+        if found is not None and found.spectral_dim is not None:
+            return found
     described = Described(array)
-    spectral = []
-    for dim, length in enumerate(array.shape):
-        group = array.parent.get(f"axis-{dim}")
-        if not isinstance(group, h5py.Group) or int(group.attrs.get("size", length)) != length:
-            return None
-        if not bool(group.attrs.get("navigate", False)):
-            spectral.append(dim)
-            first, step = float(group.attrs.get("offset", 0)), float(group.attrs.get("scale", 1))
-            described.axes += _candidate(
-                str(group.attrs.get("name", "axis")), first + step * np.arange(length), group.attrs.get("units")
-            )
-    if len(spectral) == 1:
-        described.spectral_dim = spectral[0]
+    _interpret(described, text_of(array.attrs.get("interpretation")))
     return described
 
 
-def _nexus_group(group: h5py.Group) -> Described | None:
-    name = _text(group.attrs.get("signal"))
-    array = group.get(name) if name else None
+def is_picture(array: h5py.Dataset) -> bool:
+    """Whether HDF5's image specification or NeXus says that an array is a colour image."""
+    kind = text_of(array.attrs.get("IMAGE_SUBCLASS"))
+    if kind in ("IMAGE_TRUECOLOR", "IMAGE_INDEXED") or text_of(array.attrs.get("interpretation")) in _PICTURES:
+        return True
+    return array.dtype == np.uint8 and len(array.shape) == 3 and array.shape[-1] in (3, 4) and min(array.shape[:2]) > 16
+
+
+def text_of(value: Any) -> str:
+    """The one text in the value of an attribute; empty if there is none."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
+        value = value.item()
+    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def _is_plot(group: h5py.Group) -> bool:
+    return text_of(group.attrs.get("NX_class")) == "NXdata"
+
+
+def _nexus_group(links: Links, group: h5py.Group) -> Described | None:
+    name = text_of(group.attrs.get("signal"))
+    inside = {key: item for key, item in links.members(group) if isinstance(item, h5py.Dataset)}
+    array = links.get(group, name) if name else None
     if not name:
-        marked = [d for d in _datasets(group) if _text(d.attrs.get("signal")) == "1"]
-        array = marked[0] if marked else None
+        marked = [d for d in inside.values() if text_of(d.attrs.get("signal")) == "1"]
+        array = marked[0] if marked else inside.get("data")
     if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "iufb" or array.ndim == 0:
         return None
-    names = _names(group.attrs.get("axes", array.attrs.get("axes")))
-    if not names:
-        names = [next((_leaf(d) for d in _datasets(group) if _is_axis(d, i)), ".") for i in range(array.ndim)]
-    return _describe(group, array, names) if len(names) == array.ndim else Described(array)
-
-
-def _describe(group: h5py.Group, array: h5py.Dataset, names: Sequence[str]) -> Described:
-    described = Described(array)
-    spectral = []
-    for dim, name in enumerate(names):
-        axis = group.get(name) if name not in (".", "") else None
-        unit = _text(axis.attrs.get("units", axis.attrs.get("unit"))) if isinstance(axis, h5py.Dataset) else ""
-        if not _is_spectral(name, unit):
-            continue
-        spectral.append(dim)
-        if isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.dtype.kind in "iuf":
-            values = np.asarray(axis[()], dtype=np.float64)
-            if values.size == array.shape[dim] + 1:  # borders of the channels
-                values = (values[1:] + values[:-1]) / 2
-            described.axes += _candidate(name, values, unit)
-    if len(spectral) == 1:
-        described.spectral_dim = spectral[0]
-        image = [name.lower() for dim, name in enumerate(names) if dim != spectral[0]]
-        described.rows_last = len(image) == 2 and _is_column(image[0]) and not _is_column(image[1])
+    if is_picture(array):
+        return None
+    names = _nexus_names(group, array, inside)
+    axes = {i: links.get(group, n) for i, n in enumerate(names) if n}
+    described = _describe(array, names, {i: a for i, a in axes.items() if isinstance(a, h5py.Dataset)})
+    _interpret(described, text_of(array.attrs.get("interpretation", group.attrs.get("interpretation"))))
     return described
 
 
-def _datasets(group: h5py.Group) -> Iterator[h5py.Dataset]:
-    return (item for item in group.values() if isinstance(item, h5py.Dataset))
+def _nexus_names(group: h5py.Group, array: h5py.Dataset, inside: Mapping[str, h5py.Dataset]) -> list[str]:
+    """A name for each dimension, empty where the file gives none."""
+    dims = array.ndim
+    names = [""] * dims
+    listed = _names(group.attrs.get("axes", array.attrs.get("axes")))
+    # Fewer names than dimensions are those of the last ones, as in a plot of one of many spectra.
+    for i, name in enumerate(listed[-dims:], dims - min(len(listed), dims)):
+        names[i] = "" if name == "." else name
+    placed = {n: v for n in (*listed, *inside) if (v := group.attrs.get(f"{n}_indices")) is not None}
+    for name, value in placed.items():
+        places = [int(i) for i in np.asarray(value).ravel()]
+        names = ["" if old == name else old for old in names]
+        if len(places) == 1 and -dims <= places[0] < dims and (not names[places[0]] or name in listed):
+            names[places[0]] = name
+    if not any(names) and not listed:
+        for name, item in inside.items():
+            place = text_of(item.attrs.get("axis"))
+            if place.isdigit() and 1 <= int(place) <= dims and not names[int(place) - 1]:
+                names[int(place) - 1] = name
+    return names
 
 
-def _candidate(name: str, values: NDArray[np.float64], unit: Any) -> list[AxisCandidate]:
-    """The axis, with its unit where that is understood; "<undefined>" and the like are left to be guessed."""
-    text = _text(unit)
-    try:
-        known = normalise_unit(text)[0] != "channel"
-    except UserError:
-        known = False
-    return [AxisCandidate(name, values, text if known else None)]
+def _hyperspy(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
+    axes = []
+    for dim, length in enumerate(array.shape):
+        found = links.get(group, f"axis-{dim}")
+        if not isinstance(found, h5py.Group) or int(found.attrs.get("size", length)) != length:
+            return None
+        axes.append(_AxisGroup(found))
+    return hyperspy_described(array, array.shape, axes)
 
 
-def _is_spectral(name: str, unit: str) -> bool:
-    if name.lower() in AXIS_NAMES or any(word in name.lower() for word in _SPECTRAL_WORDS):
-        return True
-    try:
-        return normalise_unit(unit or ".")[0] in _SPECTRAL_UNITS
-    except UserError:
-        return False
+class _AxisGroup:
+    """The attributes and datasets of a group as one mapping."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        self._group = group
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name in self._group.attrs:
+            return self._group.attrs[name]
+        item = self._group.get(name)
+        if isinstance(item, h5py.Dataset):
+            return item[()]
+        return _AxisGroup(item) if isinstance(item, h5py.Group) else default
 
 
-def _is_column(name: str) -> bool:
-    return name.startswith("x") or name.endswith("_x")
+def hyperspy_described(array: Any, shape: Sequence[int], axes: Sequence[Any]) -> Described | None:
+    """What HyperSpy's axes say; None if they say of no dimension that it is the signal.
+
+    Args:
+        array: what they describe.
+        shape: of the array.
+        axes: for each dimension a mapping with `name`, `units`, `navigate` and what gives its values.
+    """
+    signal = [dim for dim, axis in enumerate(axes) if not bool(axis.get("navigate", False))]
+    named = [Named(text_of(axis.get("name")), text_of(axis.get("units"))) for axis in axes]
+    found = roles(named)
+    spectral = signal if len(signal) == 1 else [dim for dim, role in enumerate(found) if role == "spectral"]
+    if len(spectral) != 1:
+        return None
+    dim = spectral[0]
+    described = Described(array, dim)
+    values = hyperspy_values(axes[dim], shape[dim])
+    if values is not None:
+        described.axes = [candidate(named[dim].name or "axis", values, named[dim].unit)]
+    _place_image(described, [None if i == dim else role for i, role in enumerate(found)])
+    return described
 
 
-def _is_axis(dataset: h5py.Dataset, dim: int) -> bool:
-    return _text(dataset.attrs.get("axis")) == str(dim + 1)
+def _ncem(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
+    if text_of(group.attrs.get("emd_group_type")) != "1":
+        return None
+    axes: dict[int, h5py.Dataset] = {}
+    for dim in range(array.ndim):
+        found = links.get(group, f"dim{dim + 1}")
+        if isinstance(found, h5py.Dataset):
+            axes[dim] = found
+    names = [text_of(axes[d].attrs.get("name")) if d in axes else "" for d in range(array.ndim)]
+    return _describe(array, names, axes, second_is_slope=False)
 
 
-def _leaf(dataset: h5py.Dataset) -> str:
-    return str(dataset.name).rsplit("/", 1)[-1]
+def _scales(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
+    """Labels and scales of the dimensions, and axes elsewhere in the file on the same scale."""
+    labels = [text_of(label) for label in np.asarray(array.attrs.get("DIMENSION_LABELS", [])).ravel()]
+    labels = labels if len(labels) == array.ndim else [""] * array.ndim
+    axes: dict[int, h5py.Dataset] = {}
+    for dim in range(array.ndim):
+        scales = list(array.dims[dim].values())
+        if scales:
+            scale = scales[0]
+            axes[dim] = scale
+            name = text_of(scale.attrs.get("NAME"))
+            usable = name and not name.startswith("This is a netCDF dimension")
+            labels[dim] = labels[dim] or (name if usable else str(scale.name).rsplit("/", 1)[-1])
+    if not any(labels):
+        return None
+    real = {dim: a for dim, a in axes.items() if not _is_placeholder(a)}
+    return _describe(array, labels, real)
+
+
+def _is_placeholder(scale: h5py.Dataset) -> bool:
+    """Whether a scale stands for a dimension without positions, as netCDF-4 writes it."""
+    return text_of(scale.attrs.get("NAME")).startswith("This is a netCDF dimension")
+
+
+def on_the_same_scale(array: h5py.Dataset, axis: h5py.Dataset) -> int | None:
+    """The dimension of an array that shares its dimension scale with a 1-D dataset; None if there is none."""
+    if axis.ndim != 1 or not (mine := list(axis.dims[0].values())):
+        return None
+    return next((dim for dim in range(array.ndim) if any(mine[0] == s for s in array.dims[dim].values())), None)
+
+
+def _describe(
+    array: h5py.Dataset, names: Sequence[str], axes: Mapping[int, h5py.Dataset], *, second_is_slope: bool = True
+) -> Described:
+    """What names of dimensions, with the datasets of their positions, say.
+
+    Two numbers for many channels are a straight line: the first position and the step (silx), or the second position
+    (EMD).
+    """
+    units = [text_of(axes[d].attrs.get("units", _unit(axes[d]))) if d in axes else "" for d in range(array.ndim)]
+    found = roles([Named(name, unit) for name, unit in zip(names, units, strict=True)])
+    described = Described(array)
+    spectral = [dim for dim, role in enumerate(found) if role == "spectral"]
+    if len(spectral) == 1:
+        dim = spectral[0]
+        described.spectral_dim = dim
+        if dim in axes and (values := _positions(axes[dim], array.shape[dim], second_is_slope)) is not None:
+            described.axes = [candidate(names[dim] or "axis", values, units[dim])]
+    _place_image(described, found)
+    return described
+
+
+def _unit(axis: h5py.Dataset) -> Any:
+    return axis.attrs.get("unit", axis.attrs.get("UNIT", axis.attrs.get("UNITS")))
+
+
+def _positions(axis: h5py.Dataset, length: int, second_is_slope: bool) -> NDArray[np.float64] | None:
+    """Centres of the channels: as given, between given borders, or from the two numbers of a straight line."""
+    if axis.dtype.kind not in "iuf" or axis.size != max(axis.shape, default=0):
+        return None
+    values = np.asarray(axis[()], dtype=np.float64).ravel()
+    if values.size == length + 1:  # borders of the channels
+        return np.asarray((values[1:] + values[:-1]) / 2)
+    if values.size == 2 and length > 2:
+        step = values[1] if second_is_slope else values[1] - values[0]
+        return np.asarray(values[0] + step * np.arange(length)) if step else values
+    return None if values.size == 1 and length > 1 else values
+
+
+def _place_image(described: Described, found: Sequence[str | None]) -> None:
+    rows = [dim for dim, role in enumerate(found) if role == "row"]
+    columns = [dim for dim, role in enumerate(found) if role == "column"]
+    detectors = [dim for dim, role in enumerate(found) if role == "detector"]
+    dims = len(found)
+    left = [dim for dim in range(dims) if dim != described.spectral_dim and dim not in detectors]
+    if len(rows) == 1 and len(columns) == 1:
+        described.image = (rows[0], columns[0])
+    elif described.spectral_dim is not None and len(left) == 2 and len(rows) + len(columns) == 1:
+        known = (rows or columns)[0]  # the other of the two is what is left
+        other = left[1] if left[0] == known else left[0]
+        described.image = (known, other) if rows else (other, known)
+    if len(detectors) == 1 and dims > 3:
+        described.detector_dim = detectors[0]
+
+
+def _interpret(described: Described, interpretation: str) -> None:
+    """What NeXus' `interpretation` says, where the names of the axes left it open."""
+    dims = len(described.array.shape)
+    if described.spectral_dim is None and dims >= 3:
+        if interpretation == "spectrum":
+            described.spectral_dim = dims - 1
+        elif interpretation == "image" and dims == 3:
+            described.spectral_dim = 0
+    if described.image is not None and described.spectral_dim in described.image:
+        described.image = None
 
 
 def _names(value: Any) -> list[str]:
@@ -151,11 +303,22 @@ def _names(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, (str, bytes)):
-        return [part.strip() for part in _text(value).strip("[]").replace(",", ":").split(":")]
-    return [_text(part) for part in np.asarray(value).ravel()]
+        return [part.strip() for part in text_of(value).strip("[]").replace(",", ":").split(":")]
+    return [text_of(part) for part in np.asarray(value).ravel()]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
-        value = value.item()
-    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
+def candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
+    """A stated axis; a unit that means none, and one that is unknown, is left to be guessed or to be said."""
+    if unit.strip().lower() in (
+        "",
+        "<undefined>",
+        "none",
+        "t.traits.undefined",
+        "1",
+        "-",
+        "n/a",
+        "channel",
+        "channels",
+    ):
+        return AxisCandidate(name, values, None, "stated")
+    return AxisCandidate(name, values, unit, "stated")

@@ -70,7 +70,7 @@ def file_format(path: Path) -> str:
         raise UserError(f"{path}: the file is empty")
     known = _by_content(head)
     if known is None and h5py.is_hdf5(path):  # also finds the signature behind a user block, as MATLAB 7.3 writes it
-        known = "RosettaSciIO" if path.suffix.lower() in HDF5_EXTENSIONS else "HDF5"
+        known = "RosettaSciIO" if path.suffix.lower() in HDF5_EXTENSIONS and not _is_ncem(path) else "HDF5"
     if known is None and (beside := header_of(path)) is not None:
         known = beside[0]
     return known or _by_extension(path, head)
@@ -92,6 +92,17 @@ def is_matlab73(path: Path) -> bool:
     """Whether an HDF5 file was written by MATLAB, which stores every array with its dimensions reversed."""
     with path.open("rb") as file:
         return file.read(10) == b"MATLAB 7.3"
+
+
+def _is_ncem(path: Path) -> bool:
+    """Whether an .emd file is of the open kind (NCEM, Berkeley), which is read here, and not Velox's."""
+    if path.suffix.lower() != ".emd":
+        return False
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "version_major" in file.attrs and "Data" not in file
+    except (OSError, RuntimeError, KeyError, ValueError):  # damaged: whoever reads it will say so
+        return False
 
 
 def _by_content(head: bytes) -> str | None:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 # Names under which instruments and authors keep the cube itself, and the positions of its channels.
-CUBE_NAMES = ("data", "img", "cube", "counts", "spectra", "flux", "sci", "mca_arr")
-AXIS_NAMES = ("wl", "wavelength", "wavelengths", "wave", "lambda", "energy", "energies", "axis")
+CUBE_NAMES = ("data", "img", "cube", "counts", "spectra", "flux", "sci", "mca_arr", "maxrf_cube")
+AXIS_NAMES = ("wl", "wavelength", "wavelengths", "wave", "lambda", "energy", "energies", "axis", "maxrf_energies")
+_PICTURE_WORDS = ("preview", "thumb", "overview", "snapshot", "icon")
 
 
 class StoredArray(Protocol):
@@ -40,32 +41,24 @@ class StoredArray(Protocol):
         """Read a part; one slice per dimension."""
 
 
-class MissingValues:
-    """An array that shows one number, the file's sign for "no value", as NaN.
-
-    Args:
-        array: numbers of any real type.
-        missing: the number that stands for none.
-    """
-
-    def __init__(self, array: StoredArray, missing: float) -> None:
-        self._array, self._missing = array, missing
-        self.shape = array.shape
-        self.dtype = np.result_type(array.dtype, np.float32).newbyteorder("=")
-
-    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        stored = np.asarray(self._array[index])
-        shown = stored.astype(self.dtype)
-        shown[stored == self._missing] = np.nan
-        return shown
-
-
 class AxisCandidate(NamedTuple):
-    """Positions of channels found beside the cube; `unit` is None where the file does not say it."""
+    """Positions of channels found in a file.
+
+    Attributes:
+        name: what the file calls them.
+        values: (C,) float64.
+        unit: None where the file does not say it.
+        origin: stated: the file says that they belong to the cube's spectral dimension; near: they lie beside the
+            cube under a usual name; far: elsewhere in the file, so that an equal length may be a coincidence.
+    """
 
     name: str
     values: NDArray[np.float64]
     unit: str | None
+    origin: Literal["stated", "near", "far"] = "near"
+
+
+ErrorKind = Literal["deviation", "variance", "inverse variance"]
 
 
 def _nothing() -> None:
@@ -79,12 +72,19 @@ class Stored:
     Attributes:
         arrays: one array, or one per detector, all of one shape.
         name: the file and the place in it, for messages.
-        spectral_dim: the spectral dimension, if the format fixes it.
+        spectral_dim: the spectral dimension, if the file or its format states it.
         rows_last: whether the format stores columns before rows (MATLAB 7.3).
+        image: the dimensions of rows and columns, if the file states them.
+        detector_dim: the dimension of the detectors, if the file states it.
+        default_detector: which of them is taken unless the user chooses: summing would be wrong (Stokes parameters).
+        spatial_shape: rows and columns, if the file has one dimension for all pixels and says their numbers.
+        order: how those pixels are counted, see `read_cube`.
         axes: possible spectral axes.
         bad_channels: (C,) bool, True = left out unless the user chooses channels, if the file marks any.
         mask: (H, W) bool, True = valid, if the file has one.
         training: (H, W) bool, True = drawn for training, if the file says so; the others are valid as well.
+        errors: what the file gives for the uncertainty of each value, in the shape of the array.
+        errors_are: what those numbers are.
         metadata: what the file says of the measurement.
         notes: what was guessed, for the user to read.
         close: releases the file.
@@ -94,10 +94,17 @@ class Stored:
     name: str
     spectral_dim: int | None = None
     rows_last: bool = False
+    image: tuple[int, int] | None = None
+    detector_dim: int | None = None
+    default_detector: int | None = None
+    spatial_shape: tuple[int, int] | None = None
+    order: Literal["C", "F"] = "C"
     axes: list[AxisCandidate] = field(default_factory=list)
     bad_channels: NDArray[np.bool_] | None = None
     mask: NDArray[np.bool_] | None = None
     training: NDArray[np.bool_] | None = None
+    errors: StoredArray | None = None
+    errors_are: ErrorKind = "deviation"
     metadata: dict[str, str | int | float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     close: Callable[[], None] = _nothing
@@ -110,6 +117,12 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except ImportError as error:  # a library that needs another one for just this kind of file
+        lacking = error.name or " ".join(str(error).split())
+        raise UserError(
+            f"{path}: to read this {kind} file the package '{lacking}' is needed, which is not installed: "
+            f"pip install 'deepspec[formats]', or pip install {lacking}"
+        ) from error
     except (
         OSError,
         ValueError,  # also what NumPy raises for a short memory map
@@ -128,15 +141,21 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
 
 
 def choose_key(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], wanted: str | None, dims: Sequence[int]
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    wanted: str | None,
+    dims: Sequence[int],
+    pictures: Collection[str] = (),
 ) -> tuple[str, list[str]]:
     """Choose the array that holds the cube.
 
     Args:
         path: the file, for messages.
         shapes: shape of each numeric array in it.
-        wanted: the user's choice; None = the one with a usual name, else the largest.
+        wanted: the user's choice; None = the one with a usual name, else the largest. What the program that wrote the
+            file calls a sum goes before what it was summed from.
         dims: numbers of dimensions that a cube may have here.
+        pictures: arrays that are photographs, taken only if they are wanted.
 
     Returns:
         The key, and a note if it was guessed among several.
@@ -150,26 +169,41 @@ def choose_key(
             raise UserError(f"{path}: no numeric array '{wanted}'; arrays found: {listed}")
         check_dims(path, wanted, shapes[wanted], dims)
         return wanted, []
-    fitting = [name for name, shape in shapes.items() if len(shape) in dims and min(shape) > 0]
+    fitting = [name for name, shape in shapes.items() if has_dims(shape, dims)]
     if not fitting:
         raise UserError(f"{path}: no numeric array with {_numbers(dims)} dimensions; found: {listed}{_fold_hint(dims)}")
-    usual = [name for name in fitting if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES]
-    chosen = max(usual or fitting, key=lambda name: _size(shapes[name]))
+    cubes = [name for name in fitting if name not in pictures]
+    if not cubes:
+        raise UserError(f"{path}: only pictures, no cube: {listed}; to take one all the same give --dataset NAME")
+    plain = [name for name in cubes if not any(word in name.lower() for word in _PICTURE_WORDS)] or cubes
+    usual = [name for name in plain if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or plain
+    chosen = max(usual, key=lambda name: (_size(shapes[name]), is_sum(name)))
     if len(fitting) == 1:
         return chosen, []
     others = ", ".join(name for name in fitting if name != chosen)
-    return chosen, [f"took '{chosen}' {shapes[chosen]} (others: {others}); choose with dataset=NAME"]
+    return chosen, [f"took '{chosen}' {shapes[chosen]} (others: {others}); choose with --dataset NAME"]
+
+
+def is_sum(name: str) -> bool:
+    """Whether the path of an array says that a program summed its detectors."""
+    return re.search(r"(^|[^a-z])(det)?sum(med)?([^a-z]|$)", name.lower()) is not None
+
+
+def has_dims(shape: tuple[int, ...], dims: Sequence[int]) -> bool:
+    """Whether an array, possibly without some of its dimensions of length one, has one of `dims` dimensions."""
+    longer = sum(length > 1 for length in shape)
+    return 0 not in shape and any(longer <= d <= len(shape) for d in dims)
 
 
 def check_dims(path: Path, name: str, shape: tuple[int, ...], dims: Sequence[int]) -> None:
-    """Raise a `UserError` unless `shape` has one of `dims` dimensions and is not empty."""
-    if len(shape) not in dims:
+    """Raise a `UserError` unless `shape` has one of `dims` dimensions, but for such of length one, and is not empty."""
+    if 0 in shape and len(shape) in dims:
+        raise UserError(f"{path}: '{name}' is empty, its shape is {shape}")
+    if not has_dims(shape, dims):
         raise UserError(
             f"{path}: '{name}' has shape {shape}, expected {_numbers(dims)} dimensions "
             f"(rows, columns, channels in any order, and detectors){_fold_hint(dims)}"
         )
-    if min(shape) == 0:
-        raise UserError(f"{path}: '{name}' is empty, its shape is {shape}")
 
 
 def _numbers(dims: Sequence[int]) -> str:
@@ -179,7 +213,7 @@ def _numbers(dims: Sequence[int]) -> str:
 def _fold_hint(dims: Sequence[int]) -> str:
     if 2 in dims:
         return ""
-    return "; for data with one row per spectrum give spatial_shape=(ROWS, COLUMNS)"
+    return "; for data with one row per spectrum give --spatial_shape ROWS COLUMNS"
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -11,7 +11,8 @@ import tifffile
 
 from deepspec.data.readers.raw_pair import map_raw
 from deepspec.data.readers.spooled import spooled_array
-from deepspec.data.readers.stored import MissingValues, Stored, choose_key, reading
+from deepspec.data.readers.stored import Stored, choose_key, reading
+from deepspec.data.readers.values import physical
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def open_tiff(path: Path, series: str | None, dims: Sequence[int]) -> Stored:
         array = _array(path, file, stack)
         page = stack.keyframe
         if (tag := page.tags.get(_NODATA)) is not None:
-            array = MissingValues(array, float(str(tag.value).strip("\x00 ")))
+            array = physical(array, [float(str(tag.value).strip("\x00 "))])
         names = stack.axes
         spectral = [d for d, name in enumerate(names) if name not in "YX"]
         return Stored(

@@ -70,7 +70,6 @@ def test_more_values_than_announced_are_taken_and_said(path, capsys):
         ("#SPECTRUM", "#DATA", "cut short: no #SPECTRUM line"),
         (".0, ", ".x, ", "the spectrum is no list of numbers"),
         (": 0.02", ": 0.0", "must rise or fall"),
-        ("keV", "furlong", "unknown unit 'furlong'"),
     ],
 )
 def test_mistakes(path, old, new, message):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deepspec.data.cube import read_cube
+from deepspec.errors import UserError
 
 CUBE = np.random.default_rng(0).poisson(5, (5, 4, 70)).astype(np.uint16)  # rows, columns, channels
 ENERGY = 0.5 + 0.02 * np.arange(70)
@@ -149,3 +150,234 @@ def test_maps_file_after_processing(file):
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
         np.testing.assert_array_equal(cube.axis.values, ENERGY)
         assert cube.axis.unit == "keV"
+
+
+def nexus(file, cube, axes, sets=(), on_group=(), on_signal=()):
+    """A plot whose axes are named as `axes`; `sets` are (name, values, unit)."""
+    made = group(file, "entry/plot", axes, cube, "data")
+    made.attrs.update(dict(on_group))
+    made["data"].attrs.update(dict(on_signal))
+    for name, values, unit in sets:
+        made[name] = values
+        if unit:
+            made[name].attrs["units"] = unit
+    return made
+
+
+PLACES = [("y", np.arange(60.0), "mm"), ("x", np.arange(256.0), "mm")]
+MAP = np.random.default_rng(1).poisson(4, (60, 256, 100)).astype(np.uint32)
+KEV = np.linspace(0.1, 20, 100)
+
+
+@pytest.mark.parametrize("where", ["on_group", "on_signal"])
+def test_interpretation_spectrum(file, where):
+    nexus(file, MAP, ["y", "x", "."], PLACES, **{where: {"interpretation": "spectrum"}})
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 100)
+
+
+def test_interpretation_image_is_a_stack_of_images(file):
+    nexus(file, MAP.transpose(2, 0, 1), [".", ".", "."], on_signal={"interpretation": "image"})
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 100)
+
+
+@pytest.mark.parametrize("indices", [{}, {"mca_energy_indices": 2}, {"mca_energy_indices": np.array([2])}])
+def test_fewer_axes_than_dimensions_are_those_of_the_last(file, indices):
+    nexus(file, MAP, ["mca_energy"], [("mca_energy", KEV, "keV")], on_group=indices)
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 100)
+        np.testing.assert_allclose(cube.axis.values, KEV)
+
+
+def test_indices_place_an_axis(file):
+    nexus(file, MAP.transpose(2, 0, 1), ["energy"], [("energy", KEV, "keV")], on_group={"energy_indices": 0})
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 100)
+        np.testing.assert_array_equal(cube.read_rows(0, 60), MAP)
+
+
+def test_names_that_say_energy_outrank_units(file):
+    """Stage positions in nanometres are no wavelengths, and the energies of the beam are not those of the channels."""
+    sets = [("stage_y", np.arange(60.0), "nm"), ("u", np.arange(256.0), "nm"), ("Energy", KEV * 1000, "eV")]
+    nexus(file, MAP, ["stage_y", "u", "Energy"], sets)
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 100)
+        assert cube.axis.unit == "keV"
+
+
+def test_a_stage_in_nanometres_alone_is_no_wavelength(file, capsys):
+    nexus(
+        file,
+        MAP,
+        ["sample_y", "sample_x", "."],
+        [("sample_y", np.arange(60.0), "nm"), ("sample_x", np.arange(256.0), "nm")],
+    )
+    with read(file) as cube:
+        assert cube.shape[:1] == (60,)
+        assert cube.axis.unit == "channel"
+
+
+def test_two_numbers_are_a_straight_line(file):
+    nexus(file, MAP, [".", ".", "energy"], [("energy", np.array([0.5, 0.02]), "keV")])
+    with read(file) as cube:
+        np.testing.assert_allclose(cube.axis.values, 0.5 + 0.02 * np.arange(100))
+
+
+def test_an_axis_of_the_wrong_length_says_both(file):
+    nexus(file, MAP, [".", ".", "energy"], [("energy", KEV[:90], "keV")])
+    with pytest.raises(UserError, match=r"90 positions in 'energy', the cube has 100 channels.*--axis"):
+        read(file)
+    with read(file, axis="channel") as cube:
+        assert cube.shape == (60, 256, 100)
+
+
+def test_colour_pictures_are_no_plots(file):
+    picture = np.zeros((200, 300, 3), np.uint8)
+    made = group(file, "entry/a", [".", ".", "."], picture)
+    made["counts"].attrs["interpretation"] = "rgb-image"
+    file["entry/img"] = CUBE
+    with read(file, spectral_dim=2) as cube:
+        assert cube.shape == (5, 4, 70)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((1, 60, 2048), (1, 60, 2048)), ((40, 50, 1, 2048), (40, 50, 2048)), ((1, 60, 4, 2048), (1, 60, 2048))],
+)
+@pytest.mark.parametrize("place", ["instrument/monochromator/energy", "scan/energy", "energy"])
+def test_the_energy_of_the_beam_is_no_axis(file, shape, expected, place):
+    file["xrf/counts"] = np.ones(shape, np.uint16)
+    file[place] = np.array([17.5])
+    file[place].attrs["units"] = "keV"
+    with read(file) as cube:
+        assert cube.shape == expected
+        assert cube.axis.unit == "channel"
+
+
+@pytest.mark.parametrize("length", [60, 256])
+def test_an_equal_length_elsewhere_is_chance(file, capsys, length):
+    """The beam's energies of 60 scans, beside a map of 60 rows and a detector with 2,048 channels."""
+    file["xrf/counts"] = np.ones((60, 256, 2048), np.uint16)
+    file["scans/energy"] = np.linspace(7, 8, length)
+    with read(file) as cube:
+        assert cube.shape == (60, 256, 2048)
+        assert cube.axis.unit == "channel"
+    assert "--spectral_dim" in capsys.readouterr().err
+
+
+def test_wavelengths_elsewhere_are_used_and_said(file, capsys):
+    file["radiance"] = np.ones((512, 217, 80), np.float32)
+    file["sensor/wavelengths"] = np.linspace(400, 2500, 80)
+    file["sensor/wavelengths"].attrs["units"] = "nanometers"
+    with read(file) as cube:
+        assert cube.shape == (512, 217, 80)
+        assert cube.axis.unit == "nm"
+    assert "took 'sensor/wavelengths' as the spectral axis" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_labels_and_scales_of_hdf5(file, scale):
+    """As the camera of a SPARC microscope writes a cube: channel, time, depth, rows, columns."""
+    data = file.create_dataset("a/Image", data=np.moveaxis(CUBE, 2, 0)[:, None, None])
+    data.attrs["DIMENSION_LABELS"] = ["C", "T", "Z", "Y", "X"]
+    if scale:
+        file["a/DimensionScaleC"] = np.linspace(400e-9, 800e-9, 70)
+        file["a/DimensionScaleC"].attrs["UNIT"] = "m"
+        file["a/DimensionScaleC"].make_scale("C")
+        data.dims[0].attach_scale(file["a/DimensionScaleC"])
+    file["Preview/Image"] = np.zeros((99, 99, 3), np.uint8)
+    file["Preview/Image"].attrs["IMAGE_SUBCLASS"] = np.bytes_("IMAGE_TRUECOLOR")
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        if scale:
+            np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(400, 800, 70))
+
+
+def test_netcdf_dimensions_name_the_wavelengths_of_another_group(file, capsys):
+    """EMIT: the dimension `bands` is shared by the cube and by the list of wavelengths."""
+    cube = np.ones((20, 70, 70), np.float32)
+    file["reflectance"] = cube
+    for dim, (name, length) in enumerate([("downtrack", 20), ("bands", 70), ("crosstrack", 70)]):
+        file[name] = np.zeros(length, np.float32)
+        file[name].make_scale("This is a netCDF dimension but not a netCDF variable.        70")
+        file["reflectance"].dims[dim].attach_scale(file[name])
+    file["sensor_band_parameters/wavelengths"] = np.linspace(381, 2493, 70)
+    file["sensor_band_parameters/wavelengths"].attrs["units"] = "nm"
+    file["sensor_band_parameters/wavelengths"].dims[0].attach_scale(file["bands"])
+    with read(file) as found:
+        assert found.shape == (20, 70, 70)
+        assert found.layout.spectral == 1
+        assert found.axis.unit == "nm"
+    assert "spectral_dim" not in capsys.readouterr().err
+
+
+def hyperspy(file, axes, cube=CUBE):
+    made = file.create_group("Experiments/map")
+    made["data"] = cube
+    for dim, axis in enumerate(axes):
+        inner = made.create_group(f"axis-{dim}")
+        for key, value in axis.items():
+            if isinstance(value, dict):
+                inner.create_group(key).attrs.update(value)
+            elif isinstance(value, np.ndarray):
+                inner[key] = value
+            else:
+                inner.attrs[key] = value
+
+
+NAVIGATE = [{"name": n, "size": s, "navigate": True, "units": "um", "scale": 1.0} for n, s in (("y", 5), ("x", 4))]
+
+
+def test_hyperspy_axes_that_are_not_uniform(file):
+    wavelengths = 1239.84 / np.linspace(4.0, 1.2, 70)
+    hyperspy(
+        file, [*NAVIGATE, {"name": "Wavelength", "size": 70, "units": "nm", "navigate": False, "axis": wavelengths}]
+    )
+    with read(file) as cube:
+        np.testing.assert_allclose(cube.axis.to("nm").values, wavelengths)
+
+
+def test_hyperspy_axes_that_are_functions(file):
+    axis = {
+        "name": "Energy",
+        "size": 70,
+        "units": "eV",
+        "navigate": False,
+        "expression": "a * x ** 2 + b",
+        "a": 2.0,
+        "b": 100.0,
+    }
+    hyperspy(file, [*NAVIGATE, axis | {"x": {"offset": 1.0, "scale": 0.5, "size": 70}}])
+    with read(file) as cube:
+        np.testing.assert_allclose(cube.axis.values, (2 * (1 + 0.5 * np.arange(70)) ** 2 + 100) / 1000)
+
+
+@pytest.mark.parametrize("formula", ["__import__('os').system('true')", "a.b", "x ** (", "f(x)", "x if x else 1", "q"])
+def test_formulas_that_are_none(file, formula):
+    hyperspy(file, [*NAVIGATE, {"name": "E", "size": 70, "navigate": False, "expression": formula}])
+    with pytest.raises(UserError, match="formula"):
+        read(file)
+
+
+def test_an_open_emd_file(tmp_path):
+    """NCEM's EMD: data with dim1, dim2, ... beside them, energies first."""
+    path = tmp_path / "eels.emd"
+    with h5py.File(path, "w") as emd:
+        emd.attrs["version_major"], emd.attrs["version_minor"] = 0, 2
+        made = emd.create_group("experiment/si")
+        made.attrs["emd_group_type"] = 1
+        made["data"] = CUBE.transpose(2, 0, 1)
+        for i, (name, unit, values) in enumerate(
+            [
+                ("Energy loss", "eV", 300 + 0.5 * np.arange(70)),
+                ("y", "nm", np.arange(5.0)),
+                ("x", "nm", np.arange(4.0)),
+            ],
+            1,
+        ):
+            made[f"dim{i}"] = values
+            made[f"dim{i}"].attrs.update(name=name, units=unit)
+    with read_cube(path) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        np.testing.assert_allclose(cube.axis.values, 0.3 + 0.0005 * np.arange(70))
