@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deepspec.data.readers.stored import StoredArray
+    from deepspec.data.readers.stored import ErrorKind, StoredArray
 
 _BLOCK_BYTES = 64 * 2**20
 
@@ -47,6 +47,8 @@ class SpectralCube:
         path: where it came from, None for an array in memory.
         detector: the detector to read, or "sum" over all.
         channels: stored channel number of each channel, None = all in their order.
+        errors: what the file gives for the uncertainty of each value, in the shape of one array; see `read_errors`.
+        errors_are: what these numbers are.
     """
 
     arrays: Sequence[StoredArray]
@@ -58,6 +60,8 @@ class SpectralCube:
     detector: int | Literal["sum"] = "sum"
     channels: NDArray[np.int64] | None = None
     close_file: Callable[[], None] | None = None
+    errors: StoredArray | None = None
+    errors_are: ErrorKind = "deviation"
 
     @classmethod
     def from_array(
@@ -122,19 +126,49 @@ class SpectralCube:
                 x_nWC += self._read(array, start, stop)
         return x_nWC
 
+    def read_errors(self, start: int, stop: int) -> NDArray[np.floating[Any]] | None:
+        """Standard deviations of the values of rows `start` to `stop`, from the file's ERR, STAT, IVAR and the like.
+
+        Returns:
+            (stop - start, W, C), infinite where the inverse variance is zero; None if the file gives none.
+
+        Raises:
+            UserError: if the rows do not exist or the file is damaged there.
+        """
+        if self.errors is None:
+            return None
+        if not 0 <= start <= stop <= self.shape[0]:
+            raise UserError(f"rows {start}:{stop} of a cube with {self.shape[0]} rows")
+        with reading(self.path or "the cube", f"uncertainties of rows {start}:{stop}"):
+            stored = self._part(self.errors, start, stop)
+        x = stored.astype(np.result_type(stored.dtype.newbyteorder("="), np.float32))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.errors_are == "deviation":
+                x = x**2
+            elif self.errors_are == "inverse variance":
+                x = np.where(x > 0, 1 / x, np.inf)
+            if self.layout.detector is not None:
+                x = x.sum(axis=2)
+            deviations = np.sqrt(x)
+        return np.ascontiguousarray(deviations if self.channels is None else deviations[..., self.channels])
+
     def _read(self, array: StoredArray, start: int, stop: int) -> NDArray[Any]:
-        layout = self.layout
-        index = [slice(None)] * len(array.shape)
-        index[layout.row] = slice(start, stop)
-        if layout.detector is not None and self.detector != "sum":
-            index[layout.detector] = slice(self.detector, self.detector + 1)
-        block = np.asarray(array[tuple(index)]).transpose(layout.order)
-        if layout.detector is not None:
+        block = self._part(array, start, stop)
+        if self.layout.detector is not None:
             block = block.sum(axis=2, dtype=self.dtype)
         if self.channels is not None:
             block = block[..., self.channels]
         # A copy, so that neither a memory map nor another byte order leaves this function.
         return np.array(block, dtype=self.dtype, order="C")
+
+    def _part(self, array: StoredArray, start: int, stop: int) -> NDArray[Any]:
+        """Rows of a stored array as (row, column, [detector,] channel), all channels, of the chosen detector alone."""
+        layout = self.layout
+        index = [slice(None)] * len(array.shape)
+        index[layout.row] = slice(start, stop)
+        if layout.detector is not None and self.detector != "sum":
+            index[layout.detector] = slice(self.detector, self.detector + 1)
+        return np.asarray(array[tuple(index)]).transpose(layout.order)
 
     def blocks(self, max_pixels: int) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Read the cube from top to bottom in blocks of whole image rows.
@@ -262,6 +296,8 @@ def read_cube(
             permutation = kept if permutation is None else permutation[kept]
             chosen_axis = SpectralAxis(chosen_axis.values[kept], chosen_axis.unit)
         valid = _valid_pixels(stored, (shape[layout.row], shape[layout.column]), mask, training)
+        if detector == "sum" and stored.default_detector is not None and layout.detector is not None:
+            detector = stored.default_detector
         _check_detector(stored, layout, detector)
     except BaseException:
         stored.close()
@@ -269,7 +305,17 @@ def read_cube(
     for note in stored.notes:
         print(f"{stored.name}: {note}", file=sys.stderr)
     return SpectralCube(
-        stored.arrays, layout, chosen_axis, valid, stored.metadata, path, detector, permutation, stored.close
+        stored.arrays,
+        layout,
+        chosen_axis,
+        valid,
+        stored.metadata,
+        path,
+        detector,
+        permutation,
+        stored.close,
+        stored.errors,
+        stored.errors_are,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
     Args:
         path: a file of any kind.
         shape: rows and columns of the image; an extension of another size is passed over.
-        extension: name of the cube's extension; default the first that fits.
+        extension: name, NAME,EXTVER or number of the cube's extension; default the first that fits.
     """
     with path.open("rb") as file:
         if file.read(9) != b"SIMPLE  =":
@@ -91,14 +92,32 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
 
     with fits.open(path) as units, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)  # old but understood spellings
-        for unit in units:
-            wanted = extension is None or extension.upper() == unit.name
+        for number, unit in enumerate(units):
+            names = (unit.name, f"{unit.name},{unit.ver}", str(number))
+            wanted = extension is None or extension.upper() in names
             if not (wanted and unit.is_image and len(unit.shape) >= 3 and tuple(unit.shape[-2:]) == shape):
                 continue
-            coordinates = WCS(unit.header, units).celestial
+            try:
+                coordinates = WCS(unit.header, units).celestial
+            except (ValueError, KeyError, AttributeError, TypeError):  # what wcslib makes of a spectral axis of its own
+                coordinates = WCS(_first_two_axes(unit.header)).celestial
             if coordinates.naxis == 2:
                 return coordinates.to_header()
     return None
+
+
+def _first_two_axes(header: Header) -> Header:
+    """A header without what it says of the third axis and further ones."""
+    from astropy.io.fits import Header
+
+    flat = Header(header, copy=True)
+    for key in list(flat):
+        if re.fullmatch(
+            r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|NAXIS)[3-9]|(CD|PC)(\d_[3-9]|[3-9]_\d)|P[SV][3-9]_\d+", key
+        ):
+            del flat[key]
+    flat["NAXIS"] = flat["WCSAXES"] = 2
+    return flat
 
 
 def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:

@@ -6,20 +6,18 @@ import warnings
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import FITSFixedWarning
 
+from deepspec.data.readers.fits_axis import spectral_axis, stokes_axis, stokes_i
+from deepspec.data.readers.fits_companions import companions, is_companion, unflagged
 from deepspec.data.readers.fits_image import stored_image
-from deepspec.data.readers.stored import AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.stored import Stored, choose_key, reading
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 _KEYWORDS = ("OBJECT", "INSTRUME", "TELESCOP", "EXPTIME", "DATE-OBS", "BUNIT")
 
@@ -27,12 +25,13 @@ _KEYWORDS = ("OBJECT", "INSTRUME", "TELESCOP", "EXPTIME", "DATE-OBS", "BUNIT")
 def open_fits(path: Path, extension: str | None, dims: Sequence[int]) -> Stored:
     """Open a cube in a FITS file; only what is indexed is read.
 
-    The spectral dimension is the one that the world coordinates name, else NAXIS3. A pixel is masked when half
-    or more of its channels are flagged in an extension `DQ` or `MASK`.
+    The spectral dimension is the one that the header names, else NAXIS3. A pixel is masked when half or more of its
+    channels are flagged in an extension such as `DQ` or `MASK`.
 
     Args:
         path: the file.
-        extension: name or number of the unit with the cube; default `DATA`, `SCI`, `FLUX`, else the largest.
+        extension: name, NAME,EXTVER or number of the unit with the cube, from 0; default the first `DATA`, `SCI` or
+            `FLUX`, else the largest.
         dims: numbers of dimensions that the image may have.
 
     Raises:
@@ -58,62 +57,58 @@ def _matters(warning: warnings.WarningMessage) -> bool:
 
 
 def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[int]) -> Stored:
-    images = {hdu.name or str(i): hdu for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape}
-    if extension is not None and extension.isdigit() and int(extension) < len(hdus):
-        extension = hdus[int(extension)].name or extension
-    shapes = {name: tuple(hdu.shape) for name, hdu in images.items()}
-    chosen, notes = choose_key(path, shapes, extension and extension.upper(), dims)
+    images = _images(hdus)
+    cubes = {key: hdu for key, hdu in images.items() if extension is not None or not is_companion(hdu.name, hdu.header)}
+    shapes = {key: tuple(hdu.shape) for key, hdu in (cubes or images).items()}
+    chosen, notes = choose_key(path, shapes, _wanted(path, hdus, images, extension), dims)
     hdu = images[chosen]
-    spectral_dim, axes = _spectral(hdu, notes)
-    flags = images.get("DQ", images.get("MASK"))
+    spectral_dim, axes = spectral_axis(hdus, hdu, notes)
+    beside = companions(images, chosen)
     header = {**dict(hdus[0].header), **dict(hdu.header)}
+    stokes = stokes_axis(hdu.header, len(hdu.shape))
+    detector_dim, default = None, None
+    if stokes is not None and len(hdu.shape) > 3 and hdu.shape[len(hdu.shape) - stokes] > 1:
+        detector_dim = len(hdu.shape) - stokes
+        default = stokes_i(hdu.header, stokes, hdu.shape[detector_dim])
+        notes.append(f"took Stokes I of {hdu.shape[detector_dim]} parameters; choose with --detector NUMBER")
+    flags = None if beside.flags is None else images[beside.flags]
     return Stored(
         arrays=[stored_image(path, hdu)],
         name=f"{path}:{chosen}",
         spectral_dim=spectral_dim,
+        detector_dim=detector_dim,
+        default_detector=default,
         axes=axes,
-        mask=None if flags is None else _unflagged(path, flags, hdu, spectral_dim),
+        mask=None if flags is None else unflagged(path, flags, hdu, spectral_dim, hdus[0].header),
+        errors=None if beside.errors is None else stored_image(path, images[beside.errors]),
+        errors_are=beside.errors_are,
         metadata={key: header[key] for key in _KEYWORDS if key in header},
         notes=notes,
     )
 
 
-def _spectral(hdu: Any, notes: list[str]) -> tuple[int | None, list[AxisCandidate]]:
-    """The spectral dimension in NumPy's order (FITS axes reversed) and its values from the world coordinates."""
-    dims = len(hdu.shape)
-    by_position = dims - 3 if dims >= 3 else None
-    try:
-        wcs = WCS(hdu.header, fix=True)
-        position = wcs.wcs.spec
-        if position < 0:
-            return by_position, []
-        dim = dims - 1 - position
-        values = np.asarray(wcs.spectral.pixel_to_world_values(np.arange(hdu.shape[dim])), dtype=np.float64)
-        unit = wcs.spectral.wcs.cunit[0]
-    except (ValueError, MemoryError, KeyError, AttributeError) as error:  # what wcslib makes of a bad header
-        notes.append(f"the header's world coordinates are not usable ({' '.join(str(error).split())})")
-        return by_position, []
-    kind = hdu.header.get(f"CTYPE{position + 1}", "wavelength")
-    if unit == units.dimensionless_unscaled:
-        return dim, [AxisCandidate(f"world coordinates {kind}", values, None)]
-    target = "keV" if unit.is_equivalent(units.J) else "angstrom"
-    try:
-        values = (values * unit).to_value(units.Unit(target), units.spectral())
-    except units.UnitConversionError:
-        notes.append(f"the spectral axis {kind} in {unit} is not a wavelength, energy or frequency")
-        return dim, []
-    return dim, [AxisCandidate(f"world coordinates {kind}", values, target)]
+def _images(hdus: fits.HDUList) -> dict[str, Any]:
+    """Image units by name, those without one by number; a further one of the same name as NAME,EXTVER."""
+    images: dict[str, Any] = {}
+    units = [(number, hdu) for number, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+    for number, hdu in sorted(units, key=lambda pair: (pair[1].ver, pair[0])):
+        key = hdu.name or str(number)
+        if key in images:
+            key = f"{key},{hdu.ver}"
+        images[key if key not in images else str(number)] = hdu
+    return images
 
 
-def _unflagged(path: Path, flags: Any, hdu: Any, spectral_dim: int | None) -> NDArray[np.bool_] | None:
-    """(H, W) pixels with fewer than half of their channels flagged, read a few channels at a time."""
-    image = stored_image(path, flags)
-    if len(image.shape) == 2:
-        return np.asarray(np.equal(image[:, :], 0))
-    if image.shape != hdu.shape or spectral_dim != 0 or len(image.shape) != 3:
-        return None
-    channels = image.shape[0]
-    bad = np.zeros(image.shape[1:], dtype=np.int64)
-    for start in range(0, channels, 64):
-        bad += np.count_nonzero(image[start : start + 64, :, :], axis=0)
-    return np.asarray(bad * 2 < channels)
+def _wanted(path: Path, hdus: fits.HDUList, images: dict[str, Any], extension: str | None) -> str | None:
+    """The key of the unit that the user names by name, by NAME,EXTVER or by its number in the file, from 0."""
+    if extension is None or not extension.isdigit():
+        if extension is None or extension.upper() in images:
+            return extension and extension.upper()
+        name, _, version = extension.upper().rpartition(",")
+        return next((k for k, hdu in images.items() if hdu.name == name and str(hdu.ver) == version), extension.upper())
+    number = int(extension)
+    wanted = hdus[number] if number < len(hdus) else None
+    key = next((key for key, hdu in images.items() if hdu is wanted), None)
+    if key is None and wanted is not None:
+        raise UserError(f"{path}: unit {number} ('{wanted.name}') holds no image; images: {', '.join(images)}")
+    return key or extension

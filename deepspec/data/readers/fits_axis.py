@@ -1,0 +1,226 @@
+"""The spectral axis of a FITS cube, in the spellings of the standard, of IRAF, of surveys and of single instruments.
+
+Order: world coordinates that wcslib knows; the linear keywords of an axis whose name or unit is spectral (IRAF's
+`LINEAR` and `LAMBDA`, with `DC-FLAG` = 1 for logarithms to base 10); an image or table column of wavelengths in
+another unit of the file.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from deepspec.data.axis import find_unit
+from deepspec.data.readers.stored import AxisCandidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_NAMES = re.compile(r"^(LINEAR|LAMBDA|AWAV|WAVE|WAVN|ENER|FREQ|LOG|WL\b)|WAVELEN|ENERG|LAMBDA", re.IGNORECASE)
+_LISTS = ("WAVE", "WAVELENGTH", "WAVELENGTHS", "LAMBDA", "WL", "WAVELEN", "LOGLAM", "LOGLAMBDA", "ENERGY", "ENERGIES")
+_DOPPLER = {
+    "VRAD": units.doppler_radio,
+    "VOPT": units.doppler_optical,
+    "VELO": units.doppler_relativistic,
+    "FELO": units.doppler_optical,
+}
+_ERRORS = (ValueError, MemoryError, KeyError, AttributeError, TypeError, IndexError)  # of wcslib on a bad header
+
+
+def spectral_axis(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int | None, list[AxisCandidate]]:
+    """The spectral dimension of an image and the positions of its channels.
+
+    Args:
+        hdus: all units of the file, of which a table may hold the coordinates.
+        hdu: the image.
+        notes: gets a line on what is not understood.
+
+    Returns:
+        The dimension in NumPy's order (FITS axes reversed), None if it is not known, and candidates for its values.
+    """
+    dims = len(hdu.shape)
+    header = hdu.header
+    stokes = stokes_axis(header, dims)
+    by_position = dims - 3 if dims >= 3 and stokes != 3 else None
+    found = _world_coordinates(hdus, hdu, notes)
+    if found is not None and found[1]:
+        return dims - found[0], found[1]
+    number = found[0] if found is not None else _linear_axis(header, dims)
+    dim = by_position if number is None else dims - number
+    if dim is None:
+        return None, []
+    if number is not None and found is None:
+        linear = _linear(header, number, hdu.shape[dim], notes)
+        if linear is not None:
+            return dim, [linear]
+    return dim, list(_listed(hdus, hdu.shape[dim]))
+
+
+def stokes_axis(header: fits.Header, dims: int) -> int | None:
+    """The number of the FITS axis of Stokes parameters, from 1; None if there is none."""
+    kinds = {i: str(header.get(f"CTYPE{i}", "")).strip().upper() for i in range(1, dims + 1)}
+    return next((i for i, kind in kinds.items() if kind == "STOKES"), None)
+
+
+def stokes_i(header: fits.Header, axis: int, length: int) -> int:
+    """Place of Stokes I, which FITS gives the value 1, along its axis."""
+    first, step, reference = (_number(header, f"{key}{axis}", 1.0) for key in ("CRVAL", "CDELT", "CRPIX"))
+    values = first + (np.arange(1, length + 1) - reference) * step
+    places = np.flatnonzero(np.abs(values - 1) < 0.5)
+    return int(places[0]) if places.size else 0
+
+
+def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int, list[AxisCandidate]] | None:
+    """Number of the spectral FITS axis and its values, as far as wcslib knows them; None if it knows of none."""
+    header = hdu.header
+    try:
+        wcs = WCS(header, hdus, fix=True)
+        position = wcs.wcs.spec
+        if position < 0:
+            return None
+        number = position + 1
+        length = hdu.shape[len(hdu.shape) - number]
+        kind = str(header.get(f"CTYPE{number}", "wavelength")).strip()
+        if int(header.get("DC-FLAG", 0)) == 1 and not kind.upper().endswith(("-LOG", "-TAB")):
+            return None  # logarithms, which wcslib does not know of
+        alone = wcs.spectral
+        values = np.asarray(alone.pixel_to_world_values(np.arange(length)), dtype=np.float64)
+        unit = alone.wcs.cunit[0]
+        rest = {"frequency": float(wcs.wcs.restfrq), "wavelength": float(wcs.wcs.restwav)}
+    except _ERRORS as error:
+        notes.append(f"the header's world coordinates are not usable ({' '.join(str(error).split())})")
+        return None
+    name = f"world coordinates {kind}"
+    if unit == units.dimensionless_unscaled:
+        return number, [AxisCandidate(name, values, None, "stated")]
+    try:
+        return number, [AxisCandidate(name, *_converted(values, unit, kind, rest), "stated")]
+    except units.UnitsError:
+        notes.append(
+            f"the spectral axis {kind} in {unit} is not a wavelength, energy or frequency: channels are counted"
+        )
+        return number, []
+
+
+def _converted(
+    values: NDArray[np.float64], unit: Any, kind: str, rest: dict[str, float]
+) -> tuple[NDArray[np.float64], str]:
+    target = "keV" if unit.is_equivalent(units.J) else "angstrom"
+    rules = list(units.spectral())
+    doppler = _DOPPLER.get(kind[:4].upper())
+    if doppler is not None and unit.is_equivalent(units.m / units.s) and any(rest.values()):
+        at = rest["frequency"] * units.Hz if rest["frequency"] else rest["wavelength"] * units.m
+        values, unit = (values * unit).to_value(units.Hz, doppler(at)), units.Hz
+    return np.asarray((values * unit).to_value(units.Unit(target), rules), dtype=np.float64), target
+
+
+def _linear_axis(header: fits.Header, dims: int) -> int | None:
+    """The FITS axis whose name or unit is spectral, the third before others."""
+    for number in sorted(range(1, dims + 1), key=lambda i: (i != 3, i)):
+        kind, unit = (str(header.get(f"{key}{number}", "")).strip() for key in ("CTYPE", "CUNIT"))
+        celestial = re.match(r"(RA|DEC|GLON|GLAT|ELON|ELAT)-", kind.upper()) is not None
+        # LINEAR alone says nothing of the first two axes: images without world coordinates have it too.
+        named = _NAMES.search(kind) is not None and (number == 3 or kind.upper() != "LINEAR")
+        if not celestial and (named or _is_spectral_unit(unit, number)):
+            return number
+    dispersion = header.get("DISPAXIS")
+    if isinstance(dispersion, int) and 1 <= dispersion <= dims and "DC-FLAG" in header:
+        return dispersion
+    return None
+
+
+def _is_spectral_unit(text: str, number: int) -> bool:
+    found = find_unit(text) if text else None
+    # Images of detectors are in micrometres or metres.
+    return found is not None and found[0] != "channel" and (number == 3 or found[0] in ("keV", "angstrom"))
+
+
+def _linear(header: fits.Header, number: int, length: int, notes: list[str]) -> AxisCandidate | None:
+    """CRVAL + (pixel - CRPIX) step, or ten to the power of it; None if the keywords are not there."""
+    kind = str(header.get(f"CTYPE{number}", "wavelength")).strip() or "wavelength"
+    own_step = header.get(f"CD{number}_{number}")
+    step = (
+        _number(header, f"CDELT{number}", 1.0) * _number(header, f"PC{number}_{number}", 1.0)
+        if own_step is None
+        else _number(header, f"CD{number}_{number}", 0.0)
+    )
+    if f"CRVAL{number}" not in header or (own_step is None and f"CDELT{number}" not in header) or step == 0:
+        return None
+    first, reference = _number(header, f"CRVAL{number}", 0.0), _number(header, f"CRPIX{number}", 0.0)
+    values = first + (np.arange(1, length + 1, dtype=np.float64) - reference) * step
+    unit = str(header.get(f"CUNIT{number}", "")).strip()
+    attributes = " ".join(str(header.get(f"WAT{number}_{i:03d}", "")) for i in range(1, 10))
+    by_iraf = re.search(r"units\s*=\s*\"?([A-Za-z]+)", attributes)
+    if not unit and by_iraf is not None:
+        unit = by_iraf[1]
+    base = _base_of_logarithm(header, kind, unit, values)
+    if base is not None:
+        values = base**values
+        inner = re.search(r"\(\s*([^()]+?)\s*\)", unit)
+        unit = inner[1] if inner is not None else unit if find_unit(unit or ".") else "angstrom"
+    name = f"{kind} of the header"
+    if unit:
+        if find_unit(unit) is None:
+            try:
+                values, unit = _converted(values, units.Unit(unit), kind, {})
+            except (ValueError, units.UnitsError):
+                notes.append(f"the unit '{unit}' of {name} is not that of a wavelength, energy or frequency")
+        return AxisCandidate(name, values, unit, "stated")
+    if "DC-FLAG" in header or by_iraf is not None or re.search(r"linear", attributes):
+        notes.append("took the wavelengths to be in angstrom, as IRAF writes them; choose with --axis UNIT")
+        return AxisCandidate(name, values, "angstrom", "stated")
+    if kind.upper() == "LINEAR" and abs(values).max() < 100:  # a slice number as likely as a wavelength
+        notes.append(f"CTYPE{number} = LINEAR without a unit says no wavelengths: channels are counted")
+        return None
+    return AxisCandidate(f"wavelength {name}" if "ENER" not in kind.upper() else name, values, None, "stated")
+
+
+def _base_of_logarithm(header: fits.Header, kind: str, unit: str, values: NDArray[np.float64]) -> float | None:
+    """10 or e where the header says that the keywords give logarithms."""
+    text = f"{kind} {unit}".lower()
+    if int(_number(header, "DC-FLAG", 0)) == 1 or re.search(r"log10|loglam|log\s*\(|log-lam|log_lam", text):
+        return 10.0
+    if re.search(r"\bln\b|ln\(|lnlam", text):
+        return float(np.e)
+    if kind.upper().startswith("LOG"):
+        return 10.0 if np.abs(values).max() < 6 else float(np.e)
+    return None
+
+
+def _listed(hdus: fits.HDUList, channels: int) -> Iterator[AxisCandidate]:
+    """Lists of wavelengths in other units of the file: images of one dimension, columns, and tables of one row."""
+    for hdu in hdus:
+        name = hdu.name.upper()
+        if hdu.is_image and hdu.shape and name in _LISTS and max(hdu.shape) == np.prod(hdu.shape) > 1:
+            values = np.asarray(hdu.data, dtype=np.float64).ravel()
+            yield _list_candidate(name, values, str(hdu.header.get("BUNIT", hdu.header.get("CUNIT1", ""))))
+        if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(hdu, fits.CompImageHDU):
+            for column in hdu.columns:
+                if column.name.upper() not in _LISTS:
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", units.UnitsWarning)
+                    values = np.asarray(hdu.data[column.name], dtype=np.float64).ravel()
+                if values.size == channels:
+                    yield _list_candidate(column.name.upper(), values, str(column.unit or ""))
+
+
+def _list_candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
+    if name.startswith("LOG") or unit.lower().startswith("log"):
+        return AxisCandidate(name, 10.0**values, "angstrom", "stated")
+    return AxisCandidate(name, values, unit or None, "stated")
+
+
+def _number(header: fits.Header, key: str, default: float) -> float:
+    try:
+        return float(header.get(key, default))
+    except (TypeError, ValueError):
+        return default
