@@ -99,7 +99,13 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
                 continue
             try:
                 coordinates = WCS(unit.header, units).celestial
-            except (ValueError, KeyError, AttributeError, TypeError):  # what wcslib makes of a spectral axis of its own
+            except (
+                ValueError,
+                KeyError,
+                AttributeError,
+                TypeError,
+                MemoryError,
+            ):  # what wcslib makes of a spectral axis of its own
                 coordinates = WCS(_first_two_axes(unit.header)).celestial
             if coordinates.naxis == 2:
                 return coordinates.to_header()

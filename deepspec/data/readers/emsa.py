@@ -61,7 +61,7 @@ def open_emsa(path: Path, dims: Sequence[int]) -> Stored:
             arrays=[array],
             name=str(path),
             spectral_dim=2,
-            axes=[AxisCandidate(_quantity(fields), x_C, fields.get("XUNITS") or None)],
+            axes=[AxisCandidate(_quantity(fields), x_C, fields.get("XUNITS") or None, "stated")],
             metadata=metadata,
             notes=notes,
         )

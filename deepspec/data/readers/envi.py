@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.axis import normalise_unit
 from deepspec.data.readers.raw_pair import data_of, map_raw
 from deepspec.data.readers.signature import header_of
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
@@ -20,8 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from deepspec.data.readers.stored import StoredArray
+
 _EXTENSIONS = ("", ".raw", ".img", ".dat", ".bil", ".bip", ".bsq", ".bin")
 _TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
+_LOOKED_AT = 2**20  # bytes
 _ORDERS = {  # names of the stored dimensions, the slowest first
     "bsq": ("bands", "lines", "samples"),
     "bil": ("lines", "bands", "samples"),
@@ -33,7 +35,7 @@ def open_envi(path: Path, dims: Sequence[int]) -> Stored:
     """Memory-map an ENVI cube.
 
     Channels that the header's `bbl` marks as bad are left out unless `channels` chooses; numbers equal to its
-    `data ignore value` become NaN.
+    `data ignore value` become NaN; gains and offsets of the bands, or the reflectance scale factor, are applied.
 
     Args:
         path: the header or the file with the numbers.
@@ -80,7 +82,7 @@ def _open(path: Path, header: Path, fields: Mapping[str, str], dims: Sequence[in
         raise UserError(f"{header}: compressed ENVI files are not read: write it uncompressed")
     interleave = fields.get("interleave", "").lower()
     code = _integer(header, fields, "data type")
-    order = _integer(header, fields, "byte order", 0 if code == 1 else None)
+    order = _integer(header, fields, "byte order", 0)
     if interleave not in _ORDERS:
         raise UserError(f"{header}: interleave '{interleave}' is none of {', '.join(_ORDERS)}")
     if code not in _TYPES or order not in (0, 1):
@@ -88,24 +90,48 @@ def _open(path: Path, header: Path, fields: Mapping[str, str], dims: Sequence[in
             f"{header}: data type {code} with byte order {order} is not read: expected one of the types "
             f"{', '.join(map(str, _TYPES))} (integer or real numbers) and byte order 0 or 1"
         )
-    dtype = np.dtype("<>"[order] + _TYPES[code])
+    notes: list[str] = []
     shape = tuple(_integer(header, fields, name) for name in _ORDERS[interleave])
     data = path if path != header else data_of(header, _EXTENSIONS)
-    notes: list[str] = []
-    array: Any = map_raw(data, dtype, shape, _integer(header, fields, "header offset", 0), notes)
+    offset = _integer(header, fields, "header offset", 0)
+    if "byte order" not in fields and code != 1:
+        order = _likely_order(data, np.dtype(_TYPES[code]), offset)
+        name = ("little", "big")[order]
+        notes.append(f"its header gives no byte order: took {name}-endian, by the looks of its numbers")
+    dtype = np.dtype("<>"[order] + _TYPES[code])
+    array: Any = map_raw(data, dtype, shape, offset, notes)
     check_dims(path, data.name, shape, dims)
-    bands = shape[_ORDERS[interleave].index("bands")]
-    if (text := fields.get("data ignore value")) is not None:
-        array = physical(array, [float(text)])
+    spectral_dim = _ORDERS[interleave].index("bands")
+    bands = shape[spectral_dim]
     return Stored(
-        arrays=[array],
+        arrays=[_values(header, fields, array, spectral_dim, notes)],
         name=str(path),
-        spectral_dim=_ORDERS[interleave].index("bands"),
-        axes=_wavelengths(header, fields, notes),
+        spectral_dim=spectral_dim,
+        axes=_wavelengths(header, fields),
         bad_channels=_bad_bands(header, fields, bands),
         metadata={k: fields[k] for k in ("description", "sensor type", "acquisition time") if fields.get(k)},
         notes=notes,
     )
+
+
+def _likely_order(data: Path, dtype: np.dtype[Any], offset: int) -> int:
+    """The byte order, 0 = little-endian, in which the numbers make more sense; PlantCV's headers give none.
+
+    Integers differ less from the next one; real numbers are zero or of a size that measurements have.
+    """
+    with data.open("rb") as file:
+        file.seek(max(offset, 0))
+        content = file.read(_LOOKED_AT)
+    content = content[: len(content) // dtype.itemsize * dtype.itemsize]
+    strange = []
+    for stored in (dtype.newbyteorder("<"), dtype.newbyteorder(">")):
+        x = np.frombuffer(content, stored).astype(np.float64)
+        if dtype.kind == "f":
+            size = np.abs(x)
+            strange.append(float(np.count_nonzero(~((size == 0) | ((size > 1e-12) & (size < 1e15))))))
+        else:
+            strange.append(float(np.abs(np.diff(np.arcsinh(x))).sum()))  # one wild number must not decide
+    return int(strange[1] < strange[0])
 
 
 def _integer(header: Path, fields: Mapping[str, str], name: str, default: int | None = None) -> int:
@@ -126,19 +152,53 @@ def _numbers(header: Path, name: str, text: str) -> NDArray[np.float64]:
         raise UserError(f"{header}: '{name}' is no list of numbers: {error}") from None
 
 
-def _wavelengths(header: Path, fields: Mapping[str, str], notes: list[str]) -> list[AxisCandidate]:
-    if "wavelength" not in fields:
+def _values(header: Path, fields: Mapping[str, str], array: Any, spectral_dim: int, notes: list[str]) -> StoredArray:
+    """The numbers as gain x number + offset of each band, or divided by the reflectance scale factor.
+
+    ENVI's gains make radiances of counts. Beside gains that say anything the factor, which is for numbers that are
+    reflectances already, is left alone.
+    """
+    shape = [1] * 3
+    shape[spectral_dim] = bands = array.shape[spectral_dim]
+    of_bands = {}
+    for name, neutral in (("data gain values", 1.0), ("data offset values", 0.0)):
+        numbers = _numbers(header, name, fields[name]) if fields.get(name) else np.full(bands, neutral)
+        if numbers.size not in (1, bands):
+            raise UserError(f"{header}: '{name}' has {numbers.size} values for {bands} bands")
+        of_bands[name] = np.broadcast_to(numbers, bands).reshape(shape)
+    gain, offset = of_bands.values()
+    text = fields.get("reflectance scale factor")
+    if (gain == 1).all() and (offset == 0).all() and text:
+        factor = float(text)
+        gain = gain * (1 / factor if factor else 0)
+    ignored = fields.get("data ignore value")
+    missing = [float(ignored)] if ignored else []
+    if not (np.isfinite(gain) & (gain != 0) & np.isfinite(offset)).all():
+        raise UserError(f"{header}: its gains, offsets or reflectance scale factor have zeros or what is no number")
+    found = physical(array, missing, scale=gain, offset=offset)
+    if not ((gain == 1).all() and (offset == 0).all()):
+        notes.append("its numbers are read with the gains, offsets or reflectance scale factor of the header")
+    return found
+
+
+# Units of ENVI that are no lengths or energies: what a number of them is as a wavelength in micrometres.
+_INVERSE = {"ghz": 299792.458, "mhz": 299792458.0}
+_MULTIPLES = {"mm": 1e3, "millimeters": 1e3, "cm": 1e4, "centimeters": 1e4}
+
+
+def _wavelengths(header: Path, fields: Mapping[str, str]) -> list[AxisCandidate]:
+    if not fields.get("wavelength"):
         return []
-    unit: str | None = fields.get("wavelength units", "unknown")
-    if unit is None or unit.lower() in ("unknown", ""):
-        unit = None
-    else:
-        try:
-            normalise_unit(unit)
-        except UserError:
-            notes.append(f"the header gives its channels in '{unit}', which is not understood: channels are counted")
-            return []
-    return [AxisCandidate("wavelength", _numbers(header, "wavelength", fields["wavelength"]), unit)]
+    values = _numbers(header, "wavelength", fields["wavelength"])
+    unit = fields.get("wavelength units", "").strip()
+    lower = unit.lower()
+    if lower == "index":
+        return []
+    if lower in _INVERSE and (values > 0).all():
+        return [AxisCandidate("wavelength", _INVERSE[lower] / values, "um", "stated")]
+    if lower in _MULTIPLES:
+        return [AxisCandidate("wavelength", _MULTIPLES[lower] * values, "um", "stated")]
+    return [AxisCandidate("wavelength", values, None if lower in ("unknown", "") else unit, "stated")]
 
 
 def _bad_bands(header: Path, fields: Mapping[str, str], bands: int) -> NDArray[np.bool_] | None:

@@ -10,14 +10,8 @@ import hdf5plugin  # noqa: F401  (registers the compression filters that other p
 import numpy as np
 
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.readers.hdf5_axes import (
-    Described,
-    described_beside,
-    is_picture,
-    nexus_data,
-    on_the_same_scale,
-    text_of,
-)
+from deepspec.data.readers.described import Described, text_of
+from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.hdf5_values import physical_dataset
 from deepspec.data.readers.signature import is_matlab73

@@ -9,15 +9,14 @@ HDF5 itself, and netCDF-4 with it, has labels and scales of dimensions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from deepspec.data.readers.described import Described, candidate, place_image, text_of
 from deepspec.data.readers.dimension_names import Named, roles
-from deepspec.data.readers.hyperspy import hyperspy_values
-from deepspec.data.readers.stored import AxisCandidate
+from deepspec.data.readers.hyperspy import hyperspy_described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,25 +27,6 @@ if TYPE_CHECKING:
 
 _DEEPEST = 10  # steps from a file's `default` to its plot; three are usual, and the chain may run in a circle
 _PICTURES = ("rgb-image", "rgba-image", "hsla-image", "hsl-image", "cmyk-image")
-
-
-@dataclass
-class Described:
-    """An array whose dimensions the file describes.
-
-    Attributes:
-        array: what is described.
-        spectral_dim: the spectral dimension, if said.
-        detector_dim: that of the detectors, if said.
-        image: dimensions of rows and columns, if both are said.
-        axes: positions of the channels, if said.
-    """
-
-    array: Any
-    spectral_dim: int | None = None
-    detector_dim: int | None = None
-    image: tuple[int, int] | None = None
-    axes: list[AxisCandidate] = field(default_factory=list)
 
 
 def nexus_data(links: Links, groups: Mapping[str, h5py.Group]) -> dict[str, Described]:
@@ -88,13 +68,6 @@ def is_picture(array: h5py.Dataset) -> bool:
     if kind in ("IMAGE_TRUECOLOR", "IMAGE_INDEXED") or text_of(array.attrs.get("interpretation")) in _PICTURES:
         return True
     return array.dtype == np.uint8 and len(array.shape) == 3 and array.shape[-1] in (3, 4) and min(array.shape[:2]) > 16
-
-
-def text_of(value: Any) -> str:
-    """The one text in the value of an attribute; empty if there is none."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
-        value = value.item()
-    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
 def _is_plot(group: h5py.Group) -> bool:
@@ -166,29 +139,6 @@ class _AxisGroup:
         return _AxisGroup(item) if isinstance(item, h5py.Group) else default
 
 
-def hyperspy_described(array: Any, shape: Sequence[int], axes: Sequence[Any]) -> Described | None:
-    """What HyperSpy's axes say; None if they say of no dimension that it is the signal.
-
-    Args:
-        array: what they describe.
-        shape: of the array.
-        axes: for each dimension a mapping with `name`, `units`, `navigate` and what gives its values.
-    """
-    signal = [dim for dim, axis in enumerate(axes) if not bool(axis.get("navigate", False))]
-    named = [Named(text_of(axis.get("name")), text_of(axis.get("units"))) for axis in axes]
-    found = roles(named)
-    spectral = signal if len(signal) == 1 else [dim for dim, role in enumerate(found) if role == "spectral"]
-    if len(spectral) != 1:
-        return None
-    dim = spectral[0]
-    described = Described(array, dim)
-    values = hyperspy_values(axes[dim], shape[dim])
-    if values is not None:
-        described.axes = [candidate(named[dim].name or "axis", values, named[dim].unit)]
-    _place_image(described, [None if i == dim else role for i, role in enumerate(found)])
-    return described
-
-
 def _ncem(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
     if text_of(group.attrs.get("emd_group_type")) != "1":
         return None
@@ -249,7 +199,7 @@ def _describe(
         described.spectral_dim = dim
         if dim in axes and (values := _positions(axes[dim], array.shape[dim], second_is_slope)) is not None:
             described.axes = [candidate(names[dim] or "axis", values, units[dim])]
-    _place_image(described, found)
+    place_image(described, found)
     return described
 
 
@@ -268,22 +218,6 @@ def _positions(axis: h5py.Dataset, length: int, second_is_slope: bool) -> NDArra
         step = values[1] if second_is_slope else values[1] - values[0]
         return np.asarray(values[0] + step * np.arange(length)) if step else values
     return None if values.size == 1 and length > 1 else values
-
-
-def _place_image(described: Described, found: Sequence[str | None]) -> None:
-    rows = [dim for dim, role in enumerate(found) if role == "row"]
-    columns = [dim for dim, role in enumerate(found) if role == "column"]
-    detectors = [dim for dim, role in enumerate(found) if role == "detector"]
-    dims = len(found)
-    left = [dim for dim in range(dims) if dim != described.spectral_dim and dim not in detectors]
-    if len(rows) == 1 and len(columns) == 1:
-        described.image = (rows[0], columns[0])
-    elif described.spectral_dim is not None and len(left) == 2 and len(rows) + len(columns) == 1:
-        known = (rows or columns)[0]  # the other of the two is what is left
-        other = left[1] if left[0] == known else left[0]
-        described.image = (known, other) if rows else (other, known)
-    if len(detectors) == 1 and dims > 3:
-        described.detector_dim = detectors[0]
 
 
 def _interpret(described: Described, interpretation: str) -> None:
@@ -305,20 +239,3 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, (str, bytes)):
         return [part.strip() for part in text_of(value).strip("[]").replace(",", ":").split(":")]
     return [text_of(part) for part in np.asarray(value).ravel()]
-
-
-def candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
-    """A stated axis; a unit that means none, and one that is unknown, is left to be guessed or to be said."""
-    if unit.strip().lower() in (
-        "",
-        "<undefined>",
-        "none",
-        "t.traits.undefined",
-        "1",
-        "-",
-        "n/a",
-        "channel",
-        "channels",
-    ):
-        return AxisCandidate(name, values, None, "stated")
-    return AxisCandidate(name, values, unit, "stated")

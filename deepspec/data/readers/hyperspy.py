@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.readers.described import Described, candidate, place_image, text_of
+from deepspec.data.readers.dimension_names import Named, is_spectral_name, roles
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +30,31 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name) for name in ("sqrt", "exp", "log", "log10", "log2", "sin", "cos", "tan", "abs")
 }
 _LONGEST = 1000  # characters of an expression
+
+
+def hyperspy_described(array: Any, shape: Sequence[int], axes: Sequence[Any]) -> Described | None:
+    """What HyperSpy's axes say; None if they say of no dimension that it is the signal.
+
+    Args:
+        array: what they describe.
+        shape: of the array.
+        axes: for each dimension a mapping with `name`, `units`, `navigate` and what gives its values.
+    """
+    signal = [dim for dim, axis in enumerate(axes) if not bool(axis.get("navigate", False))]
+    named = [Named(text_of(axis.get("name")), text_of(axis.get("units"))) for axis in axes]
+    found = roles(named)
+    spectral = signal if len(signal) == 1 else [dim for dim, role in enumerate(found) if role == "spectral"]
+    if len(spectral) != 1:
+        return None
+    dim = spectral[0]
+    described = Described(array, dim)
+    values = hyperspy_values(axes[dim], shape[dim])
+    if values is not None:
+        axis = candidate(named[dim].name or "axis", values, named[dim].unit)
+        if axis.unit is not None or is_spectral_name(axis.name) or axes[dim].get("axis") is not None:
+            described.axes = [axis]  # else channels that are counted, from wherever
+    place_image(described, [None if i == dim else role for i, role in enumerate(found)])
+    return described
 
 
 def hyperspy_values(axis: Any, length: int) -> NDArray[np.float64] | None:

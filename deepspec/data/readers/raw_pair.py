@@ -24,7 +24,10 @@ def data_of(header: Path, extensions: Sequence[str]) -> Path:
     """
     stem = header.stem.lower()
     names = {stem + extension for extension in extensions}
-    found = [p for p in sorted(header.parent.iterdir()) if p.name.lower() in names and p.is_file() and p != header]
+    beside = {p.name.lower(): p for p in sorted(header.parent.iterdir()) if p.is_file() and p != header}
+    found = [p for name, p in beside.items() if name in names]
+    if len(found) > 1:  # NAME.EXT.hdr describes NAME.EXT alone
+        found = [p for p in found if f"{p.name.lower()}{header.suffix.lower()}" not in beside] or found
     if len(found) == 1:
         return found[0]
     listed = ", ".join(extension or "no extension" for extension in extensions)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepspec.data.axis import find_unit
 from deepspec.data.readers.raw_pair import data_of, map_raw
 from deepspec.data.readers.signature import header_of
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
@@ -98,7 +99,8 @@ def _number(header: Path, fields: Mapping[str, str], name: str, default: str) ->
 
 
 def _axis(header: Path, fields: Mapping[str, str], depth: int) -> list[AxisCandidate]:
-    if "depth-scale" in fields and fields.get("depth-units", "").strip():
+    units = fields.get("depth-units", "").strip()
+    if "depth-scale" in fields and units and (find_unit(units) is not None or "ev-per-chan" not in fields):
         unit, name = fields["depth-units"], "depth-scale"
         first, step = _number(header, fields, "depth-origin", "0"), _number(header, fields, name, "")
     elif "ev-per-chan" in fields:
@@ -108,4 +110,4 @@ def _axis(header: Path, fields: Mapping[str, str], depth: int) -> list[AxisCandi
         return []
     if step == 0 or not np.isfinite([first, step]).all():
         raise UserError(f"{header}: '{name}' is {step:g} from {first:g} on, no axis")
-    return [AxisCandidate(name, first + step * np.arange(depth, dtype=np.float64), unit)]
+    return [AxisCandidate(name, first + step * np.arange(depth, dtype=np.float64), unit, "stated")]

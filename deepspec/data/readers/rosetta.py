@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.axis import normalise_unit
+from deepspec.data.readers.described import Described
 from deepspec.data.readers.foreign import EXTENSIONS
+from deepspec.data.readers.hyperspy import hyperspy_described
 from deepspec.data.readers.spooled import spooled_array
-from deepspec.data.readers.stored import AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.stored import Stored, choose_key, reading
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ def open_rosetta(path: Path, signal: str | None, dims: Sequence[int]) -> Stored:
             signal = list(signals)[int(signal)]
         chosen, notes = choose_key(path, shapes, signal, dims)
         item = signals[chosen]
-        spectral = [i for i, axis in enumerate(item["axes"]) if not axis.get("navigate", False)]
-        single = spectral[0] if len(spectral) == 1 else None
+        axes = item["axes"] if len(item["axes"]) == len(shapes[chosen]) else []
+        described = hyperspy_described(item["data"], shapes[chosen], axes) or Described(item["data"])
         return Stored(
             arrays=[_RowsInTurn(path, item["data"])],
             name=f"{path}:{chosen}",
-            spectral_dim=single,
-            axes=[] if single is None else _axis(item["axes"][single], shapes[chosen][single], notes),
+            spectral_dim=described.spectral_dim,
+            detector_dim=described.detector_dim,
+            image=described.image,
+            axes=described.axes,
             metadata=_metadata(item.get("metadata", {})),
             notes=notes,
         )
@@ -76,7 +79,8 @@ def _reader(path: Path) -> Any:
         ) from error
     for plugin in library.IO_PLUGINS:
         if extension[1:] in (name.lower() for name in plugin["file_extensions"]):
-            return importlib.import_module(plugin["api"])
+            with reading(path, EXTENSIONS[extension]):
+                return importlib.import_module(plugin["api"])
     raise UserError(f"{path}: the installed RosettaSciIO reads no {extension} files")
 
 
@@ -100,22 +104,6 @@ class _RowsInTurn:
 def _name(item: Mapping[str, Any], number: int) -> str:
     title = item.get("metadata", {}).get("General", {}).get("title") or "signal"
     return f"{number}:{title}" if number else str(title)
-
-
-def _axis(axis: Mapping[str, Any], channels: int, notes: list[str]) -> list[AxisCandidate]:
-    if "axis" in axis:
-        values = np.asarray(axis["axis"], dtype=np.float64)
-    else:
-        values = float(axis.get("offset", 0)) + float(axis.get("scale", 1)) * np.arange(channels, dtype=np.float64)
-    unit = axis.get("units")
-    unit = str(unit) if isinstance(unit, str) and unit else None
-    if unit is not None:
-        try:
-            normalise_unit(unit)
-        except UserError:
-            notes.append(f"the file gives its channels in '{unit}', which is not understood: channels are counted")
-            return []
-    return [AxisCandidate(str(axis.get("name") or "axis"), values, unit)] if unit or "axis" in axis else []
 
 
 def _metadata(tree: Mapping[str, Any]) -> dict[str, str | int | float]:

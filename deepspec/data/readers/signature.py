@@ -77,8 +77,8 @@ def file_format(path: Path) -> str:
 
 
 def header_of(path: Path) -> tuple[str, Path] | None:
-    """Format and file of the header that describes the numbers in `path`: NAME.hdr, NAME.EXT.hdr or NAME.rpl."""
-    names = [path.stem + ".hdr", path.name + ".hdr", path.stem + ".rpl"]
+    """Format and file of the header that describes the numbers in `path`: NAME.EXT.hdr, else NAME.hdr or NAME.rpl."""
+    names = [path.name + ".hdr", path.stem + ".hdr", path.stem + ".rpl"]
     for header in [path.with_name(n) for name in names for n in (name, name[:-4] + name[-4:].upper())]:
         if header != path and header.is_file():
             with header.open("rb") as file:

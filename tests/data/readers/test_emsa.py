@@ -99,3 +99,23 @@ def test_a_folder_of_spectra_becomes_shards(shared_data, tmp_path, capsys):
     for row, (number, _, _) in zip(block.spectra, block.pixel, strict=True):
         with read_cube(shards.sources[number]["path"]) as cube:
             np.testing.assert_allclose(row, cube.read_rows(0, 1)[0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("Energy Loss (eV)", 1e-3), ("Energy (keV)", 1), ("ENERGY (eV)", 1e-3), ("X-ray energy [keV]", 1), ("eV", 1e-3)],
+)
+def test_units_with_their_quantity(path, unit, factor):
+    """The example of ISO 22029 itself says `#XUNITS : Energy Loss (eV)`."""
+    replace(path, "keV", unit)
+    with read_cube(path) as cube:
+        assert cube.axis.unit == "keV"
+        np.testing.assert_allclose(cube.axis.values, (-0.5 + 0.02 * np.arange(cube.shape[2])) * factor)
+
+
+@pytest.mark.parametrize("unit", ["<undefined>", "furlong", "cm-1"])
+def test_a_unit_that_is_not_understood_is_said(path, unit, capsys):
+    replace(path, "keV", unit)
+    with read_cube(path) as cube:
+        assert cube.axis.unit == "channel"
+    assert "channels are counted; say what they are with --axis UNIT" in capsys.readouterr().err

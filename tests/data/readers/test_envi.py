@@ -126,3 +126,106 @@ def test_a_missing_field_is_named(header):
     header.write_text(header.read_text().replace("samples", "sampled"))
     with pytest.raises(UserError, match="'samples' is missing"):
         read_cube(header)
+
+
+WAVELENGTHS = ", ".join(map(str, range(400, 412)))
+
+
+@pytest.mark.parametrize("count", [11, 13, 1])
+def test_wavelengths_of_the_wrong_length_say_both(header, count):
+    append(header, f"wavelength units = nm\nwavelength = {{{', '.join(map(str, range(400, 400 + count)))}}}\n")
+    with pytest.raises(
+        UserError, match=rf"{count} positions in 'wavelength', the cube has 12 channels.*--axis channel"
+    ):
+        read_cube(header)
+    with read_cube(header, axis="channel") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+
+
+@pytest.mark.parametrize(
+    ("unit", "in_um"),
+    [
+        ("Micrometers", lambda x: x),
+        ("Nanometers", lambda x: x / 1e3),
+        ("Angstroms", lambda x: x / 1e4),
+        ("Meters", lambda x: x * 1e6),
+        ("m", lambda x: x * 1e6),
+        ("mm", lambda x: x * 1e3),
+        ("Centimeters", lambda x: x * 1e4),
+        ("GHz", lambda x: 299792458 / (x * 1e9) * 1e6),
+        ("MHz", lambda x: 299792458 / (x * 1e6) * 1e6),
+    ],
+)
+def test_units_of_the_header(header, unit, in_um):
+    append(header, f"wavelength units = {unit}\nwavelength = {{{WAVELENGTHS}}}\n")
+    with read_cube(header) as cube:
+        np.testing.assert_allclose(cube.axis.to("um").values, in_um(np.arange(400.0, 412.0)), rtol=1e-9)
+
+
+def test_an_index_is_no_wavelength(header):
+    append(header, f"wavelength units = Index\nwavelength = {{{WAVELENGTHS}}}\n")
+    with read_cube(header) as cube:
+        assert cube.axis.unit == "channel"
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_gains_and_offsets(tmp_path, interleave, capsys):
+    header = envi(interleave)(tmp_path / "scene", CUBE)
+    gain, offset = np.linspace(0.5, 2, 12), np.linspace(-3, 3, 12)
+    append(header, f"data gain values = {{{', '.join(map(repr, gain.tolist()))}}}\n")
+    append(
+        header,
+        f"data offset values = {{{', '.join(map(repr, offset.tolist()))}}}\ndata ignore value = {CUBE[0, 0, 0]}\n",
+    )
+    append(header, "reflectance scale factor = 100\n")  # of what they were made into, not of these numbers
+    expected = np.where(CUBE[0, 0, 0] == CUBE, np.nan, CUBE * gain + offset)
+    with read_cube(header, channels="0:12") as cube:
+        assert cube.dtype == np.float32
+        np.testing.assert_allclose(cube.read_rows(0, 5), expected, rtol=1e-6)
+        np.testing.assert_allclose(cube.read_rows(2, 3), expected[2:3], rtol=1e-6)
+    assert "gains, offsets" in capsys.readouterr().err
+
+
+def test_reflectance_scale_factor(header):
+    append(header, "data gain values = {1,1,1,1,1,1,1,1,1,1,1,1}\nreflectance scale factor = 10000\n")
+    with read_cube(header) as cube:
+        np.testing.assert_allclose(cube.read_rows(0, 5), CUBE / 10000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["data gain values = {1, 2}", "data offset values = {1, 2, 3}"])
+def test_gains_of_the_wrong_length_say_both(header, text):
+    append(header, text + "\n")
+    with pytest.raises(UserError, match=r"has [23] values for 12 bands"):
+        read_cube(header)
+
+
+@pytest.mark.parametrize("text", ["reflectance scale factor = 0", "data gain values = {0,1,1,1,1,1,1,1,1,1,1,1}"])
+def test_factors_that_cannot_be(header, text):
+    append(header, text + "\n")
+    with pytest.raises(UserError, match="reflectance scale factor"):
+        read_cube(header)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["i2", "u4", "f4", "f8"])
+def test_no_byte_order(tmp_path, order, kind, capsys):
+    cube = CUBE.astype(kind)
+    header = envi("bil", order)(tmp_path / "scene", cube)
+    header.write_text(re.sub(r"byte order.*\n", "", header.read_text()))
+    with read_cube(header) as found:
+        np.testing.assert_array_equal(found.read_rows(0, 5), cube)
+    assert "no byte order" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("opened", ["scene.raw", "scene.raw.hdr"])
+def test_a_header_with_the_whole_name_goes_first(tmp_path, opened):
+    """scene.hdr describes another file of the same stem."""
+    other = envi("bip")(tmp_path / "scene", np.zeros((2, 2, 3), np.uint8))
+    other.with_suffix(".raw").rename(tmp_path / "scene.dat")
+    made = envi("bil")(tmp_path / "b", CUBE)
+    made.with_suffix(".raw").rename(tmp_path / "scene.raw")
+    made.rename(tmp_path / "scene.raw.hdr")
+    with read_cube(tmp_path / opened) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+    with read_cube(tmp_path / "scene.hdr") as cube:
+        assert cube.shape == (2, 2, 3)

@@ -72,3 +72,19 @@ def test_floats_have_four_or_eight_bytes(tmp_path):
     header.write_text(header.read_text().replace("data-length\t4", "data-length\t2"))
     with pytest.raises(UserError, match="'data-length' is '2', expected one of 4, 8"):
         read_cube(header)
+
+
+@pytest.mark.parametrize("unit", ["<undefined>", "furlong"])
+def test_a_unit_that_is_none_is_said(header, unit, capsys):
+    append(header, f"depth-units\t{unit}\ndepth-scale\t0.02\ndepth-origin\t-0.96\n")
+    with read_cube(header) as cube:
+        assert cube.axis.unit == "channel"
+    assert f"'{unit}', which is not understood: channels are counted" in capsys.readouterr().err
+    with read_cube(header, axis="keV") as cube:
+        np.testing.assert_allclose(cube.axis.values, -0.96 + 0.02 * np.arange(12))
+
+
+def test_electron_volts_per_channel_go_before_no_unit(header):
+    append(header, "depth-units\t<undefined>\ndepth-scale\t0.02\nev-per-chan\t10\n")
+    with read_cube(header) as cube:
+        np.testing.assert_allclose(cube.axis.values, 0.01 * np.arange(12))

@@ -103,6 +103,52 @@ def test_a_library_without_the_format(path, monkeypatch):
         read_cube(path.rename(path.with_suffix(".unf")))
 
 
+def axes(*named):
+    """Axes as the library hands them over: name, unit, scale, offset, navigate; or a list of values for the scale."""
+    made = []
+    for name, unit, scale, offset, navigate in named:
+        values = {"axis": scale} if isinstance(scale, np.ndarray) else {"scale": scale, "offset": offset}
+        made.append({"name": name, "units": unit, "navigate": navigate, **values})
+    return made
+
+
+WAVELENGTHS = 1239.84 / np.linspace(4.0, 1.2, 70)
+
+
+@pytest.mark.parametrize(
+    ("named", "order", "unit", "expected"),
+    [
+        # Digital Micrograph: energies first, and every axis a signal axis
+        ([("Energy Loss", "eV", 0.5, 300.0, False), ("y", "nm", 2.0, 0.0, False), ("x", "nm", 2.0, 0.0, False)],
+         (2, 0, 1), "keV", 0.3 + 0.0005 * np.arange(70)),
+        ([("", "eV", 0.5, 300.0, False), ("", "nm", 2.0, 0.0, False), ("", "um", 2.0, 0.0, True)],
+         (2, 0, 1), None, None),
+        ([("y", "µm", 2.0, 0.0, True), ("x", "µm", 2.0, 0.0, True), ("Wavelength", "nm", WAVELENGTHS, 0, False)],
+         (0, 1, 2), "nm", WAVELENGTHS),
+        ([("x", "µm", 2.0, 0.0, True), ("y", "µm", 2.0, 0.0, True), ("Energy", "keV", 0.01, 0.0, False)],
+         (1, 0, 2), "keV", 0.01 * np.arange(70)),
+        ([("y", "µm", 2.0, 0.0, True), ("x", "µm", 2.0, 0.0, True), ("", None, 1.0, 0.0, False)],
+         (0, 1, 2), "channel", np.arange(70)),
+    ],
+)  # fmt: skip
+def test_whatever_axis_is_named_is_used(path, monkeypatch, named, order, unit, expected):
+    data = CUBE.transpose(order)
+    library(monkeypatch, [{"data": data, "axes": axes(*named), "metadata": {}}])
+    options = {} if unit is not None else {"spectral_dim": 0}
+    with read_cube(path, **options) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        if unit is not None:
+            assert cube.axis.unit == unit
+            np.testing.assert_allclose(cube.axis.values, expected)
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'numba'", name="numba"), ImportError("mrcz")])
+def test_a_package_that_is_missing_is_named(path, monkeypatch, error):
+    library(monkeypatch, error)
+    with pytest.raises(UserError, match=r"the package '(numba|mrcz)' is needed.*pip install 'deepspec\[formats\]'"):
+        read_cube(path)
+
+
 def test_with_the_library_itself(tmp_path):
     pytest.importorskip("rsciio", reason="the extra rosettasciio is not installed")
     from rsciio import emd
