@@ -19,6 +19,7 @@ from deepspec.data.layout import Layout, WithoutDims, dims_to_drop, guess_layout
 from deepspec.data.pixels import FiniteChannels, dead_pixels, parse_channels, read_mask
 from deepspec.data.readers import open_stored
 from deepspec.data.readers.stored import Stored, reading
+from deepspec.data.readers.unpacked import unpacked_once
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -369,6 +370,8 @@ def _lay_out(
         far_axes={c.name: c.values.size for c in stored.axes if c.origin == "far"},
     )
     stored.notes += notes
+    if spatial_shape is None:
+        stored.arrays = [unpacked_once(array, layout.row, stored.name) for array in stored.arrays]
     return layout
 
 

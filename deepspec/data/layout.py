@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from deepspec.data.readers.unpacked import unpacked_once
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def unfold(
             f"the stored shape is {shape}" + ("; give spectral_dim as well" if len(fitting) > 1 else "")
         )
     lengths = (rows, columns) if order == "C" else (columns, rows)
-    return [UnfoldedPixels(array, fitting[0], lengths) for array in arrays], fitting[0]
+    flat = [unpacked_once(array, fitting[0], name, in_turn=order == "C") for array in arrays]
+    return [UnfoldedPixels(array, fitting[0], lengths) for array in flat], fitting[0]
 
 
 class WithoutDims:

@@ -58,6 +58,18 @@ class ScaledImage:
         return np.asarray(values)
 
 
+class TiledImage:
+    """An image that FITS compresses tile by tile."""
+
+    def __init__(self, hdu: fits.CompImageHDU) -> None:
+        self._section = hdu.section
+        self.shape, self.dtype = tuple(self._section.shape), np.dtype(self._section.dtype)
+        self.chunks: tuple[int, ...] = tuple(hdu.tile_shape)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._section[index])
+
+
 def stored_image(path: Path, hdu: Any) -> StoredArray:
     """The image of a unit, mapped; a compressed one is decompressed by astropy where it is indexed.
 
@@ -69,8 +81,7 @@ def stored_image(path: Path, hdu: Any) -> StoredArray:
         UserError: if the file ends within the image.
     """
     if isinstance(hdu, fits.CompImageHDU):
-        section: StoredArray = hdu.section
-        return section
+        return TiledImage(hdu)
     stored = map_raw(path, np.dtype(_TYPES[hdu.header["BITPIX"]]), tuple(hdu.shape), hdu.fileinfo()["datLoc"])
     scale, zero = float(hdu.header.get("BSCALE", 1)), float(hdu.header.get("BZERO", 0))
     blank = int(hdu.header["BLANK"]) if stored.dtype.kind != "f" and "BLANK" in hdu.header else None

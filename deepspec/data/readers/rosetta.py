@@ -91,6 +91,8 @@ class _RowsInTurn:
         self._data, self._path = data, path
         self.shape, self.dtype = tuple(data.shape), np.dtype(data.dtype)
         self._whole = not hasattr(data, "npartitions")
+        parts = getattr(data, "npartitions", 1)
+        self.chunks: tuple[int, ...] | None = tuple(data.chunksize) if parts > 1 else None
 
     def __getitem__(self, index: tuple[slice, ...]) -> Any:
         if not self._whole and self._data.npartitions == 1:

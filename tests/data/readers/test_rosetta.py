@@ -32,6 +32,7 @@ class Lazy:
     def __init__(self, array, parts):
         self.array, self.npartitions = array, parts
         self.shape, self.dtype = array.shape, array.dtype
+        self.chunksize = (1, *array.shape[1:])
         self.computed = 0
 
     def __getitem__(self, index):
