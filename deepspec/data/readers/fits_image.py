@@ -37,7 +37,7 @@ class ScaledImage:
         blank: BLANK, which becomes NaN; None if there is none.
     """
 
-    def __init__(self, stored: NDArray[Any], scale: float, zero: float, blank: int | None) -> None:
+    def __init__(self, stored: StoredArray, scale: float, zero: float, blank: int | None) -> None:
         self._stored, self._scale, self._zero, self._blank = stored, scale, zero, blank
         self.shape = stored.shape
         narrow = stored.dtype.itemsize <= (4 if stored.dtype.kind == "f" else 2)

@@ -116,7 +116,7 @@ def _open_own(path: Path, links: Links, dims: Sequence[int]) -> Stored:
     training = mask is not None and mask.attrs.get("use") == TRAINING
     valid = None if mask is None else np.asarray(mask[()])
     return Stored(
-        arrays=[image],
+        arrays=[links.values(image)],
         name=f"{path}:img",
         spectral_dim=2,
         axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]), "stated")],

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from deepspec.data.hdf5_check import check_heaps
 from deepspec.data.readers.raw_pair import map_raw
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from deepspec.data.readers.stored import StoredArray
 
@@ -126,8 +129,7 @@ class Links:
             for source in dict.fromkeys((s.file_name, s.dset_name) for s in dataset.virtual_sources()):
                 self._check_source(dataset, folder, *source)
         if not dataset.external:
-            values: StoredArray = dataset
-            return values
+            return DatasetValues(dataset, {path: path.stat().st_size for path in self._files})
         if len(dataset.external) > 1:
             raise UserError(f"{self.path}: '{dataset.name}' keeps its numbers in several files, which is not read")
         name, offset, _ = dataset.external[0]
@@ -179,6 +181,26 @@ class Links:
             check_heaps(path)
             self._files[where] = h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE)
         return self._files[where]
+
+
+class DatasetValues:
+    """The values of a dataset, read as long as its file (and those that it takes values from) keep their sizes.
+
+    HDF5 fills up with zeros what a file that was cut short meanwhile has no longer.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, sizes: Mapping[Path, int]) -> None:
+        self._dataset, self._sizes = dataset, sizes
+        self.shape, self.dtype = tuple(dataset.shape), np.dtype(dataset.dtype)
+        self.chunks: tuple[int, ...] | None = dataset.chunks
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        values = np.asarray(self._dataset[index])
+        for path, size in self._sizes.items():
+            found = path.stat().st_size
+            if found < size:
+                raise UserError(f"{path}: cut short while it was read: it has {found} bytes, it had {size}")
+        return values
 
 
 def _identity(item: h5py.HLObject) -> tuple[int, object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.readers.file_numbers import FileNumbers
 from deepspec.data.readers.matlab_elements import Variable, inflated, matlab_variables
 from deepspec.data.readers.raw_pair import check_size
 from deepspec.data.readers.spooled import spool
@@ -52,8 +53,8 @@ def load_whole(path: Path, name: str, variable: Variable) -> NDArray[Any]:
     return np.array(load_variable(path, name, variable))
 
 
-def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any]:
-    """The array, mapped or decompressed to disk, in MATLAB's order of dimensions; it must not be empty.
+def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any] | FileNumbers:
+    """The array, left in the file or decompressed to disk, in MATLAB's order of dimensions; it must not be empty.
 
     Raises:
         UserError: if the file is cut short or its compressed part is damaged.
@@ -69,4 +70,4 @@ def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any]:
         return array
     offset = variable.start + variable.offset
     check_size(path, variable.dtype, variable.shape, offset)
-    return np.memmap(path, variable.dtype, mode="r", offset=offset, shape=variable.shape, order="F")
+    return FileNumbers(path, variable.dtype, variable.shape, offset, "F")

@@ -1,4 +1,4 @@
-"""NPY and NPZ. Both are mapped; a compressed array of a NPZ file is decompressed once to disk."""
+"""NPY and NPZ. Both are read where they are indexed; a compressed array of a NPZ file is decompressed once to disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy_format
 
+from deepspec.data.readers.file_numbers import FileNumbers
 from deepspec.data.readers.raw_pair import check_size
 from deepspec.data.readers.spooled import spool
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
@@ -33,7 +34,7 @@ class _Header(NamedTuple):
 
 
 def open_npy(path: Path, dims: Sequence[int]) -> Stored:
-    """Memory-map a NPY file.
+    """Open a NPY file.
 
     Raises:
         UserError: if the file is cut short, holds Python objects, or has another number of dimensions.
@@ -47,7 +48,7 @@ def open_npy(path: Path, dims: Sequence[int]) -> Stored:
 
 
 def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
-    """Map one array of a NPZ file, and load what may be its spectral axis.
+    """Open one array of a NPZ file, and load what may be its spectral axis.
 
     Raises:
         UserError: if the file is damaged or has no such array.
@@ -77,8 +78,8 @@ def npz_headers(archive: zipfile.ZipFile) -> dict[str, _Header]:
     return headers
 
 
-def load_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """One array of an open NPZ file: mapped where it is stored plainly, else decompressed once to disk.
+def load_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any] | FileNumbers:
+    """One array of an open NPZ file: left there where it is stored plainly, else decompressed once to disk.
 
     Raises:
         UserError: if the file is cut short.
@@ -113,6 +114,6 @@ def _check_numeric(path: Path, name: str, header: _Header) -> None:
         raise UserError(f"{path}: '{name}' holds {header.dtype}, expected integer or real numbers")
 
 
-def _map(path: Path, header: _Header, offset: int) -> NDArray[Any]:
+def _map(path: Path, header: _Header, offset: int) -> FileNumbers:
     check_size(path, header.dtype, header.shape, offset)
-    return np.memmap(path, header.dtype, mode="r", offset=offset, shape=header.shape, order=header.order)
+    return FileNumbers(path, header.dtype, header.shape, offset, header.order)

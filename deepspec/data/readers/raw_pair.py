@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from deepspec.data.readers.file_numbers import FileNumbers
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    import numpy as np
 
 
 def data_of(header: Path, extensions: Sequence[str]) -> Path:
@@ -42,8 +41,15 @@ def data_of(header: Path, extensions: Sequence[str]) -> Path:
 
 def map_raw(
     path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, notes: list[str] | None = None
-) -> NDArray[Any]:
-    """Memory-map numbers that lie in a file in C order; `notes` gets a line if the file has more of them.
+) -> FileNumbers:
+    """Numbers that lie in a file in C order, read where they are indexed.
+
+    Args:
+        path: the file.
+        dtype: of the values.
+        shape: of the array.
+        offset: byte of the first value.
+        notes: gets a line if the file has more bytes.
 
     Raises:
         UserError: if a length is not positive or the file is shorter than its header says.
@@ -52,7 +58,7 @@ def map_raw(
     more = path.stat().st_size - offset - math.prod(shape) * dtype.itemsize
     if more and notes is not None:
         notes.append(f"the file with the numbers has {more} bytes more than the header says")
-    return np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+    return FileNumbers(path, dtype, shape, offset)
 
 
 def check_size(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> None:
