@@ -153,12 +153,30 @@ class TestAxes:
         assert ratio.mean() == pytest.approx(6.4 / 7.04, abs=0.02)  # keV covered of keV measured
 
 
-def test_dead_channels_are_explained(tmp_path, capsys):
+@pytest.mark.parametrize("part", [1.0, 0.6])
+def test_channels_without_values_are_left_out_and_named(tmp_path, capsys, part):
+    cube = scan(12, 10, dtype=np.float32)
+    cube[0, 0] = 1
+    cube[: round(12 * part), :, 5] = np.nan
+    np.save(tmp_path / "a.npy", cube)
+    ingest(tmp_path / "a.npy", "--out", tmp_path / "out")
+    said = capsys.readouterr().err
+    assert (
+        f"left out 1 of 64 channels, which are NaN or infinite in many pixels: 5 (in {round(12 * part) * 10} of 120 "
+        in said
+    )
+    assert "--channels 0:64 keeps them" in said
+    shards = ShardSet(tmp_path / "out")
+    assert shards.channels == 63
+    assert sum(shards.rows(split) for split in shards.splits) == 120
+
+
+def test_dead_channels_that_are_asked_for_are_explained(tmp_path, capsys):
     cube = scan(12, 10, dtype=np.float32)
     cube[..., 5] = np.nan
     np.save(tmp_path / "a.npy", cube)
-    said = fail(capsys, tmp_path / "a.npy", "--out", tmp_path / "out")
-    assert "1 of 64 channels are NaN in every pixel; leave them out with channels=0:5,6:64" in said
+    said = fail(capsys, tmp_path / "a.npy", "--out", tmp_path / "out", "--channels", "0:64")
+    assert "1 of 64 channels are NaN in every pixel; leave them out with --channels 0:5,6:64" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -207,3 +225,12 @@ def test_measured_sets(shared_data, tmp_path):
     shards = ShardSet(tmp_path / "aps")
     assert shards.dtype == np.uint16
     shards.verify()
+
+
+@pytest.mark.parametrize(("largest", "said"), [(2**24 + 5, True), (2**24, False)])
+def test_integers_that_single_precision_rounds_are_said(tmp_path, capsys, largest, said):
+    cube = scan(12, 10, dtype=np.int64)
+    cube[5, 5, 5] = largest
+    np.save(tmp_path / "a.npy", cube)
+    ingest(tmp_path / "a.npy", "--out", tmp_path / "out")
+    assert (f"integers up to {largest} are rounded to single precision" in capsys.readouterr().err) == said

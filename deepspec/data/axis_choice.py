@@ -28,7 +28,7 @@ def choose_axis(
         stored: what the reader found; guesses are added to its notes.
         wanted: the user's choice, see `read_cube`.
         channels: stored number of channels C.
-        lines: two emission lines with their channels, which take the place of `wanted`; see `calibrate`.
+        lines: emission lines with their channels, which take the place of `wanted`; see `calibrate`.
 
     Returns:
         The axis, and (C,) stored channel numbers in its order, None if that is the stored order.
@@ -39,7 +39,7 @@ def choose_axis(
     if lines is not None:
         if wanted is not None:
             raise UserError("the axis is either given or calibrated from lines: leave out one of axis and calibrate")
-        return calibrate(lines, channels), None
+        return calibrate(lines, channels, stored.notes), None
     if isinstance(wanted, SpectralAxis):
         if wanted.channels != channels:
             raise UserError(f"{stored.name}: the axis has {wanted.channels} channels, the cube has {channels}")

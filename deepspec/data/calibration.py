@@ -1,11 +1,12 @@
-"""Energy calibration from two emission lines that the user recognised in a spectrum."""
+"""Energy calibration from emission lines that the user recognised in a spectrum."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
@@ -13,38 +14,51 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806"
+_EXAMPLE = "expected two lines or more with their channels, as in Fe-Ka=641,Cu-Ka=806"
 
 
-def calibrate(text: str, channels: int) -> SpectralAxis:
-    """Axis in keV through two named X-ray lines.
+def calibrate(text: str, channels: int, notes: list[str] | None = None) -> SpectralAxis:
+    """Axis in keV through named X-ray lines: the straight line with the least squared distances in energy.
 
     Args:
-        text: `ELEMENT-LINE=CHANNEL,ELEMENT-LINE=CHANNEL` as in `Fe-Ka=641,Cu-Ka=806.5`; lines as `line_energy` takes
-            them, channels counted from 0, with fractions if need be.
+        text: `ELEMENT-LINE=CHANNEL,ELEMENT-LINE=CHANNEL` and more as in `Fe-Ka=641,Cu-Ka=806.5`; lines as `line_energy`
+            takes them, channels counted from 0, with fractions if need be.
         channels: number of channels C.
+        notes: gets a line with the distance of each line from the axis, where there are more than two.
 
     Raises:
-        UserError: if the text has another form, a line is unknown, or the two do not give a rising axis.
+        UserError: if the text has another form, a line is unknown, or they do not give a rising axis.
 
     >>> print(calibrate("Fe-Ka=641,Cu-Ka=806", 1024))
     1024 channels, 0.0223519 to 10.1999 keV
     """
-    found = re.fullmatch(r"\s*([^=,]+)=([^=,]+),([^=,]+)=([^=,]+)", text)
+    pairs = [re.fullmatch(r"\s*([^=,]+?)\s*=\s*([^=,]+?)\s*", part) for part in text.split(",")]
     try:
-        places = [float(part) for part in (found.group(2), found.group(4))] if found else []
+        places = np.array([float(pair.group(2)) for pair in pairs if pair])
     except ValueError:
-        places = []
-    if found is None or not places or not all(map(math.isfinite, places)):
+        places = np.empty(0)
+    if not all(pairs) or len(places) < 2 or len(places) != len(pairs) or not np.isfinite(places).all():
         raise UserError(f"calibrate '{text}': {_EXAMPLE}")
-    energies = [line_energy(found.group(i).strip()) for i in (1, 3)]
-    said = f"calibrate '{text}': the lines lie at {energies[0]:.4g} and {energies[1]:.4g} keV"
-    if places[0] == places[1] or energies[0] == energies[1]:
-        raise UserError(f"{said} in channels {places[0]:g} and {places[1]:g}: two different lines are needed")
-    step = (energies[1] - energies[0]) / (places[1] - places[0])
-    if step < 0:
-        raise UserError(f"{said}, but the channels fall from {places[0]:g} to {places[1]:g}: are they swapped?")
-    return SpectralAxis.linear(energies[0] - step * places[0], step, channels, "keV")
+    names = [pair.group(1) for pair in pairs if pair]
+    energies = np.array([line_energy(name) for name in names])
+    said = f"calibrate '{text}': the lines lie at {', '.join(f'{e:.4g}' for e in energies[:-1])} and {energies[-1]:.4g} keV"
+    if np.unique(places).size < 2 or np.unique(energies).size < 2:
+        where = f"{', '.join(f'{p:g}' for p in places[:-1])} and {places[-1]:g}"
+        raise UserError(f"{said} in channels {where}: two different lines are needed")
+    middle = places.mean()
+    step = float(((places - middle) * energies).sum() / ((places - middle) ** 2).sum())
+    if step <= 0:
+        order = "swapped" if len(places) == 2 else "mixed up"
+        raise UserError(f"{said}, but the channels fall from {places[0]:g} to {places[-1]:g}: are they {order}?")
+    first = float(energies.mean() - step * middle)
+    if len(places) > 2 and notes is not None:
+        apart = energies - (first + step * places)
+        listed = ", ".join(f"{name} {1000 * e:+.1f} eV" for name, e in zip(names, apart, strict=True))
+        notes.append(
+            f"calibrated by least squares: {1000 * step:.4g} eV per channel, channel 0 at {1000 * first:.4g} eV; "
+            f"distances of the lines: {listed}"
+        )
+    return SpectralAxis.linear(first, step, channels, "keV")
 
 
 def line_energy(name: str) -> float:

@@ -16,7 +16,7 @@ from deepspec.data.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube_file import compression, cube_file
 from deepspec.data.layout import Layout, WithoutDims, dims_to_drop, guess_layout, unfold
-from deepspec.data.pixels import FiniteChannels, dead_pixels, parse_channels, read_mask
+from deepspec.data.pixels import FiniteChannels, SparseChannels, dead_pixels, parse_channels, read_mask
 from deepspec.data.readers import open_stored
 from deepspec.data.readers.stored import Stored, reading
 from deepspec.data.readers.unpacked import unpacked_once
@@ -274,11 +274,12 @@ def read_cube(
         order: how such pixels are counted: "C" along the rows, "F" along the columns.
         detector: number of the detector to read, or "sum".
         detector_dim: which dimension of a 4-D stored array holds the detectors.
-        channels: ranges of channels to keep, such as "0:107,113:153"; default all that the file does not mark as bad.
+        channels: ranges of channels to keep, such as "0:107,113:153"; default all but those that the file marks as bad
+            and those that are NaN in more than a fifth of the pixels.
         axis: the spectral axis, or `FIRST:LAST:UNIT`, `FILE:UNIT` or `channel` as `SpectralAxis.parse` takes it, or
             the bare unit of the axis found in the file. It describes all channels, before `channels` selects.
-        calibrate: instead of `axis`, two X-ray lines and the channels where their peaks lie, such as
-            `Fe-Ka=641,Cu-Ka=806`: the axis in keV is the straight line through them.
+        calibrate: instead of `axis`, two or more X-ray lines and the channels where their peaks lie, such as
+            `Fe-Ka=641,Cu-Ka=806`: the axis in keV is the straight line that fits them best.
         mask: (H, W) array, or an image `FILE` or `FILE:KEY`: nonzero = valid.
         training: whether to leave out the pixels that the file keeps from training (`synthesize --keep`).
 
@@ -303,9 +304,7 @@ def read_cube(
     except BaseException:
         stored.close()
         raise
-    for note in stored.notes:
-        print(f"{stored.name}: {note}", file=sys.stderr)
-    return SpectralCube(
+    cube = SpectralCube(
         stored.arrays,
         layout,
         chosen_axis,
@@ -318,6 +317,40 @@ def read_cube(
         stored.errors,
         stored.errors_are,
     )
+    try:
+        if channels is None and not stored.whole and cube.dtype.kind == "f":
+            _leave_out_sparse_channels(cube, stored.notes)
+    except BaseException:
+        stored.close()
+        raise
+    for note in stored.notes:
+        print(f"{stored.name}: {note}", file=sys.stderr)
+    return cube
+
+
+def _leave_out_sparse_channels(cube: SpectralCube, notes: list[str]) -> None:
+    """Leave out channels without a value in many pixels, which would otherwise cost these pixels.
+
+    A cube of up to 64 MiB is looked at as a whole, of a larger one five rows.
+    """
+    rows, _, channels = cube.shape
+    found = SparseChannels(channels)
+    if cube.mask.size <= cube.block_pixels:
+        looked_at = [(0, rows)]
+    else:
+        looked_at = [(row, row + 1) for row in sorted({(2 * i + 1) * rows // 10 for i in range(5)})]
+    for start, stop in looked_at:
+        found.add(cube.read_rows(start, stop), cube.mask[start:stop])
+    sparse_C = found.sparse()
+    if not sparse_C.any():
+        return
+    kept = np.flatnonzero(~sparse_C)
+    notes.append(
+        f"left out {np.count_nonzero(sparse_C)} of {channels} channels, which are NaN or infinite in many pixels: "
+        f"{found.explain()}; --channels 0:{cube.arrays[0].shape[cube.layout.spectral]} keeps them"
+    )
+    cube.axis = SpectralAxis(cube.axis.values[kept], cube.axis.unit)
+    cube.channels = kept if cube.channels is None else cube.channels[kept]
 
 
 def _lay_out(
@@ -385,10 +418,10 @@ def _kept_channels(
         return None
     bad_C = stored.bad_channels if permutation is None else stored.bad_channels[permutation]
     if bad_C.all():
-        raise UserError(f"{stored.name}: the file marks every channel as bad; channels=0:{channels} takes them all")
+        raise UserError(f"{stored.name}: the file marks every channel as bad; --channels 0:{channels} takes them all")
     stored.notes.append(
         f"left out {np.count_nonzero(bad_C)} of {channels} channels, which the file marks as bad; "
-        f"channels=0:{channels} keeps them"
+        f"--channels 0:{channels} keeps them"
     )
     return np.flatnonzero(~bad_C)
 

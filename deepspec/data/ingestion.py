@@ -5,6 +5,7 @@ Shapes: H rows, W columns, C channels, n rows of a block.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -130,7 +131,7 @@ def check_axes(cubes: Sequence[SpectralCube], rebin: bool) -> None:
 def storage_type(cubes: Sequence[SpectralCube]) -> str:
     """Return "uint16" if every value of every cube is an integer from 0 to 65535, else "float32".
 
-    Only cubes whose type leaves it open are read for this.
+    Only cubes whose type leaves it open are read for this. Integers that single precision cannot tell apart are said.
     """
     for cube in cubes:
         if cube.dtype.kind == "f":
@@ -141,8 +142,26 @@ def storage_type(cubes: Sequence[SpectralCube]) -> str:
         for rows, x_nWC in cube.blocks(cube.block_pixels):
             x_NC = x_nWC[cube.mask[rows]]
             if x_NC.size and (x_NC.min() < 0 or x_NC.max() > 65535):
+                _say_rounded(cubes)
                 return "float32"
     return "uint16"
+
+
+def _say_rounded(cubes: Sequence[SpectralCube]) -> None:
+    """Print which cubes have integers beyond 2^24, where single precision rounds to multiples of two and more."""
+    for cube in cubes:
+        if np.can_cast(cube.dtype, np.float32) or cube.dtype.kind not in "iu":
+            continue
+        largest = max(
+            (int(np.abs(x_nWC.astype(np.float64)).max(initial=0)) for _, x_nWC in cube.blocks(cube.block_pixels)),
+            default=0,
+        )
+        if largest > 2**24:
+            print(
+                f"{cube.path}: integers up to {largest} are rounded to single precision, seven digits: "
+                f"by up to {largest / 2**24:.0f}",
+                file=sys.stderr,
+            )
 
 
 def _split_maps(cubes: Sequence[SpectralCube], plan: IngestPlan) -> list[NDArray[np.int8]]:

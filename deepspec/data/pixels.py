@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MANY_MISSING = 0.2  # of the pixels
+_FEW_MISSING = 8  # pixels
+_NAMED = 8  # runs of channels in a message
+
+
 def read_mask(source: str | Path | NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Valid pixels from a boolean or label image: valid where it is not zero.
 
@@ -76,8 +81,48 @@ class FiniteChannels:
         ranges = ",".join(f"{a}:{b}" for a, b in zip(borders[::2], borders[1::2], strict=True))
         return (
             f": {np.count_nonzero(~self._finite_C)} of {self._finite_C.size} channels are NaN in every pixel; "
-            f"leave them out with channels={ranges}"
+            f"leave them out with --channels {ranges}"
         )
+
+
+class SparseChannels:
+    """Counts, over blocks of a cube, in how many pixels each channel has no finite value though most others have one.
+
+    A pixel needs all its channels to be used. So a channel that is missing in many pixels costs more than it gives, and
+    is left out; one that is missing in few costs only these.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._missing_C = np.zeros(channels, dtype=np.int64)
+        self._pixels = 0
+
+    def add(self, x_nWC: NDArray[Any], valid_nW: NDArray[np.bool_]) -> None:
+        """Look at the valid pixels of a block of which at least half of the channels are finite."""
+        x_NC = x_nWC[valid_nW]
+        finite_NC = np.isfinite(x_NC)
+        seen_N = finite_NC.sum(axis=1) * 2 >= finite_NC.shape[1]
+        self._pixels += int(np.count_nonzero(seen_N))
+        self._missing_C += np.count_nonzero(~finite_NC[seen_N], axis=0)
+
+    def sparse(self) -> NDArray[np.bool_]:
+        """(C,) True for channels that are missing in more than a fifth of the pixels, unless most channels are."""
+        # In an image of a handful of pixels a fifth is one or two.
+        sparse_C = self._missing_C > max(_MANY_MISSING * self._pixels, min(_FEW_MISSING, self._pixels - 1))
+        return sparse_C if 2 * np.count_nonzero(sparse_C) <= sparse_C.size else np.zeros_like(sparse_C)
+
+    def explain(self) -> str:
+        """The channels by number, with the pixels in which they are missing."""
+        places = np.flatnonzero(self.sparse())
+        if not places.size:
+            return ""
+        runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+        named = [
+            f"{run[0]} to {run[-1]} (in up to {self._missing_C[run].max()} of {self._pixels} pixels)"
+            if len(run) > 1
+            else f"{run[0]} (in {self._missing_C[run[0]]} of {self._pixels} pixels)"
+            for run in runs
+        ]
+        return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
 
 
 def parse_channels(text: str, channels: int) -> NDArray[np.int64]:

@@ -32,7 +32,8 @@ def save_tiff(segmentation: Segmentation, path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[270] = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters"
     image = Image.fromarray((segmentation.labels.astype(np.int32) + 1).astype(np.uint16))
-    _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_lzw", tiffinfo=tags))
+    # Deflate, which tifffile and scikit-image read by themselves; LZW needs another package there.
+    _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags))
 
 
 def save_masks(segmentation: Segmentation, folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def test_axis_through_two_lines():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Fe-Ka=641", "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806"),
+        ("Fe-Ka=641", "expected two lines or more with their channels, as in Fe-Ka=641,Cu-Ka=806"),
         ("Fe-Ka=641,Cu-Ka=806,Zn-Ka=900", "expected two lines"),
         ("Fe-Ka=a,Cu-Ka=806", "expected two lines"),
         ("Fe-Ka=nan,Cu-Ka=806", "expected two lines"),
@@ -89,3 +89,27 @@ def test_two_measured_lines_place_the_others(shared_data):
     for element in ("Cr", "Fe", "Ni", "Cu"):
         _, found = peak(shared_data, element, f"{element}-Ka", calibrate=lines)
         assert found == pytest.approx(line_energy(f"{element}-Ka"), abs=0.01)  # one channel
+
+
+def test_many_lines_by_least_squares(capsys, tmp_path):
+    """Against NumPy's own fit of a straight line."""
+    lines = {"Ca-Ka": 370.2, "Fe-Ka": 641.5, "Cu-Ka": 805.1, "Pb-La": 1056.3}
+    text = ",".join(f"{name}={place}" for name, place in lines.items())
+    energies = np.array([line_energy(name) for name in lines])
+    step, first = np.polyfit(list(lines.values()), energies, 1)
+    notes = []
+    axis = calibrate(text, 2048, notes)
+    np.testing.assert_allclose(axis.values, first + step * np.arange(2048), rtol=1e-9)
+    apart = energies - (first + step * np.array(list(lines.values())))
+    for name, distance in zip(lines, apart, strict=True):
+        assert f"{name} {1000 * distance:+.1f} eV" in notes[0]
+    np.save(tmp_path / "a.npy", np.ones((5, 4, 2048), np.uint16))
+    with read_cube(tmp_path / "a.npy", calibrate=text) as cube:
+        np.testing.assert_allclose(cube.axis.values, axis.values)
+    assert "distances of the lines: Ca-Ka" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["Fe-Ka=641,Cu-Ka=806,Pb-La", "Fe-Ka=1,Cu-Ka=2,Pb-La=x", "Fe-Ka=1,,Cu-Ka=2"])
+def test_many_lines_in_another_form(text):
+    with pytest.raises(UserError, match="two lines or more"):
+        calibrate(text, 1024)

@@ -84,7 +84,9 @@ def test_find_dead_leaves_the_mask_alone(monkeypatch):
 def test_find_dead_names_channels_that_kill_every_pixel():
     array = ARRAY.astype(np.float32)
     array[..., 3:5] = np.inf
-    with pytest.raises(UserError, match="2 of 9 channels are NaN in every pixel; leave them out with channels=0:3,5:9"):
+    with pytest.raises(
+        UserError, match="2 of 9 channels are NaN in every pixel; leave them out with --channels 0:3,5:9"
+    ):
         SpectralCube.from_array(array).find_dead()
     with pytest.raises(UserError, match=r"no pixel has a usable spectrum$"):
         SpectralCube.from_array(np.zeros((2, 2, 3))).find_dead()
@@ -139,3 +141,19 @@ def test_closing_releases_the_file(tmp_path):
         pass
     with pytest.raises(UserError, match="rows 0:1"):
         cube.read_rows(0, 1)
+
+
+@pytest.mark.parametrize("limit", [64 * 2**20, 1000], ids=["small", "large"])
+def test_a_channel_that_is_nan_in_many_pixels_is_left_out(tmp_path, monkeypatch, capsys, limit):
+    monkeypatch.setattr("deepspec.data.cube._BLOCK_BYTES", limit)
+    array = np.random.default_rng(0).random((30, 4, 20)).astype(np.float32)
+    array[np.random.default_rng(1).random((30, 4)) < 0.6, 7] = np.nan
+    np.save(tmp_path / "a.npy", array)
+    with read_cube(tmp_path / "a.npy", spectral_dim=2, axis="0:19:keV") as cube:
+        assert cube.axis.values.tolist() == [*range(7), *range(8, 20)]
+        np.testing.assert_array_equal(cube.read_rows(0, 30), np.delete(array, 7, axis=2))
+        assert not cube.find_dead().any()
+    assert "left out 1 of 20 channels" in capsys.readouterr().err
+    with read_cube(tmp_path / "a.npy", spectral_dim=2, channels="0:20") as cube:
+        assert cube.shape == (30, 4, 20)
+        assert cube.find_dead().mean() > 0.5

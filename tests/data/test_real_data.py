@@ -32,10 +32,13 @@ def test_salton_sea_has_channels_without_values_and_wavelengths_that_step_back(s
     path = shared_data / "salton_sea" / "salton_sea_roi.mat"
     content = scipy.io.loadmat(path, variable_names=["I", "wl"])
     order = np.argsort(content["wl"].ravel())
-    with read_cube(path) as cube, pytest.raises(UserError, match="20 of 224 channels") as error:
+    with read_cube(path, channels="0:224") as cube, pytest.raises(UserError, match="20 of 224 channels") as error:
         cube.find_dead()
     assert "steps back" in capsys.readouterr().err
-    channels = str(error.value).partition("channels=")[2]
+    channels = str(error.value).partition("--channels ")[2]
+    with read_cube(path) as cube:
+        assert cube.shape == (51, 56, 204)
+    assert "left out 20 of 224 channels" in capsys.readouterr().err
     with read_cube(path, channels=channels) as cube:
         assert not cube.find_dead().any()
         good = np.isfinite(content["I"][0, 0, order])

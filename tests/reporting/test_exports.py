@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -34,6 +35,15 @@ def test_tiff_has_the_labels_in_16_bits(tmp_path):
         assert image.mode == "I;16"
         np.testing.assert_array_equal(np.asarray(image).astype(int), found.labels.astype(int) + 1)
         assert "0 = no label, n + 1 = cluster n, 3 clusters" in image.tag_v2[270]
+
+
+def test_tiff_is_read_by_tifffile_alone(tmp_path):
+    """Without imagecodecs, which LZW would need."""
+    found = segmentation()
+    save_tiff(found, tmp_path / "labels.tif")
+    with tifffile.TiffFile(tmp_path / "labels.tif") as file:
+        assert file.pages[0].compression.name == "ADOBE_DEFLATE"
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "labels.tif"), found.labels + 1)
 
 
 def test_masks_are_those_of_the_clusters(tmp_path):

@@ -14,6 +14,7 @@ from deepspec.data.readers.described import Described, text_of
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.hdf5_values import physical_dataset
+from deepspec.data.readers.pixel_grid import pixel_grid
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import (
     AXIS_NAMES,
@@ -72,9 +73,17 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     found = {n: d for n, d in everything.items() if d.dtype.kind in "iufb" and d.ndim > 0 and d.shape is not None}
     plots = nexus_data(links, groups)
     notes: list[str] = []
-    arrays, place = _arrays(path, links, dataset, dims, found, plots, notes)
-    described = _described(links, arrays[0], plots)
     reversed_dims = is_matlab73(path)
+    grid = None
+    if reversed_dims and 2 not in dims:
+        shapes = {name: item.shape for name, item in found.items()}
+        grid = pixel_grid(shapes, dataset, lambda name: float(np.ravel(found[name][()])[0]))
+    if grid is None:
+        arrays, place = _arrays(path, links, dataset, dims, found, plots, notes)
+    else:
+        place = grid[0]
+        arrays = [found[place]]
+    described = _described(links, arrays[0], plots)
     channel_first = place.startswith("MAPS_RAW") or re.match(r"MAPS/(Spectra/)?mca_arr", place) is not None
     if described.spectral_dim is None and (channel_first or (reversed_dims and arrays[0].ndim == 3)):
         described.spectral_dim = 0
@@ -84,6 +93,8 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
         spectral_dim=described.spectral_dim,
         rows_last=reversed_dims,
         image=described.image,
+        spatial_shape=None if grid is None else grid[1],
+        order="F",
         detector_dim=described.detector_dim,
         axes=described.axes + _axes(found, arrays[0], place, described),
         errors=_errors(links, arrays),
@@ -122,6 +133,7 @@ def _open_own(path: Path, links: Links, dims: Sequence[int]) -> Stored:
         axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]), "stated")],
         mask=None if training else valid,
         training=valid if training else None,
+        whole=True,
         metadata={key: value for key, value in _attributes(file).items() if key != MARK},
         close=links.close,
     )

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.layout import spectral_by_shape
 from deepspec.data.readers.file_numbers import FileNumbers
 from deepspec.data.readers.matlab_elements import Variable, inflated, matlab_variables
+from deepspec.data.readers.pixel_grid import pixel_grid
 from deepspec.data.readers.raw_pair import check_size
 from deepspec.data.readers.spooled import spool
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_MOST_BANDS = 64
 
 
 def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored:
@@ -31,7 +35,9 @@ def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored
     with reading(path, "MATLAB"):
         variables = matlab_variables(path)
         shapes = {name: found.shape for name, found in variables.items()}
-        chosen, notes = choose_key(path, shapes, variable, dims)
+        grid = pixel_grid(shapes, variable, lambda n: float(load_whole(path, n, variables[n]).ravel()[0]))
+        grid = None if 2 in dims else grid  # the user gives the rows and columns
+        chosen, notes = choose_key(path, shapes, variable, dims) if grid is None else (grid[0], [])
         axes = []
         for name, shape in shapes.items():
             if name.lower() in AXIS_NAMES and max(shape) == np.prod(shape) > 0:
@@ -40,10 +46,24 @@ def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored
     return Stored(
         arrays=[array],
         name=f"{path}:{chosen}",
-        spectral_dim=len(array.shape) - 1 if len(array.shape) > 2 else None,
+        spectral_dim=_spectral_dim(tuple(array.shape)),
+        spatial_shape=None if grid is None else grid[1],
+        order="F",
         axes=axes,
         notes=notes,
     )
+
+
+def _spectral_dim(shape: tuple[int, ...]) -> int | None:
+    """The last, as MATLAB's scenes have it, unless the shape is that of an image with few bands before or between its dimensions."""
+    last = len(shape) - 1
+    if last < 2:
+        return None
+    if last == 2:
+        likely, _ = spectral_by_shape(shape, range(3))
+        if likely != last and shape[likely] <= _MOST_BANDS:
+            return None
+    return last
 
 
 def load_whole(path: Path, name: str, variable: Variable) -> NDArray[Any]:

@@ -85,6 +85,7 @@ class Stored:
         training: (H, W) bool, True = drawn for training, if the file says so; the others are valid as well.
         errors: what the file gives for the uncertainty of each value, in the shape of the array.
         errors_are: what those numbers are.
+        whole: whether it is to come back as it was written, with channels that have no values.
         metadata: what the file says of the measurement.
         notes: what was guessed, for the user to read.
         close: releases the file.
@@ -105,6 +106,7 @@ class Stored:
     training: NDArray[np.bool_] | None = None
     errors: StoredArray | None = None
     errors_are: ErrorKind = "deviation"
+    whole: bool = False
     metadata: dict[str, str | int | float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     close: Callable[[], None] = _nothing

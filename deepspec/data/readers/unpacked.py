@@ -2,7 +2,7 @@
 
 A chunk is unpacked as a whole. Where chunks are higher than the blocks of rows that are asked for (a file with one
 image per chunk has chunks as high as the image), every block would unpack the same chunks again. So the chunks across
-a few rows are kept in memory where they are few enough, and else the whole array is unpacked once into a temporary file.
+a few rows are kept in memory where they are few enough; else the whole array is unpacked once into a temporary file.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ def test_wavelengths_description_and_bad_bands(header, capsys):
         np.testing.assert_array_equal(cube.axis.values, wavelengths[good == 1])
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE[:, :, good == 1])
         assert cube.metadata["description"] == "made for a test"
-    assert "left out 3 of 12 channels, which the file marks as bad; channels=0:12 keeps them" in capsys.readouterr().err
+    assert (
+        "left out 3 of 12 channels, which the file marks as bad; --channels 0:12 keeps them" in capsys.readouterr().err
+    )
     with read_cube(header, channels="0:12") as cube:
         np.testing.assert_array_equal(cube.read_rows(1, 3), CUBE[1:3])
 

@@ -1,5 +1,6 @@
 """MATLAB files against scipy's own reading."""
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -10,6 +11,7 @@ from deepspec.data.readers.matlab_elements import matlab_variables
 from deepspec.errors import UserError
 
 RNG = np.random.default_rng(0)
+CUBE_OF_BANDS = RNG.integers(1, 900, (6, 5, 70)).astype(np.uint16)  # rows, columns, bands
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -59,3 +61,47 @@ def test_a_damaged_compressed_array(tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read as MATLAB, the file may be damaged or cut short"):
         read_cube(path)
+
+
+FLAT = CUBE_OF_BANDS.transpose(2, 1, 0).reshape(70, -1)  # pixels counted along the columns, as MATLAB does
+
+
+@pytest.mark.parametrize("names", [("nRow", "nCol"), ("nrows", "ncols"), ("H", "W"), ("lines", "samples")])
+@pytest.mark.parametrize("name", ["V", "Y"])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_rows_and_columns_beside_a_list_of_pixels(tmp_path, capsys, names, name, chosen):
+    path = tmp_path / "samson.mat"
+    scipy.io.savemat(path, {name: FLAT, names[0]: 6, names[1]: 5, "nBand": 70, "maxValue": 900})
+    with read_cube(path, dataset=name if chosen else None) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), CUBE_OF_BANDS)
+    assert "took its 6 rows and 5 columns from the file; choose with --spatial_shape" in capsys.readouterr().err
+    with read_cube(path, dataset=name, spatial_shape=(5, 6)) as cube:
+        assert cube.shape == (5, 6, 70)
+
+
+def test_rows_and_columns_in_a_file_of_version_7_3(tmp_path):
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["V"] = FLAT.T  # MATLAB reverses all dimensions
+        file["nRow"], file["nCol"] = [[6.0]], [[5.0]]
+    content = bytearray((tmp_path / "a.mat").read_bytes())
+    content[:10] = b"MATLAB 7.3"
+    (tmp_path / "a.mat").write_bytes(content)
+    with read_cube(tmp_path / "a.mat") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), CUBE_OF_BANDS)
+
+
+def test_numbers_that_do_not_fit_are_left_alone(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"V": FLAT, "nRow": 7, "nCol": 5})
+    with pytest.raises(UserError, match="--spatial_shape ROWS COLUMNS"):
+        read_cube(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((31, 200, 300), (200, 300, 31)), ((200, 31, 300), (200, 300, 31)), ((200, 50, 60), (200, 50, 60))],
+)
+def test_bands_first_where_the_shape_says_so(tmp_path, capsys, shape, expected):
+    scipy.io.savemat(tmp_path / "a.mat", {"Y": np.ones(shape, np.uint8)})
+    with read_cube(tmp_path / "a.mat") as cube:
+        assert cube.shape == expected
+    assert ("--spectral_dim" in capsys.readouterr().err) == (shape != expected)
