@@ -64,7 +64,7 @@ def ingest(
     if out is None:
         raise UserError("ingest needs --out FOLDER, where to write the shards")
     check_output(Path(out), overwrite)
-    cubes = cube_files(cubes)
+    cubes = cube_files(cubes, reading.spatial_shape)
     IngestPlan(split, keep=keep)  # a mistake in the numbers is told before files are opened
     with ExitStack() as files:
         opened = [

@@ -61,6 +61,7 @@ def segment(
         sharing: where several cubes are segmented.
         reading: how each file is to be taken.
     """
+    from deepspec.data.readers.folder import is_one_cube
     from deepspec.jobs.segmenting import SegmentOptions
 
     options = SegmentOptions(
@@ -78,7 +79,7 @@ def segment(
         overwrite=overwrite,
         reading=reading,
     )
-    one = len(cubes) == 1 and not Path(cubes[0]).is_dir()
+    one = len(cubes) == 1 and (not Path(cubes[0]).is_dir() or is_one_cube(cubes[0], reading.spatial_shape))
     jobs = _plan(cubes, mask, out, options, one=one)
     if one and not sharing.is_asked_for:
         _segment_one(jobs[0])
@@ -96,9 +97,9 @@ def _plan(
     from deepspec.reporting.outputs import parse_exports
     from deepspec.reporting.segmentation_folder import check_redshift
 
-    files = cube_files(cubes)
+    files = cube_files(cubes, options.reading.spatial_shape)
     for file in files:
-        if not Path(file).is_file():
+        if not Path(file).exists():
             raise UserError(f"{file}: no such file")
     checkpoint = Path(options.checkpoint)
     parse_exports(options.export, Path(files[0]), checkpoint)

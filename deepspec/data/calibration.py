@@ -14,7 +14,7 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_EXAMPLE = "expected two lines or more with their channels, as in Fe-Ka=641,Cu-Ka=806"
+_EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806, or more of them"
 
 
 def calibrate(text: str, channels: int, notes: list[str] | None = None) -> SpectralAxis:
@@ -41,7 +41,8 @@ def calibrate(text: str, channels: int, notes: list[str] | None = None) -> Spect
         raise UserError(f"calibrate '{text}': {_EXAMPLE}")
     names = [pair.group(1) for pair in pairs if pair]
     energies = np.array([line_energy(name) for name in names])
-    said = f"calibrate '{text}': the lines lie at {', '.join(f'{e:.4g}' for e in energies[:-1])} and {energies[-1]:.4g} keV"
+    listed = ", ".join(f"{energy:.4g}" for energy in energies[:-1])
+    said = f"calibrate '{text}': the lines lie at {listed} and {energies[-1]:.4g} keV"
     if np.unique(places).size < 2 or np.unique(energies).size < 2:
         where = f"{', '.join(f'{p:g}' for p in places[:-1])} and {places[-1]:g}"
         raise UserError(f"{said} in channels {where}: two different lines are needed")

@@ -27,7 +27,7 @@ class CubeOptions:
         detector_dim: which dimension of a 4-D array holds the detectors.
         channels: ranges of channels to keep, such as 0:107,113:153.
         axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
-        calibrate: instead of axis, two or more X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
+        calibrate: instead of axis, X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
     """
 
     dataset: str | None = None

@@ -19,20 +19,32 @@ _ATTRIBUTE = "request"
 
 
 def sha256_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
-    """SHA-256 of a file's content in hexadecimal.
+    """SHA-256 of a file's content in hexadecimal; of a folder, of the names and contents of all files in it.
 
     Args:
-        path: the file.
+        path: the file or folder.
         stopped: asked after each MiB whether to leave off; the result is then worth nothing.
 
     Raises:
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while not stopped() and (block := stream.read(2**20)):
-            digest.update(block)
+    for file in _files(path):
+        if file != path:
+            digest.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as stream:
+            while not stopped() and (block := stream.read(2**20)):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if not path.is_dir() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def fingerprint(path: Path) -> str:
@@ -41,9 +53,9 @@ def fingerprint(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    status = path.stat()
-    if status.st_size > HASHED_BYTES:
-        return f"{status.st_size} bytes of {status.st_mtime_ns}"
+    size = size_of(path)
+    if size > HASHED_BYTES:
+        return f"{size} bytes of {path.stat().st_mtime_ns}"
     return sha256_of(path)
 
 

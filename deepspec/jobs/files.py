@@ -33,7 +33,7 @@ def companions(cube: Path) -> dict[str, str]:
     return {
         path.suffix.lower(): fingerprint(path)
         for path in others
-        if path.stem.lower() == stem or path.name.lower() == stem
+        if path.stem.lower() in (stem, cube.name.lower()) or path.name.lower() == stem
     }
 
 

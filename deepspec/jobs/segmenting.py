@@ -81,7 +81,7 @@ class SegmentJob:
             RefusedError: no cube can be segmented with these options.
             UserError: this one cannot be.
         """
-        if not Path(self.cube).is_file():
+        if not Path(self.cube).exists():
             raise UserError(f"{self.cube}: no such file, or none that this process can see")
         request, overwrite = self.request(), self.options.overwrite
         result = Path(self.folder) / RESULT

@@ -83,6 +83,8 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
         shape: rows and columns of the image; an extension of another size is passed over.
         extension: name, NAME,EXTVER or number of the cube's extension; default the first that fits.
     """
+    if path.is_dir():
+        return None
     with path.open("rb") as file:
         if file.read(9) != b"SIMPLE  =":
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deepspec.data.fingerprint import HASHED_BYTES, sha256_of
+from deepspec.data.fingerprint import HASHED_BYTES, sha256_of, size_of
 from deepspec.segmentation.result import Provenance
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Origin:
         return record, notes
 
     def _hash(self, file: Path | None) -> str:
-        if file is None or file.stat().st_size > HASHED_BYTES:
+        if file is None or size_of(file) > HASHED_BYTES:
             return ""
         return sha256_of(file, lambda: self._stop)
 

@@ -35,8 +35,8 @@ def test_axis_through_two_lines():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Fe-Ka=641", "expected two lines or more with their channels, as in Fe-Ka=641,Cu-Ka=806"),
-        ("Fe-Ka=641,Cu-Ka=806,Zn-Ka=900", "expected two lines"),
+        ("Fe-Ka=641", "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806"),
+        ("Fe-Ka=641,Cu-Ka=806,Zn-Ka", "expected two lines"),
         ("Fe-Ka=a,Cu-Ka=806", "expected two lines"),
         ("Fe-Ka=nan,Cu-Ka=806", "expected two lines"),
         ("Fr-Ka=641,Cu-Ka=806", "no element 'Fr' with X-ray lines: did you mean .*F|r"),
@@ -111,5 +111,5 @@ def test_many_lines_by_least_squares(capsys, tmp_path):
 
 @pytest.mark.parametrize("text", ["Fe-Ka=641,Cu-Ka=806,Pb-La", "Fe-Ka=1,Cu-Ka=2,Pb-La=x", "Fe-Ka=1,,Cu-Ka=2"])
 def test_many_lines_in_another_form(text):
-    with pytest.raises(UserError, match="two lines or more"):
+    with pytest.raises(UserError, match="expected two lines"):
         calibrate(text, 1024)

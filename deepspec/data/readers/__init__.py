@@ -22,7 +22,11 @@ def open_stored(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
     """
     # Each library is imported when its format is met: astropy alone takes half a second.
     kind = file_format(path)
-    if kind in ("NPY", "ENVI", "RPL", "EMSA"):
+    if kind == "Zarr":
+        from deepspec.data.readers.zarr_store import open_zarr
+
+        return open_zarr(path, dataset, dims)
+    if kind in ("NPY", "ENVI", "RPL", "EMSA", "EDF", "MCA", "SPE", "folder"):
         if dataset is not None:
             raise UserError(f"{path}: a {kind} file holds one array without a name: leave dataset out")
         return _open_single(kind, path, dims)
@@ -67,6 +71,18 @@ def _open_single(kind: str, path: Path, dims: Sequence[int]) -> Stored:
         from deepspec.data.readers.emsa import open_emsa
 
         return open_emsa(path, dims)
+    if kind == "EDF":
+        from deepspec.data.readers.edf import open_edf
+
+        return open_edf([path], path, dims)
+    if kind in ("MCA", "SPE"):
+        from deepspec.data.readers.spectrum_files import open_spectrum
+
+        return open_spectrum(path, kind, dims)
+    if kind == "folder":
+        from deepspec.data.readers.cube_folder import open_folder
+
+        return open_folder(path, dims)
     from deepspec.data.readers.numpy_files import open_npy
 
     return open_npy(path, dims)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepspec.data.readers.spectrum_files import Spectrum
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
 from deepspec.errors import UserError
 
@@ -65,6 +66,12 @@ def open_emsa(path: Path, dims: Sequence[int]) -> Stored:
             metadata=metadata,
             notes=notes,
         )
+
+
+def read_emsa(path: Path) -> Spectrum:
+    """Read a file as a spectrum alone; errors as for `open_emsa`."""
+    stored = open_emsa(path, (3,))
+    return Spectrum(np.asarray(stored.arrays[0][:, :, :])[0, 0], stored.axes[0], stored.metadata)
 
 
 def _parse(path: Path, text: str) -> tuple[dict[str, str], NDArray[np.float64]]:

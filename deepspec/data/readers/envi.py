@@ -66,7 +66,7 @@ def parse_header(text: str) -> dict[str, str]:
     >>> parse_header("ENVI\nSamples = 3\nbbl = {1,\n 0}")
     {'samples': '3', 'bbl': '1, 0'}
     """
-    pairs = re.findall(r"^[ \t]*([^=\n;{}]+?)[ \t]*=[ \t]*(\{[^{}]*\}|[^\n{}]*)", text, re.MULTILINE)
+    pairs = re.findall(r"^[ \t]*([^=\n;{}\s][^=\n;{}]*?)[ \t]*=[ \t]*(\{[^{}]*\}|[^\n{}]*)", text, re.MULTILINE)
     return {" ".join(name.lower().split()): " ".join(value.strip("{} \t\r\n").split()) for name, value in pairs}
 
 

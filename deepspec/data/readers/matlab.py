@@ -55,7 +55,7 @@ def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored
 
 
 def _spectral_dim(shape: tuple[int, ...]) -> int | None:
-    """The last, as MATLAB's scenes have it, unless the shape is that of an image with few bands before or between its dimensions."""
+    """The last, as MATLAB's scenes have it, unless the shape is that of an image with few bands first."""
     last = len(shape) - 1
     if last < 2:
         return None

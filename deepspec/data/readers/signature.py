@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from typing import TYPE_CHECKING
 
 import h5py
@@ -14,7 +15,10 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-CUBE_FORMATS = ("HDF5", "NPY", "NPZ", "MATLAB", "FITS", "ENVI", "RPL", "EMSA", "TIFF")
+CUBE_FORMATS = ("HDF5", "NPY", "NPZ", "MATLAB", "FITS", "ENVI", "RPL", "EMSA", "TIFF", "Zarr", "EDF", "MCA", "SPE")
+
+ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
+PARTS = (".mca", ".spe", ".msa", ".emsa", ".edf")  # of files that may be a part of a cube each
 
 _SIGNATURES = {
     b"\x93NUMPY": "NPY",
@@ -45,6 +49,12 @@ _EXTENSIONS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".png": "PNG",
+    ".edf": "EDF",
+    ".mca": "MCA",
+    ".spe": "SPE",
+    ".zspy": "Zarr",
+    ".zarr": "Zarr",
+    ".datastack": "Zarr",
 }
 _TEXT = (".txt", ".csv", ".dat")
 _RAW = (".raw", ".img", ".bil", ".bip", ".bsq", ".bin")
@@ -54,6 +64,8 @@ _HEAD = 4096  # bytes that the keys of a ripple header fit into
 def file_format(path: Path) -> str:
     """Format of a file: one of `CUBE_FORMATS`, "PNG", "text", or "RosettaSciIO" for what only that library reads.
 
+    A folder is "Zarr", or "folder" if it holds parts of one cube (see `open_folder`).
+
     MATLAB means version 5; files of version 7.3 are HDF5. The numbers of an ENVI or ripple cube lie in a file without
     any signature: it is known by the header beside it.
 
@@ -61,6 +73,10 @@ def file_format(path: Path) -> str:
         UserError: if there is no such file, it is empty, or its content is none of these.
     """
     if path.is_dir():
+        if is_zarr_folder(path):
+            return "Zarr"
+        if any(inner.suffix.lower() in PARTS for inner in path.iterdir()):
+            return "folder"
         raise UserError(f"{path}: this is a folder, expected a file")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -69,11 +85,27 @@ def file_format(path: Path) -> str:
     if not head:
         raise UserError(f"{path}: the file is empty")
     known = _by_content(head)
+    if known == "NPZ" and _is_zarr_zip(path):
+        known = "Zarr"
     if known is None and h5py.is_hdf5(path):  # also finds the signature behind a user block, as MATLAB 7.3 writes it
         known = "RosettaSciIO" if path.suffix.lower() in HDF5_EXTENSIONS and not _is_ncem(path) else "HDF5"
     if known is None and (beside := header_of(path)) is not None:
         known = beside[0]
     return known or _by_extension(path, head)
+
+
+def is_zarr_folder(path: Path) -> bool:
+    """Whether a folder is a zarr store."""
+    return any((path / name).is_file() for name in ZARR_MARKS)
+
+
+def _is_zarr_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # damaged: whoever reads it will say so
+        return path.suffix.lower() in (".zspy", ".zarr", ".datastack")
+    return any(name.rsplit("/", 1)[-1] in ZARR_MARKS for name in names)
 
 
 def header_of(path: Path) -> tuple[str, Path] | None:
@@ -109,6 +141,12 @@ def _by_content(head: bytes) -> str | None:
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             return name
+    if re.match(rb"\s*\{[^{}\0]*\b(EDF_|HeaderID|DataType|Dim_1)", head):
+        return "EDF"
+    if head.startswith(b"<<PMCA SPECTRUM>>") or re.search(rb"^(#@MCA|#@CHANN|@A\s+\d)", head, re.MULTILINE):
+        return "MCA"
+    if re.match(rb"\s*\$[A-Z_]+:", head):
+        return "SPE"
     if re.match(rb"(\xef\xbb\xbf)?\s*#\s*FORMAT\s*:\s*EMSA", head, re.IGNORECASE):
         return "EMSA"
     keys = set(re.findall(rb"^[ \t]*([a-z-]+)[ \t]", head, re.MULTILINE | re.IGNORECASE)) if b"\0" not in head else ()

@@ -1,0 +1,164 @@
+"""EDF, the format of the ESRF: text headers in braces, each followed by the numbers of a frame.
+
+A file of one frame is a line of a scan (pixels, channels), or the image of a channel; several such files in a folder,
+or several frames in a file, are a cube. The layout is that which FabIO and PyMca write.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from deepspec.data.readers.file_numbers import FileNumbers
+from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
+from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_TYPES = {
+    "unsignedbyte": "u1", "unsigned8": "u1", "signedbyte": "i1", "signed8": "i1",
+    "unsignedshort": "u2", "unsigned16": "u2", "signedshort": "i2", "signed16": "i2",
+    "unsignedinteger": "u4", "unsignedlong": "u4", "unsigned32": "u4", "uint32": "u4",
+    "signedinteger": "i4", "signedlong": "i4", "signed32": "i4",
+    "unsigned64": "u8", "unsignedlonglong": "u8", "signed64": "i8", "signedlonglong": "i8",
+    "float": "f4", "floatvalue": "f4", "real": "f4", "floatieee32": "f4", "float32": "f4",
+    "double": "f8", "doublevalue": "f8", "doubleieee64": "f8", "float64": "f8",
+}  # fmt: skip
+_LONGEST = 2**20  # bytes of a header
+
+
+class Frame(NamedTuple):
+    """One frame: where its numbers lie, and the fields of its header in lower case."""
+
+    numbers: FileNumbers
+    fields: dict[str, str]
+
+
+class Frames:
+    """Frames of one shape, one after the other, as an array with one dimension more."""
+
+    def __init__(self, frames: Sequence[FileNumbers]) -> None:
+        self._frames = list(frames)
+        self.shape = (len(self._frames), *self._frames[0].shape)
+        self.dtype = self._frames[0].dtype
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        inner = tuple(index[1:])
+        parts = [frame[inner] for frame in self._frames[index[0]]]
+        if parts:
+            return np.stack(parts)
+        return np.empty((0, *self._frames[0][inner].shape), self.dtype)
+
+
+def open_edf(paths: Sequence[Path], name: Path, dims: Sequence[int]) -> Stored:
+    """Open the frames of one or more files as one cube.
+
+    Args:
+        paths: the files, in the order of the scan.
+        name: the file, or the folder of the files, for messages.
+        dims: numbers of dimensions that a cube may have.
+
+    Raises:
+        UserError: if a file is damaged or cut short, or the frames differ in shape or type.
+    """
+    frames = []
+    for path in paths:
+        with reading(path, "EDF"):
+            frames += read_frames(path)
+    first = frames[0].numbers
+    for path_frame in frames:
+        other = path_frame.numbers
+        if (other.shape, other.dtype) != (first.shape, first.dtype):
+            raise UserError(
+                f"{name}: frames of one scan are expected to be alike, found {first.dtype.name} {first.shape} "
+                f"and {other.dtype.name} {other.shape}"
+            )
+    array: Any = first if len(frames) == 1 else Frames([frame.numbers for frame in frames])
+    check_dims(name, name.name, array.shape, dims)
+    axis = _axis(frames[0].fields, array.shape)
+    return Stored(
+        arrays=[array],
+        name=str(name),
+        spectral_dim=None if axis is None else len(array.shape) - 1,
+        axes=[] if axis is None else [axis],
+        metadata={k: v for k, v in frames[0].fields.items() if k in ("title", "date", "counter_mne", "motor_mne")},
+        notes=[f"took {len(paths)} files as one cube, in the order of their names"] if len(paths) > 1 else [],
+    )
+
+
+def read_frames(path: Path) -> list[Frame]:
+    """The frames of a file, whose numbers are not read yet.
+
+    Raises:
+        UserError: if a header is damaged or a frame goes beyond the end of the file.
+    """
+    frames = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = 0
+        while start < size:
+            file.seek(start)
+            head = file.read(_LONGEST)
+            if not head.strip(b"\0 \r\n"):
+                break
+            end = head.find(b"}")
+            if not head.lstrip(b"\r\n ").startswith(b"{") or end < 0:
+                raise UserError(f"{path}: damaged: at byte {start} the header of a frame is expected, in braces")
+            # The header ends at a multiple of 512 bytes, with the closing brace and a line feed.
+            after = end + 1
+            after += 1 if head[after : after + 1] == b"\n" else 2 if head[after : after + 2] == b"\r\n" else 0
+            text = head[:end].decode("latin-1")
+            fields = _fields(text)
+            numbers, length = _numbers(path, fields, start + after)
+            frames.append(Frame(numbers, fields))
+            start += after + length
+    if not frames:
+        raise UserError(f"{path}: there is no frame in it")
+    return frames
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Fields of a header, their names in lower case: lines `NAME = VALUE ;`."""
+    pairs = (line.partition("=") for line in re.split(r"[;\n]", text.lstrip().removeprefix("{")))
+    return {name.strip().lower(): value.strip() for name, equals, value in pairs if equals}
+
+
+def _numbers(path: Path, fields: dict[str, str], offset: int) -> tuple[FileNumbers, int]:
+    kind = _TYPES.get(fields.get("datatype", "").lower().replace("_", ""))
+    order = {"lowbytefirst": "<", "highbytefirst": ">"}.get(fields.get("byteorder", "lowbytefirst").lower())
+    lengths = [int(fields[f"dim_{i}"]) for i in range(1, 8) if f"dim_{i}" in fields]
+    if kind is None or order is None or not lengths or min(lengths) < 1:
+        raise UserError(
+            f"{path}: damaged EDF header: DataType '{fields.get('datatype', '')}', ByteOrder "
+            f"'{fields.get('byteorder', '')}', dimensions {lengths}"
+        )
+    if fields.get("compression", "none").lower() not in ("none", "nocompression", ""):
+        raise UserError(f"{path}: EDF with compression '{fields['compression']}' is not read: write it without")
+    dtype = np.dtype(f"{order}{kind}")
+    length = math.prod(lengths) * dtype.itemsize
+    if offset + length > path.stat().st_size:
+        raise UserError(
+            f"{path}: cut short: a frame of {lengths} {dtype.name} ends at byte {offset + length}, "
+            f"the file has {path.stat().st_size}"
+        )
+    return FileNumbers(path, dtype, lengths[::-1], offset), max(length, int(fields.get("size", length)))
+
+
+def _axis(fields: dict[str, str], shape: tuple[int, ...]) -> AxisCandidate | None:
+    """PyMca's calibration of the last dimension: a + b i + c i^2 in keV."""
+    try:
+        a, b, c = (float(fields.get(f"mca {name}", "nan" if name == "b" else "0")) for name in "abc")
+        first = float(fields.get("mca start ch", "0"))
+    except ValueError:
+        return None
+    if not np.isfinite([a, b, c]).all() or b == 0:
+        return None
+    i = first + np.arange(shape[-1], dtype=np.float64)
+    return AxisCandidate("energy", a + b * i + c * i**2, "keV", "stated")
