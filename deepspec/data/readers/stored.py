@@ -120,11 +120,7 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
     except UserError:
         raise
     except ImportError as error:  # a library that needs another one for just this kind of file
-        lacking = error.name or " ".join(str(error).split())
-        raise UserError(
-            f"{path}: to read this {kind} file the package '{lacking}' is needed, which is not installed: "
-            f"pip install 'deepspec[formats]', or pip install {lacking}"
-        ) from error
+        raise _lacks(path, kind, error.name or " ".join(str(error).split())) from error
     except (
         OSError,
         ValueError,  # also what NumPy raises for a short memory map
@@ -139,7 +135,16 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         tokenize.TokenError,  # NumPy reads the header of an array as Python
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if (lacking := re.search(r"requires the '(\w+)' package|No module named '(\w+)'", reason)) is not None:
+            raise _lacks(path, kind, lacking[1] or lacking[2]) from error
         raise UserError(f"{path}: cannot be read as {kind}, the file may be damaged or cut short: {reason}") from error
+
+
+def _lacks(path: Path | str, kind: str, package: str) -> UserError:
+    return UserError(
+        f"{path}: to read this {kind} file the package '{package}' is needed, which is not installed: "
+        f"pip install 'deepspec[formats]', or pip install {package}"
+    )
 
 
 def choose_key(

@@ -17,7 +17,8 @@ def frame(array, order="<", block=512, **fields):
     lengths = {f"Dim_{i}": n for i, n in enumerate(array.shape[::-1], 1)}
     known = {
         "HeaderID": "EH:000001:000000:000000", "Image": 1,
-        "ByteOrder": "LowByteFirst" if order == "<" else "HighByteFirst", "DataType": kind, **lengths, "Size": len(content), **fields,
+        "ByteOrder": "LowByteFirst" if order == "<" else "HighByteFirst",
+        "DataType": kind, **lengths, "Size": len(content), **fields,
     }  # fmt: skip
     text = "{\n" + "".join(f"{key} = {value} ;\n" for key, value in known.items())
     return (text + " " * (-(len(text) + 2) % block) + "}\n").encode() + content

@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import tifffile
@@ -72,3 +74,12 @@ def test_a_mask_from_a_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "mask.tif", np.eye(6, 4, dtype=np.uint8))
     with read_cube(path, mask=tmp_path / "mask.tif") as cube:
         np.testing.assert_array_equal(cube.mask, np.eye(6, 4) > 0)
+
+
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed and reads LZW")
+def test_lzw_needs_a_package_that_is_named(tmp_path):
+    """tifffile unpacks deflate by itself, LZW by imagecodecs; Pillow writes it."""
+    images = [Image.fromarray(np.full((20, 30), i, np.uint16)) for i in range(70)]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:], compression="tiff_lzw")
+    with pytest.raises(UserError, match=r"the package 'imagecodecs' is needed.*pip install 'deepspec\[formats\]'"):
+        read_cube(tmp_path / "a.tif")
