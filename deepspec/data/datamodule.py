@@ -49,7 +49,8 @@ class SpectraDataModule(lightning.LightningDataModule):
 
     Args:
         root: folder of shards with its `manifest.json`, as written by `ingest` or `synthesize`.
-        batch_size: rows of a batch on each process (rank).
+        batch_size: rows of a batch on each process (rank). A split `train` whose share for each process has fewer is
+            trained on in batches of that share, one in an epoch.
         residency: where the rows are kept: `stream` reads the shards again each epoch, `ram` reads each split once,
             `device` keeps the rows as stored on the accelerator and gathers the batches there. `auto` takes `device`
             if that is a GPU and train and val fit in half of its free memory, `ram` if they fit in a quarter of the
@@ -127,6 +128,11 @@ class SpectraDataModule(lightning.LightningDataModule):
         rows = self.shards.rows(split)
         return rows if self.max_rows is None else min(rows, self.max_rows)
 
+    @property
+    def train_batch_size(self) -> int:
+        """Rows of a batch of training on each process: `batch_size`, or all of its share where that has fewer."""
+        return min(self.batch_size, self.rows("train") // self._place()[1])
+
     def setup(self, stage: str) -> None:
         """Check every shard against the manifest, and let rank 0 decide where the rows are kept.
 
@@ -143,6 +149,14 @@ class SpectraDataModule(lightning.LightningDataModule):
                 self.trainer.limit_val_batches = 0  # what Lightning documents as "no validation"
                 if self.trainer.is_global_zero:
                     print(f"{self.shards.root}: no split 'val', so no validation", file=sys.stderr)
+            if stage == "fit" and 0 < self.train_batch_size < self.batch_size and self.trainer.is_global_zero:
+                world = self._place()[1]
+                print(
+                    f"{self.shards.root}: {self.rows('train')} training spectra"
+                    + (f" for {world} processes" if world > 1 else "")
+                    + f": batches of {self.train_batch_size} instead of {self.batch_size}, one in an epoch",
+                    file=sys.stderr,
+                )
         stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         self._check_memory(stages.get(stage, self.shards.splits))
 
@@ -150,16 +164,16 @@ class SpectraDataModule(lightning.LightningDataModule):
         """Shuffled batches of the split `train`.
 
         Raises:
-            UserError: if the split is missing or too small for one batch on every rank.
+            UserError: if the split is missing or has fewer rows than there are ranks.
         """
         rows, (_, world) = self.rows("train"), self._place()
-        batches = full_batches(rows, world, self.batch_size)
-        if batches == 0:
+        size = self.train_batch_size
+        if size == 0:
             raise UserError(
-                f"{self.shards.root}: the split 'train' has {rows} rows, too few for a batch of {self.batch_size} "
-                f"on {world} process{'es' if world > 1 else ''}: lower data.batch_size"
+                f"{self.shards.root}: the split 'train' has {rows} rows for {world} processes: expected at least one "
+                "for each; start fewer, with trainer.devices"
             )
-        return self._loader("train", batches, self.seed)
+        return self._loader("train", full_batches(rows, world, size), self.seed, size)
 
     def val_dataloader(self) -> SpectraLoader | list[SpectraLoader]:
         """Batches of the split `val` in fixed order; none if there is no such split."""
@@ -208,9 +222,9 @@ class SpectraDataModule(lightning.LightningDataModule):
 
     def _evaluation(self, split: str) -> SpectraLoader:
         batches = padded_batches(self.rows(split), self._place()[1], self.batch_size)
-        return self._loader(split, batches, None)
+        return self._loader(split, batches, None, self.batch_size)
 
-    def _loader(self, split: str, batches: int, seed: int | None) -> SpectraLoader:
+    def _loader(self, split: str, batches: int, seed: int | None, batch_size: int) -> SpectraLoader:
         if (split, seed) not in self._sources:
             self._sources[split, seed] = self._source(split, seed)
         source = self._sources[split, seed]
@@ -218,11 +232,11 @@ class SpectraDataModule(lightning.LightningDataModule):
         return SpectraLoader(
             source,
             batches,
-            self.batch_size,
+            batch_size,
             (torch.from_numpy(first.spectra), torch.from_numpy(first.pixel)),
             pin=self._device().type == "cuda" and source.device.type == "cpu",
             plan={
-                "batch_size": self.batch_size,
+                "batch_size": batch_size,
                 "ranks": self._place()[1],
                 "shuffle_buffer": self.shuffle_buffer,
                 "seed": self.seed,

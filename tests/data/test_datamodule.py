@@ -46,6 +46,7 @@ def module(root, rank=0, world=1, device=CPU, **options):
         global_rank=rank,
         world_size=world,
         num_devices=world,
+        is_global_zero=rank == 0,
         current_epoch=0,
         strategy=SimpleNamespace(broadcast=lambda value: value, root_device=device),
     )
@@ -347,9 +348,55 @@ def test_options_out_of_range(root, options, message):
         SpectraDataModule(root, **options)
 
 
-def test_too_few_rows_for_a_batch(root):
-    with pytest.raises(UserError, match="5003 rows, too few for a batch of 3000 on 2 processes: lower"):
-        module(root, 0, 2, batch_size=3000).train_dataloader()
+def test_more_processes_than_rows(tmp_path):
+    with pytest.raises(UserError, match="the split 'train' has 2 rows for 3 processes: expected at least one for each"):
+        module(write(tmp_path / "a", train=2), 0, 3).train_dataloader()
+
+
+@pytest.mark.parametrize(("residency", "workers"), RESIDENCIES)
+@pytest.mark.parametrize(("rows", "world"), [(1, 1), (41, 1), (41, 2), (41, 3), (3, 3), (1025, 2)])
+def test_a_batch_larger_than_the_split_is_the_split(tmp_path, rows, world, residency, workers):
+    """Every rank's batch is its share, in another order each epoch, and is the same as when that size is given."""
+    root = write(tmp_path / "a", train=rows, val=2)
+    size, seen = rows // world, []
+    for rank in range(world):
+        options = {"residency": residency, "num_workers": workers}
+        data, exact = (module(root, rank, world, batch_size=b, **options) for b in (2000, size))
+        loader, expected = data.train_dataloader(), exact.train_dataloader()
+        assert data.train_batch_size == size
+        assert len(loader) == 1
+        for epoch in (0, 1):
+            for each in (loader, expected):
+                each.set_epoch(epoch)
+            (batch,) = loader
+            assert len(batch["spectra"]) == size
+            assert batch["valid"].all()
+            assert_equal([batch], list(expected))
+        assert loader.state_dict() == expected.state_dict()
+        assert [len(b["spectra"]) for b in data.val_dataloader()] == [2000], "validation is padded as before"
+        loader.set_epoch(0)
+        seen += numbers(loader)
+    assert len(set(seen)) == len(seen) == size * world
+
+
+def test_a_smaller_batch_is_said_once_and_only_then(tmp_path, capsys):
+    root = write(tmp_path / "a", train=41, val=1)
+    module(root, 0, 2, batch_size=512)
+    module(root, 1, 2, batch_size=512)
+    said = capsys.readouterr().err
+    assert said == f"{root}: 41 training spectra for 2 processes: batches of 20 instead of 512, one in an epoch\n"
+    module(root, batch_size=41)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_small_split_is_shuffled_each_epoch(tmp_path):
+    loader = module(write(tmp_path / "a", train=41), batch_size=512).train_dataloader()
+    orders = []
+    for epoch in (0, 1, 0):
+        loader.set_epoch(epoch)
+        orders.append(numbers(loader))
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[1]) == list(range(41))
 
 
 def test_damage_is_found_before_training(tmp_path):

@@ -270,11 +270,11 @@ def test_a_rank_that_dies_ends_the_run_with_a_message(tiny_shards, tmp_path, vic
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_a_mistake_that_every_rank_finds_is_one_line(tiny_shards, tmp_path):
-    process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.batch_size", "1000"))
+    process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.max_rows", "1"))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert errors.count("\n") == 1
-    assert "too few for a batch of 1000 on 2 processes" in errors
+    assert "the split 'train' has 1 rows for 2 processes: expected at least one for each" in errors
 
 
 def test_strategies_that_do_not_start_the_command_again_are_refused(tiny_shards, tmp_path, capsys):
