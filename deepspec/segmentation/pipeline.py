@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from deepspec.errors import UserError
+from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.latents import Found, cluster_means, refit, silhouette_of
 from deepspec.segmentation.means import ClusterMeans, PixelRecord
@@ -60,8 +61,8 @@ def segment_cube(
         model: a fitted model; it is moved to `device` and used in evaluation mode.
         clusters: frozen keeps the clusters of the training, so that the same number is the same material in every
             cube; refit finds new ones in this cube by IKMeans.
-        k: fewest and most clusters of refit, by default those of the training; the most also bounds the test of
-            structure, which starts from two.
+        k: fewest and most clusters of refit, by default those of the training, as far as the pixels suffice (see
+            `fitting_range`); the most also bounds the test of structure, which starts from two.
         rebin: whether a cube on another axis is brought onto the model's.
         max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
         sample: pixels that IKMeans works on, at most; the centres are then refined on all.
@@ -77,13 +78,14 @@ def segment_cube(
         UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
             is of another size.
     """
-    k = searched_range(model, k)
+    given, k = k, searched_range(model, k)
     check_options(model, clusters, k, min(max_pixels_per_block, sample, restarts))
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
+    few: tuple[str, ...] = ()
     file = None if checkpoint is None else Path(checkpoint)
     with (
         Origin(cube.path, file) as origin,
@@ -99,6 +101,9 @@ def segment_cube(
             found, means = _label_frozen(spectra, record, some, inputs_PQ)
         else:
             _encode(spectra, record, some, None, inputs_PQ)
+            points, wanted = len(record.usable_latents), k
+            if given is None and (k := fitting_range(*wanted, points)) != wanted:
+                few = (f"K from {k[0]} to {k[1]} instead of {wanted[0]} to {wanted[1]}: {points} pixels are few",)
             found = refit(record.usable_latents, k, sample, restarts, generator)
             means = _average(spectra, record, found)
         seen_ND = some.spectra_ND if inputs_PQ is None else inputs_PQ[some.pixels_N]
@@ -132,7 +137,7 @@ def segment_cube(
         total_reconstructed=image(record.total_reconstructed_P),
         total_latent=image(record.z_PL.sum(1)),
         structure=structure,
-        notes=alignment.notes + _left_out(cube, record) + unhashed,
+        notes=alignment.notes + few + _left_out(cube, record) + unhashed,
         provenance=provenance,
         sample=sample_of_pixels,
         latents=record.z_PL.cpu().numpy().reshape(*cube.mask.shape, -1),

@@ -21,6 +21,7 @@ from deepspec.functional import (
     silhouette_estimate,
     stability,
 )
+from deepspec.functional.k_range import fitting_range
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
     import lightning
     from torch import Tensor
 
+    from deepspec.data.datamodule import SpectraDataModule
     from deepspec.functional import IKMeansResult
     from deepspec.training.module import DeepClustering
 
 
 ANCHORS = 512
 """Spectra whose silhouettes among the measured ones are worked out."""
+
+ENOUGH_PER_CLUSTER = 10
+"""Validation spectra for each of `k_max` clusters; where there are fewer, training spectra are clustered with them."""
 
 REFITS = 10
 """On resampled latents, for the stability."""
@@ -62,9 +67,10 @@ class IKMeansCallback(Callback):
 
     Args:
         k_min: fewest clusters tried.
-        k_max: most clusters tried.
+        k_max: most clusters tried; never more than a quarter of the spectra.
         every_n_epochs: how often, counted from the first epoch; always after the last.
-        sample: validation spectra (training spectra if the run has no validation) that are clustered.
+        sample: validation spectra that are clustered; training spectra if the run has no validation, and both if it
+            has fewer than ten validation spectra for each of `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -112,7 +118,7 @@ class IKMeansCallback(Callback):
             "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
         )
         self._history.append({**logged, "reconstruction": float(reconstruction)})
-        self.signs = signs_of_collapse(self._history, self.k_min)
+        self.signs = signs_of_collapse(self._history, self.k_min if result is None else min(result.scores))
         logged["warnings"] = float(len(self.signs))
         pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
         for message in self.signs:
@@ -165,23 +171,43 @@ class IKMeansCallback(Callback):
     def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
         refuse_diverged(z_NL)
         generator = torch.Generator().manual_seed(self.seed)
-        k_max = min(self.k_max, len(z_NL) - 1)
-        if k_max < self.k_min:
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(z_NL))
+        if len(z_NL) <= k_min:
             return None
         try:
-            return ikmeans(
-                z_NL, self.k_min, k_max, iterations=self.iterations, restarts=self.restarts, generator=generator
-            )
+            return ikmeans(z_NL, k_min, k_max, iterations=self.iterations, restarts=self.restarts, generator=generator)
         except TooFewPositionsError:
             return None
 
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            split = "val" if "val" in data.shards.splits else "train"
-            self._spectra = data.sample(split, self.sample, seed=self.seed)
+            self._spectra = self._draw(trainer.datamodule)  # type: ignore[attr-defined]
         return encode_sample(model, self._spectra)
+
+    def _draw(self, data: SpectraDataModule) -> Tensor:
+        """The sample (N, C), of the type stored; what is other than asked for is said."""
+        if "val" not in data.shards.splits:
+            spectra_NC = data.sample("train", self.sample, seed=self.seed)
+        else:
+            spectra_NC = data.sample("val", self.sample, seed=self.seed)
+            validation = len(spectra_NC)
+            if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
+                more_NC = data.sample("train", self.sample - validation, seed=self.seed)
+                spectra_NC = torch.cat([spectra_NC, more_NC])
+                print(
+                    f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
+                    f"{validation} of validation are too few for {self.k_max} clusters",
+                    flush=True,
+                )
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
+        if (k_min, k_max) != (self.k_min, self.k_max):
+            print(
+                f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
+                "too few for more",
+                flush=True,
+            )
+        return spectra_NC
 
     def _store(self, model: DeepClustering, z_NL: Tensor, result: IKMeansResult) -> float:
         """Put the centres into the model under the numbers they had before; the share of points that moved."""
