@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +147,9 @@ def _read(file: h5py.File) -> Segmentation:
 
 
 def _record(group: h5py.Group, kind: type[Any]) -> Any:
-    """A record from the attributes of its group."""
-    return kind(**{field.name: _plain(group.attrs[field.name]) for field in fields(kind)})
+    """A record from the attributes of its group; files of earlier versions lack what came with a default."""
+    known = (field.name for field in fields(kind) if field.name in group.attrs or field.default is MISSING)
+    return kind(**{name: _plain(group.attrs[name]) for name in known})
 
 
 def _plain(value: Any) -> Any:
