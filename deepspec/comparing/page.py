@@ -37,7 +37,9 @@ def write_comparison_page(
         plain_table(results, columns, kinds),
         *(f"<p>{cell_text(note)}</p>" for note in notes),
         "<h2>Course</h2>",
-        plain_figure(figure, "losses, silhouette, K, weights of the loss and learning rate by epoch"),
+        plain_figure(
+            figure, "losses, silhouette of the sampled latents, K, weights of the loss and learning rate by epoch"
+        ),
         "<h2>What differs in the configurations</h2>",
     ]
     if not keys:

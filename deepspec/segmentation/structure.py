@@ -113,8 +113,8 @@ class Structure:
             "none": "no evidence for more than one material (one in a few percent of the pixels could escape this)",
         }[self.verdict]
         text = (
-            f"{start}: silhouette {self.refreshed:.2f}, against {self.null_mean:.2f} ± {self.null_sd:.2f} in a cloud "
-            f"without clusters ({self._chance})"
+            f"{start}: with fresh noise {self.spectra} spectra reach a silhouette of {self.refreshed:.2f} in the "
+            f"latent space, clouds without clusters {self.null_mean:.2f} ± {self.null_sd:.2f} ({self._chance})"
         )
         if self.observed - self.refreshed > EFFECT:
             text += (

@@ -177,7 +177,7 @@ class FitCLI(LightningCLI):
             found = (
                 "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else f"K = {result.k}, silhouette {result.score:.3f}"
+                else f"K = {result.k}, silhouette of the latents of {len(result.labels)} spectra {result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)

@@ -58,8 +58,9 @@ class IKMeansCallback(Callback):
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K; what settings can be compared by
-    without labels, `ikmeans/silhouette_measured` (of the same clusters among the measured spectra) and
+    Logged: `ikmeans/k`, `ikmeans/silhouette` (of the sample's latents, not those of a cube), `ikmeans/silhouette_K` for
+    every K; what settings can be compared by without labels, `ikmeans/silhouette_measured` (of the same clusters among
+    the sample's spectra as measured) and
     `ikmeans/stability` (ARI of refits on resampled latents); `ikmeans/spread` (root mean square distance of the latents
     from their mean), `ikmeans/rank` (effective number of latent dimensions in use), `ikmeans/moved` (share of the
     sample that changed its cluster), `ikmeans/empty` (values of K that the sample has too few distinct latents for) and
