@@ -50,7 +50,7 @@ class Rebin(Step):
         if not isinstance(bins, int) or not 1 <= bins <= channels:
             raise UserError(
                 f"rebin: bins must be an integer from 1 to the {channels} channels; got {bins!r}"
-                + ("; at_most: true leaves fewer channels as they are" if isinstance(bins, int) and bins > 1 else "")
+                + ("; at_most: true leaves fewer as they are" if isinstance(bins, int) and bins > 1 else "")
             )
         if mode not in ("sum", "mean", "paper"):
             raise UserError(f"rebin: mode must be one of sum, mean, paper; got {mode!r}")

@@ -340,6 +340,7 @@ def test_without_splits_for_evaluation(tmp_path, capsys):
         ({"num_workers": -1}, "data.num_workers is -1"),
         ({"shuffle_buffer": 0}, "data.shuffle_buffer"),
         ({"max_rows": 0}, "data.max_rows"),
+        ({"min_batches": 0}, "data.min_batches is 0"),
         ({"seed": -1}, "data.seed"),
     ],
 )
@@ -397,6 +398,44 @@ def test_a_small_split_is_shuffled_each_epoch(tmp_path):
         orders.append(numbers(loader))
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[1]) == list(range(41))
+
+
+@pytest.mark.parametrize(("residency", "workers"), RESIDENCIES)
+@pytest.mark.parametrize(("rows", "world", "batch"), [(41, 1, 512), (41, 2, 512), (1100, 2, 300)])
+def test_an_epoch_of_a_small_split_has_several_passes(tmp_path, rows, world, batch, residency, workers):
+    """Each row about as often as the others, in any residency and from any batch on the same."""
+    root = write(tmp_path / "a", train=rows)
+    options = {"residency": residency, "num_workers": workers, "min_batches": 7, "batch_size": batch}
+    seen = []
+    for rank in range(world):
+        data = module(root, rank, world, **options)
+        loader = data.train_dataloader()
+        in_a_pass = max(rows // world // batch, 1)
+        assert len(loader) == -(-7 // in_a_pass) * in_a_pass
+        loader.set_epoch(1)
+        whole = [b["pixel"][:, 1].tolist() for b in loader]
+        reference = module(root, rank, world, **{**options, "residency": "stream", "num_workers": 0})
+        expected = reference.train_dataloader()
+        expected.set_epoch(1)
+        assert whole == [b["pixel"][:, 1].tolist() for b in expected]
+        batches = iter(loader)
+        for _ in range(4):
+            next(batches)
+        again = module(root, rank, world, **options).train_dataloader()
+        again.load_state_dict(loader.state_dict())
+        again.set_epoch(1)
+        assert [b["pixel"][:, 1].tolist() for b in again] == whole[4:]
+        assert len({tuple(b) for b in whole}) == len(whole)
+        seen += [row for b in whole for row in b]
+    often = np.bincount(seen, minlength=rows)
+    passes = -(-7 // in_a_pass)
+    assert often.max() <= passes
+    assert (often >= passes - 1).mean() > 0.9
+
+
+def test_a_split_of_enough_batches_has_one_pass(root):
+    first, second = (module(root, min_batches=n).train_dataloader() for n in (1, 78))
+    assert_equal(list(first), list(second))
 
 
 def test_damage_is_found_before_training(tmp_path):
