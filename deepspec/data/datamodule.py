@@ -138,15 +138,19 @@ class SpectraDataModule(lightning.LightningDataModule):
         """Rows of a batch of training on each process: `batch_size`, or all of its share where that has fewer."""
         return min(self.batch_size, self.rows("train") // self._place()[1])
 
-    def _passes(self, in_a_pass: int) -> int:
-        """How often an epoch of training goes over the rows, if they make so many batches."""
-        return -(-self.min_batches // in_a_pass)
+    def _epoch(self) -> tuple[int, int]:
+        """Batches of an epoch of training on each process, and how often it goes over its share for them."""
+        rows, world, size = self.rows("train"), self._place()[1], self.train_batch_size
+        batches = max(full_batches(rows, world, size), self.min_batches)
+        return batches, -(-batches * size // (rows // world))
 
     def _say_what_is_other_than_asked_for(self) -> None:
         """Batches smaller than `batch_size`, and epochs of several passes."""
         rows, world, size = self.rows("train"), self._place()[1], self.train_batch_size
-        passes = self._passes(full_batches(rows, world, size)) if size else 1
-        said = [f"batches of {size} instead of {self.batch_size}"] if 0 < size < self.batch_size else []
+        if size == 0:
+            return  # an error by and by
+        passes = self._epoch()[1]
+        said = [f"batches of {size} instead of {self.batch_size}"] if size < self.batch_size else []
         said += [f"an epoch goes over them {passes} times"] if passes > 1 else []
         if said:
             spectra = f"{rows} training spectra" + (f" for {world} processes" if world > 1 else "")
@@ -186,8 +190,7 @@ class SpectraDataModule(lightning.LightningDataModule):
                 f"{self.shards.root}: the split 'train' has {rows} rows for {world} processes: expected at least one "
                 "for each; start fewer, with trainer.devices"
             )
-        in_a_pass = full_batches(rows, world, size)
-        return self._loader("train", in_a_pass * self._passes(in_a_pass), self.seed, size)
+        return self._loader("train", self._epoch()[0], self.seed, size)
 
     def val_dataloader(self) -> SpectraLoader | list[SpectraLoader]:
         """Batches of the split `val` in fixed order; none if there is no such split."""
@@ -264,10 +267,7 @@ class SpectraDataModule(lightning.LightningDataModule):
         window_rows = min(self.shuffle_buffer, _WINDOW_BYTES // row_bytes)
         pieces = self._pieces(split)
         own = dealt_pieces(pieces, rank, world, self.batch_size) if seed is None else rank_pieces(pieces, rank, world)
-        passes = 1
-        if seed is not None:
-            passes = self._passes(full_batches(self.rows(split), world, self.train_batch_size))
-        order = EpochOrder(own, seed, rank, window_rows, passes)
+        order = EpochOrder(own, seed, rank, window_rows, 1 if seed is None else self._epoch()[1])
         if self.residency == "stream":
             return StreamedRows(self.shards.open(split), order, num_workers=self.num_workers)
         device = self._device() if self.residency == "device" else torch.device("cpu")
