@@ -7,6 +7,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec import DeepClustering, Segmentation
+from deepspec.baseline import main as baseline
+from deepspec.evaluate import main as evaluate
 from deepspec.fit import main as fit
 from deepspec.ingest import main as ingest
 from deepspec.segment import main as segment
@@ -50,6 +52,20 @@ def test_planted_materials_in_a_small_cube(tmp_path, capsys, spectra, shape, cha
     assert sum(p.numel() for p in model.network.parameters()) < 6 * spectra * channels
     with (tmp_path / "run" / "metrics.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 20
+
+
+@pytest.mark.parametrize("spectra", [5, 13, 41])
+def test_baseline_and_evaluation_of_a_small_cube(tmp_path, spectra):
+    x, materials = planted_spectra(spectra, materials=2, counts=4000.0, seed=spectra)
+    np.save(tmp_path / "cube.npy", x[None])
+    np.save(tmp_path / "labels.npy", materials[None])
+    baseline(["pca", str(tmp_path / "cube.npy"), "--out", str(tmp_path / "pca"), "--export", "none"])
+    found = Segmentation.load(tmp_path / "pca" / "segmentation.h5")
+    assert found.k <= max(spectra // 4, 2)
+    evaluate(
+        [str(tmp_path / "pca"), "--reference", str(tmp_path / "labels.npy"), "--out", str(tmp_path / "evaluation")]
+    )
+    assert (tmp_path / "evaluation" / "evaluation.json").is_file()
 
 
 def film(data, tmp_path):
