@@ -105,4 +105,4 @@ class SpectralModel(nn.Module):
     @property
     def decoded_axis(self) -> SpectralAxis:
         """Positions of the channels of `decode`."""
-        return SpectralAxis(self.preprocess.axis(self.axis.values), self.axis.unit)
+        return self.preprocess.decoded_axis(self.axis)

@@ -7,7 +7,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from deepspec.errors import UserError
+from deepspec.preprocess.log import Log
 from deepspec.preprocess.normalise import Area, Max, Unit
+from deepspec.preprocess.pca import PCA
 from deepspec.preprocess.pointwise import Anscombe, Clip, Log1p, Sqrt
 from deepspec.preprocess.quantile_tanh import QuantileTanh
 from deepspec.preprocess.rebin import Rebin
@@ -24,6 +26,7 @@ STEPS: dict[str, type[Step]] = {
     "smooth": Smooth,
     "clip": Clip,
     "log1p": Log1p,
+    "log": Log,
     "sqrt": Sqrt,
     "anscombe": Anscombe,
     "max": Max,
@@ -32,6 +35,7 @@ STEPS: dict[str, type[Step]] = {
     "standard": Standard,
     "minmax": MinMax,
     "quantile_tanh": QuantileTanh,
+    "pca": PCA,
 }
 
 
