@@ -19,6 +19,20 @@ preprocess:
 | `minmax` | | each channel to 0..1 over the training sample |
 | `quantile_tanh` | `regulator` (0.001) | tanh of the logarithm scaled by the spectrum's own quartiles |
 | `pca` | `components` (16) | scores on the principal components of the training sample, centred, not whitened |
+| `mnf` | `components` (12), `whiten` (0.5) | minimum noise fractions; the noise is that of neighbouring pixels |
+| `views` | `chains`, a list of lists of steps | several chains side by side, each divided by its own deviation |
+
+`views` shows the network several scalings at once, and spectra come back from the first:
+
+```yaml
+preprocess:
+  - step: views
+    chains:
+      - [minmax, {step: pca, components: 16}]
+      - [{step: log, quantile: 0.005}, {step: pca, components: 16}]
+      - [unit, {step: pca, components: 16}]
+      - [{step: log, quantile: 0.005}, {step: pca, components: 64}, {step: mnf, components: 12, whiten: 0.5}]
+```
 """
 
 from deepspec.preprocess.chain import Preprocess

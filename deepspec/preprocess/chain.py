@@ -53,7 +53,9 @@ class Preprocess(nn.Module):
     Attributes:
         spec: the steps as plain values, from which an equal chain can be built.
         channels_in: C.
-        channels_out: D, other than C after a `rebin` or `pca`.
+        channels_out: D, other than C after a `rebin`, `pca`, `mnf` or `views`.
+        needs_fit: whether a step has statistics that `fit` sets.
+        needs_neighbours: whether `fit` needs neighbouring pixels.
         fitted: buffer, bool (): whether the statistics are set; always true for a chain that has none. It and the
             statistics are in the state dict.
 
@@ -103,28 +105,35 @@ class Preprocess(nn.Module):
         self._check_fitted()
         return self._apply_steps(_as_float(x_NC, self.channels_in), x_NC)
 
-    def fit(self, x_NC: Tensor) -> None:
+    def fit(self, x_NC: Tensor, neighbours_MC: Tensor | None = None) -> None:
         """Set the statistics of all steps, in order, each on the spectra as the steps before it leave them.
 
         It also tells, for chains without statistics too, whether the steps suit the data.
 
         Args:
             x_NC: a training sample (N, C) of any real dtype. Spectra with a NaN or an infinity are left out.
+            neighbours_MC: raw spectra of neighbouring pixels, (M, C), finite: rows 2i and 2i + 1 are neighbours. Asked
+                for where `needs_neighbours` (a step is `mnf`), else not looked at.
 
         Raises:
-            UserError: no finite spectrum is left, or a step turns finite values into NaN (`sqrt` of negative ones).
+            UserError: no finite spectrum is left, a step turns finite values into NaN (`sqrt` of negative ones), or
+                neighbours are needed and there are none.
             ValueError: `x_NC` is not (N, C).
         """
+        if not self.needs_neighbours:
+            neighbours_MC = None
         with torch.no_grad():
             y_NC = _as_float(x_NC, self.channels_in)
             y_NC = y_NC[y_NC.isfinite().all(1)]  # a copy, so the steps may overwrite it
             if len(y_NC) == 0:
                 raise UserError(f"preprocessing needs finite spectra to fit on; got {len(x_NC)} spectra, none finite")
+            z_MC = None if neighbours_MC is None else _as_float(neighbours_MC, self.channels_in)
             for item, step in zip(self.spec, self._steps(), strict=True):
                 low = y_NC.min().item()
-                step.fit(y_NC)
+                step.fit(y_NC, z_MC)
                 y_NC = step(y_NC, own=True)
-                if not y_NC.isfinite().all():
+                z_MC = None if z_MC is None else step(z_MC, own=z_MC is not neighbours_MC)
+                if not (y_NC.isfinite().all() and (z_MC is None or z_MC.isfinite().all())):
                     raise UserError(
                         f"the preprocessing step {item} gives NaN or infinity on values down to {low:.6g}; "
                         "put clip before it"
@@ -140,7 +149,7 @@ class Preprocess(nn.Module):
         scale, a step before that is undone only if the result is still proportional to the intensity: this holds for
         `sqrt`. At `log1p`, for one, undoing ends.
 
-        Components (`pca`) are undone too, to the channels before them.
+        Components (`pca`, `mnf`) are undone too, to the channels before them, and of `views` the first.
 
         Args:
             y_ND: preprocessed spectra (N, D), such as a decoder's.

@@ -36,6 +36,13 @@ def covariance_about(x_NC: torch.Tensor, mean_C: NDArray[np.float64]) -> NDArray
     return sum_CC / len(x_NC)
 
 
+def covariance_trace(x_NC: torch.Tensor, mean_C: NDArray[np.float64]) -> float:
+    """Sum of the channels' variances about `mean_C`, divided by N."""
+    centre_C = torch.from_numpy(mean_C).to(x_NC.device)
+    squares = [(block.double() - centre_C).square().sum() for block in torch.split(x_NC, BLOCK_ROWS)]
+    return float(torch.stack(squares).sum()) / len(x_NC)
+
+
 def leading_axes(
     x_NC: torch.Tensor, mean_C: NDArray[np.float64], count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

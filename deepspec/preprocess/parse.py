@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.errors import UserError
 from deepspec.preprocess.log import Log
+from deepspec.preprocess.mnf import MNF
 from deepspec.preprocess.normalise import Area, Max, Unit
 from deepspec.preprocess.pca import PCA
 from deepspec.preprocess.pointwise import Anscombe, Clip, Log1p, Sqrt
@@ -15,6 +16,7 @@ from deepspec.preprocess.quantile_tanh import QuantileTanh
 from deepspec.preprocess.rebin import Rebin
 from deepspec.preprocess.scaling import MinMax, Standard
 from deepspec.preprocess.smooth import Smooth
+from deepspec.preprocess.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +38,8 @@ STEPS: dict[str, type[Step]] = {
     "minmax": MinMax,
     "quantile_tanh": QuantileTanh,
     "pca": PCA,
+    "mnf": MNF,
+    "views": Views,
 }
 
 

@@ -156,7 +156,9 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         check_run(self.deep_baseline, self.trainer)
         if stage == "fit":  # a checkpoint to resume from is read later and brings the same
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.preprocess.fit(data.sample("train", self.statistics_rows, seed=self.seed))
+            sample_NC = data.sample("train", self.statistics_rows, seed=self.seed)
+            pairs = data.shards.read_neighbours() if self.preprocess.needs_neighbours else None
+            self.preprocess.fit(sample_NC, None if pairs is None else torch.from_numpy(pairs))
             if self.trainer.is_global_zero:
                 for note in self.preprocess.notes:
                     warnings.warn(note, stacklevel=1)
