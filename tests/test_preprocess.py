@@ -475,7 +475,7 @@ def test_views_are_the_chains_each_divided_by_one_deviation():
 
 
 def test_gradients_go_through_all_views():
-    x = (1 + counts(30)).float().requires_grad_()
+    x = (1 + counts(30).float()).requires_grad_()
     preprocess = Preprocess(20, [{"step": "views", "chains": VIEWS}])
     preprocess.fit(x.detach())
     weights = torch.linspace(-1, 1, preprocess.channels_out)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.cube import SpectralCube
+from deepspec.data.cube import read_cube
 from deepspec.data.ingestion import IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.neighbours import PAIRS, NeighbourSample, neighbours_of
@@ -21,7 +21,7 @@ def cube_file(path, rows=40, columns=30, channels=16, seed=0):
 
 
 def opened(path, **more):
-    return SpectralCube.open(path, **more)
+    return read_cube(path, spectral_dim=2, **more)
 
 
 def check(pairs, values):
