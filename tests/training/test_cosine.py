@@ -85,3 +85,13 @@ def test_bounds_and_mistakes(tiny_shards, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments(tiny_shards, tmp_path / "run", "--model.optimiser.schedule", "cosine", epochs=-1))
     assert "needs to know the end" in capsys.readouterr().err
+
+
+def test_checkpoints_from_before_there_was_a_choice_fall_on_a_plateau(tiny_shards, tmp_path):
+    from deepspec.models.checkpoint import FORMAT
+
+    main(arguments(tiny_shards, tmp_path / "run", epochs=1))
+    content = torch.load(tmp_path / "run" / "model.ckpt", weights_only=True)
+    del content[FORMAT]["settings"]["optimiser"]["schedule"]
+    torch.save(content, tmp_path / "old.ckpt")
+    assert DeepClustering.load(tmp_path / "old.ckpt").optimiser == OptimiserConfig()

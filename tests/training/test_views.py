@@ -80,6 +80,7 @@ def test_the_statistics_are_those_of_the_training_spectra(scene):
     assert (np.diff(np.diag(half)) > -1e-3).all()
 
 
+@pytest.mark.slow
 def test_a_baseline_and_its_evaluation_see_the_same_preprocessing(scene, tmp_path):
     """The noise too is measured on the same neighbours, which are drawn from the cube."""
     cube, _ = scene
