@@ -3,7 +3,7 @@
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
 Lightning takes.
 
-Shapes: N spectra, C raw channels, D preprocessed channels, L latent dimensions.
+Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ class SpectralModel(nn.Module):
         """Spectra of latent points, with the preprocessing undone as far as it can be.
 
         Returns:
-            (N, D) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
+            (N, E) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
         """
         return self.preprocess.inverse(self.network.decode(z_NL).float())
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, D) new spectra from the prior; a variational model's only.
+        """(n, E) new spectra from the prior; a variational model's only.
 
         Raises:
             UserError: the network is a plain autoencoder.
@@ -112,4 +112,4 @@ class SpectralModel(nn.Module):
     @property
     def decoded_axis(self) -> SpectralAxis:
         """Positions of the channels of `decode`."""
-        return SpectralAxis(self.preprocess.axis(self.axis.values), self.axis.unit)
+        return self.preprocess.decoded_axis(self.axis)

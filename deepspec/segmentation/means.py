@@ -70,7 +70,7 @@ class ClusterMeans:
 
     def __init__(self, spectra: CubeSpectra, clusters: Clusters, record: PixelRecord) -> None:
         self._model, self._clusters, self._record = spectra.model, clusters, record
-        k, channels, decoded = len(clusters.used), spectra.cube.shape[2], spectra.model.preprocess.channels_out
+        k, channels, decoded = len(clusters.used), spectra.cube.shape[2], spectra.model.preprocess.channels_decoded
         self.sizes_K = torch.zeros(k, dtype=torch.int64, device=spectra.device)
         self._raw_KC = torch.zeros(k, channels, dtype=torch.float64, device=spectra.device)
         self._input_KD = torch.zeros(k, decoded, dtype=torch.float64, device=spectra.device)

@@ -158,6 +158,8 @@ class FitCLI(LightningCLI):
 
     def _fit(self) -> Path:
         check_run(self.model.deep_baseline, self.trainer)  # before anything is written
+        if self.model.preprocess.needs_neighbours:
+            self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
         if _is_first_rank():
