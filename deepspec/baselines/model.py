@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from deepspec.clusters import Clusters
+from deepspec.clustering import Clusters
 
 if TYPE_CHECKING:
     from deepspec.data.axis import SpectralAxis

@@ -13,7 +13,7 @@ import torch
 from deepspec.data.neighbours import neighbours_of
 from deepspec.data.pixels import dead_pixels
 from deepspec.errors import UserError
-from deepspec.segmentation.spectra import SpectraSample
+from deepspec.segmentation.spectra import SAMPLE_VALUES, SpectraSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from deepspec.data.cube import SpectralCube
     from deepspec.preprocess import Preprocess
-
-SAMPLE_VALUES = 2**26
-"""Most values of a sample: 256 MiB of float32."""
 
 
 def sample_cube(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from deepspec.clusters import Clusters
+from deepspec.clustering import ClustererConfig, Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, read_checkpoint, trained_range
+from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, read_checkpoint, trained_clusterer, trained_range
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.variational import VariationalAutoencoder
@@ -57,6 +57,8 @@ class SpectralModel(nn.Module):
         self.clusters = Clusters(network.latent, max_clusters)
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""
+        self.clusterer: ClustererConfig | None = None
+        """What divided its latents, likewise."""
 
     @classmethod
     def load(cls, path: str | Path) -> SpectralModel:
@@ -72,7 +74,7 @@ class SpectralModel(nn.Module):
         settings = content[FORMAT]["settings"]
         network = NetworkConfig(**settings["network"])
         model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
-        model.k_range = trained_range(content)
+        model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
         weights = content["state_dict"]
         model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()
