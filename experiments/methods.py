@@ -108,7 +108,7 @@ def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArr
     """Labels by as many clusters of the same latent points as there are classes."""
     place, classes = found.labels >= 0, int(truth.max()) + 1
     z_PL = torch.from_numpy(found.latents[place])
-    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed)).clusters
+    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed))
     labels = np.full(truth.shape, -1, dtype=np.int64)
     labels[place] = clusters.assign(z_PL).numpy()
     return labels
@@ -164,7 +164,7 @@ def table(runs: list[Run]) -> str:
         deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         return f"{statistics.mean(values):.{digits}f}{deviation}"
 
-    columns = {"silhouette": "silhouette", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
+    columns = {"silhouette": "silhouette of latents", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
                "ari_colours": "ARI, colours", "f1_colours": "F1, colours"}  # fmt: skip
     if any(math.isnan(run.ari_colours) for run in runs):
         del columns["ari_colours"], columns["f1_colours"]
