@@ -14,8 +14,9 @@ from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.data.ingestion import SPLIT, By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
+from deepspec.data.recorded_reading import record_reading
 from deepspec.data.shard_writer import check_output
-from deepspec.data.spectra_file import open_spectra
+from deepspec.data.spectra_file import SpectraTable, open_spectra
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def ingest(
                 rows_per_shard=rows_per_shard,
                 overwrite=overwrite,
                 progress=lambda step, n: bar.advance(tasks[step], n),
+                reading=None
+                if isinstance(opened[0], SpectraTable)
+                else record_reading(opened[0], reading, mask, cubes),
             )
             bar.update(tasks["write"], completed=pixels)  # dead and masked pixels count as done
         _report(shards, opened, chosen)

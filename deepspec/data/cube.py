@@ -6,7 +6,7 @@ Shapes: H rows, W columns, C channels, D detectors, n rows of a block.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +50,8 @@ class SpectralCube:
         channels: stored channel number of each channel, None = all in their order.
         errors: what the file gives for the uncertainty of each value, in the shape of one array; see `read_errors`.
         errors_are: what these numbers are.
+        stored_axis: positions of all stored channels as the file itself gives them, whatever the user chose; None if
+            it is not known.
     """
 
     arrays: Sequence[StoredArray]
@@ -63,6 +65,7 @@ class SpectralCube:
     close_file: Callable[[], None] | None = None
     errors: StoredArray | None = None
     errors_are: ErrorKind = "deviation"
+    stored_axis: SpectralAxis | None = None
 
     @classmethod
     def from_array(
@@ -293,6 +296,7 @@ def read_cube(
         layout = _lay_out(stored, spectral_dim, detector_dim, spatial_shape, order)
         shape = stored.arrays[0].shape
         chosen_axis, permutation = choose_axis(stored, axis, shape[layout.spectral], calibrate)
+        own_axis = chosen_axis if axis is None and calibrate is None else _own_axis(stored, shape[layout.spectral])
         kept = _kept_channels(stored, channels, chosen_axis.channels, permutation)
         if kept is not None:
             permutation = kept if permutation is None else permutation[kept]
@@ -316,6 +320,7 @@ def read_cube(
         stored.close,
         stored.errors,
         stored.errors_are,
+        own_axis,
     )
     try:
         if channels is None and not stored.whole and cube.dtype.kind == "f":
@@ -326,6 +331,14 @@ def read_cube(
     for note in stored.notes:
         print(f"{stored.name}: {note}", file=sys.stderr)
     return cube
+
+
+def _own_axis(stored: Stored, channels: int) -> SpectralAxis | None:
+    """The axis that the file itself gives, of whatever use it is."""
+    try:
+        return choose_axis(replace(stored, notes=[]), None, channels)[0]
+    except UserError:
+        return None
 
 
 def _leave_out_sparse_channels(cube: SpectralCube, notes: list[str]) -> None:

@@ -21,7 +21,7 @@ from deepspec.data.splits import check_fractions, split_blocks, split_images, sp
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -72,6 +72,7 @@ def ingest_cubes(
     rows_per_shard: int = 2**18,
     overwrite: bool = False,
     progress: Callable[[str, int], None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> ShardSet:
     """Write the spectra of all valid, living pixels into shuffled shards.
 
@@ -88,6 +89,7 @@ def ingest_cubes(
         rows_per_shard: see `ShardWriter`.
         overwrite: see `ShardWriter`.
         progress: called with "read" or "write" and a number of pixels dealt with.
+        reading: how the cubes were read, see `record_reading`, to be kept with the shards.
 
     Raises:
         UserError: if two axes differ, a cube has no usable pixel, or the folder is not empty.
@@ -101,6 +103,8 @@ def ingest_cubes(
         for c in cubes
     ]
     parameters: dict[str, Any] = {"split": list(plan.split), "by": plan.by, "keep": plan.keep, "rebin": plan.rebin}
+    if reading is not None:
+        parameters["reading"] = dict(reading)
     neighbours = NeighbourSample(axis.channels, plan.seed)
     rebinned = any(not axis.matches(cube.axis) for cube in cubes)
     with ShardWriter(

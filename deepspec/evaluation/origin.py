@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deepspec.baselines.identity import Identity
 from deepspec.baselines.model import BaselineModel
 from deepspec.baselines.sample import fit_to_cube, sample_cube
+from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.errors import UserError
 from deepspec.evaluation.input_space import input_space
 from deepspec.models import SpectralModel
@@ -116,10 +117,12 @@ def _files(segmentation: Segmentation, cube: str | None, checkpoint: str | None)
 def _opened(
     segmentation: Segmentation, cube: Path, checkpoint: Path | None, reading: CubeOptions, progress: Progress | None
 ) -> Iterator[tuple[SpectralCube, SegmentationModel]]:
-    with reading.open(str(cube)) as opened:
+    model = None if checkpoint is None else SpectralModel.load(checkpoint)
+    recorded = None if model is None else model.reading
+    with open_as_recorded(recorded, reading, str(cube), None, segmentation.axis) as opened:
         _check_axis(segmentation, opened)
-        if checkpoint is not None:
-            yield opened, SpectralModel.load(checkpoint)
+        if model is not None:
+            yield opened, model
         else:
             assert segmentation.baseline is not None
             yield opened, _baseline_model(segmentation, segmentation.baseline, opened, progress)

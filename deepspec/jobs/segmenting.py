@@ -113,11 +113,12 @@ class SegmentJob:
         Raises:
             UserError: the options are impossible, or do not suit the cube.
         """
+        from deepspec.data.recorded_reading import open_as_recorded
         from deepspec.segmentation import LabelOptions, segment_cube
 
         options = self.options
         model, device = prepare(options, self.checkpoint_sha256)
-        with options.reading.open(self.cube, self.mask) as opened:
+        with open_as_recorded(model.reading, options.reading, self.cube, self.mask, model.axis) as opened:
             return segment_cube(
                 opened,
                 model,

@@ -55,6 +55,8 @@ class SpectralModel(nn.Module):
         self.network_config = network if training_spectra is None else network.sized_for(channels, training_spectra)
         self.network = build_network(channels, self.network_config)
         self.clusters = Clusters(network.latent, max_clusters)
+        self.reading: dict[str, Any] | None = None
+        """How the cubes of the training data were read, where it is known; see `open_as_recorded`."""
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""
         self.clusterer: ClustererConfig | None = None
@@ -74,6 +76,7 @@ class SpectralModel(nn.Module):
         settings = content[FORMAT]["settings"]
         network = NetworkConfig(**settings["network"])
         model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
+        model.reading = content[FORMAT].get("reading")
         model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
         weights = content["state_dict"]
         model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})

@@ -117,6 +117,7 @@ class FitCLI(LightningCLI):
         given = settings["logger"]
         loggers = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
         log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
+        self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         self.tracking = Tracking(self.config_init["tracking"], self.run_dir, log, self.model)
         self.watch = RankWatch()
         self.trainer_defaults["callbacks"] = [

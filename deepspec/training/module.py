@@ -148,6 +148,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
         model = cls(**settings)
         model.load_state_dict(content["state_dict"])
+        model.reading = content[FORMAT].get("reading")
         model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
         model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
         return model.eval()
@@ -159,6 +160,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         check_run(self.deep_baseline, self.trainer)
         if stage == "fit":  # a checkpoint to resume from is read later and brings the same
             data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.reading = data.shards.parameters.get("reading")
             sample_NC = data.sample("train", self.statistics_rows, seed=self.seed)
             pairs = data.shards.read_neighbours() if self.preprocess.needs_neighbours else None
             self.preprocess.fit(sample_NC, None if pairs is None else torch.from_numpy(pairs))
@@ -318,6 +320,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load` needs, in plain types."""
         checkpoint[FORMAT] = {"version": 1, "settings": self.settings, "config": self.run_config, "seed": self.seed}
+        if self.reading is not None:
+            checkpoint[FORMAT]["reading"] = self.reading
         if self._plateau is not None:
             state = self._plateau.state_dict()
             checkpoint[FORMAT]["plateau"] = {k: v for k, v in state.items() if isinstance(v, (int, float, str, list))}

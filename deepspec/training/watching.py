@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.data.cube import read_cube
+from deepspec.data.cube_options import CubeOptions
+from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.errors import UserError
 from deepspec.evaluation import evaluate_segmentation, read_reference
 from deepspec.evaluation.files import write_files
@@ -83,7 +84,7 @@ class WatchedCube:
         self._reference: Reference | None = None
         if not Path(cube).is_file():
             raise UserError(f"tracking.cube: {cube}: no such file")
-        with read_cube(cube) as opened:
+        with open_as_recorded(model.reading, CubeOptions(), cube, None, model.axis) as opened:
             align(opened, model, allow_rebin=False)
             shape = opened.mask.shape
         if reference is not None:
@@ -104,7 +105,7 @@ class WatchedCube:
             UserError: no spectrum can be used.
         """
         device = model.clusters.centres.device
-        with read_cube(self._cube) as cube:
+        with open_as_recorded(model.reading, CubeOptions(), self._cube, None, model.axis) as cube:
             segmentation = segment_cube(cube, model, device=device, checkpoint=checkpoint)
         evaluation = None
         if self._reference is not None:
