@@ -223,3 +223,30 @@ def test_help_does_not_wait_for_torch():
     code = "import sys, deepspec.segment; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(verb.__file__)))
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_raw_cube_takes_axis_and_channels_of_ingest_from_the_checkpoint(tmp_path, capsys):
+    """From `ingest --axis --channels` over shards and checkpoint to `segment` without any option."""
+    from deepspec.data.manifest import ShardSet
+    from deepspec.ingest import main as ingest
+
+    cube, _ = planted_cube(counts=20_000)
+    np.save(tmp_path / "train.npy", cube.read_rows(0, 24))
+    np.save(tmp_path / "new.npy", cube.read_rows(0, 12))
+    options = ["--axis", "1:6.9:keV", "--channels", "4:54"]
+    ingest([str(tmp_path / "train.npy"), "--out", str(tmp_path / "shards"), *options])
+    shards = ShardSet(tmp_path / "shards")
+    torch.manual_seed(0)
+    model = DeepClustering(shards.axis.to_dict(), NetworkConfig(encoder=[16], output="linear"), ["sqrt", "max"])
+    model.reading = shards.parameters["reading"]
+    model.clusters.set(model.eval().encode(torch.from_numpy(planted_rates(counts=20_000).astype(np.float32)[:, 4:54])))
+    save_checkpoint(model, tmp_path / "model.ckpt")
+    capsys.readouterr()
+    out = tmp_path / "out"
+    verb.main(
+        [str(tmp_path / "new.npy"), "--checkpoint", str(tmp_path / "model.ckpt"), "--out", str(out), "--export", "none"]
+    )
+    said = capsys.readouterr().err
+    assert "took --axis 1:6.9:keV --channels 4:54 (50 of 60 channels) from the checkpoint" in said
+    assert Segmentation.load(out / "segmentation.h5").axis.matches(shards.axis)

@@ -121,6 +121,10 @@ def _hdf5(path: Path) -> _Contents:
 def _fits(path: Path) -> _Contents:
     from astropy.io import fits
 
-    with fits.open(path) as hdus:
-        content = {hdu.name or str(i): np.array(hdu.data) for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape}
+    try:
+        with fits.open(path) as hdus:
+            images = [(hdu.name or str(i), hdu) for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+            content = {name: np.array(hdu.data) for name, hdu in images}
+    except fits.VerifyError as error:
+        raise UserError(f"{path}: a header is damaged: {' '.join(str(error).split())}") from error
     return {name: array.shape for name, array in content.items()}, lambda key: content[key]

@@ -91,6 +91,7 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
     import warnings
 
     from astropy.io import fits
+    from astropy.io.fits import VerifyError
     from astropy.wcs import WCS, FITSFixedWarning
 
     with fits.open(path) as units, warnings.catch_warnings():
@@ -108,6 +109,7 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
                 AttributeError,
                 TypeError,
                 MemoryError,
+                VerifyError,
             ):  # what wcslib makes of a spectral axis of its own
                 coordinates = WCS(_first_two_axes(unit.header)).celestial
             if coordinates.naxis == 2:

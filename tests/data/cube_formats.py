@@ -40,6 +40,79 @@ def nexus(stem, cube):
     return path
 
 
+def hyperspy(stem, cube):
+    path = stem.with_suffix(".hspy")
+    with h5py.File(path, "w") as file:
+        group = file.create_group("Experiments/map")
+        group["data"] = cube
+        for dim, (name, units) in enumerate([("y", "um"), ("x", "um"), ("Energy", "keV")]):
+            axis = group.create_group(f"axis-{dim}")
+            axis.attrs.update(name=name, units=units, size=cube.shape[dim], navigate=dim < 2, offset=0.1, scale=0.02)
+    return path
+
+
+def netcdf(stem, cube):
+    path = stem.with_suffix(".nc")
+    with h5py.File(path, "w") as file:
+        file["radiance"] = cube
+        file["radiance"].attrs.update({"_FillValue": np.array([250], cube.dtype), "long_name": "radiance"})
+        for dim, name in enumerate(("downtrack", "crosstrack", "bands")):
+            file[name] = np.zeros(cube.shape[dim], np.float32)
+            file[name].make_scale(f"This is a netCDF dimension but not a netCDF variable. {cube.shape[dim]:9d}")
+            file["radiance"].dims[dim].attach_scale(file[name])
+        file["sensor/wavelengths"] = np.linspace(400, 900, cube.shape[2])
+        file["sensor/wavelengths"].attrs["units"] = "nm"
+        file["sensor/wavelengths"].dims[0].attach_scale(file["bands"])
+    return path
+
+
+def linked(stem, cube):
+    """A master file whose numbers lie in another one."""
+    with h5py.File(stem.with_name("target.h5"), "w") as file:
+        file["scan/mca"] = cube
+    with h5py.File(stem.with_suffix(".h5"), "w") as file:
+        file["entry/mca"] = h5py.ExternalLink("target.h5", "/scan/mca")
+        file["again"] = h5py.SoftLink("/entry/mca")
+    return stem.with_suffix(".h5")
+
+
+def fits_table(stem, cube):
+    """Wavelengths in a table that the header's coordinates name."""
+    image = np.ascontiguousarray(cube.transpose(2, 0, 1))
+    channels = len(image)
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column(
+                "wavelength", f"{channels}D", "Angstrom", dim=f"(1,{channels})",
+                array=(5000 + 3.0 * np.arange(channels) ** 1.1).reshape(1, channels, 1),
+            )
+        ],
+        name="WCS-TABLE",
+    )  # fmt: skip
+    header = fits.Header(
+        {
+            "CTYPE3": "WAVE-TAB", "CUNIT3": "Angstrom", "CRVAL3": 1.0, "CRPIX3": 1.0, "CDELT3": 1.0,
+            "PS3_0": "WCS-TABLE", "PS3_1": "wavelength", "PV3_1": 1, "PV3_2": 1, "PV3_3": 1,
+        }
+    )  # fmt: skip
+    units = [fits.PrimaryHDU(), fits.ImageHDU(image, header, "SCI"), table]
+    fits.HDUList(units).writeto(stem.with_suffix(".fits"))
+    return stem.with_suffix(".fits")
+
+
+def edf(stem, cube):
+    kinds = {"u1": "UnsignedByte", "u2": "UnsignedShort", "i2": "SignedShort", "i4": "SignedInteger"}
+    kinds |= {"f4": "FloatValue", "f8": "DoubleValue"}
+    content = b""
+    for line in cube:
+        fields = {"ByteOrder": "LowByteFirst", "DataType": kinds[f"{cube.dtype.kind}{cube.dtype.itemsize}"]}
+        fields |= {"Dim_1": cube.shape[2], "Dim_2": cube.shape[1], "Size": line.nbytes, "MCA a": 0.0, "MCA b": 0.01}
+        text = "{\n" + "".join(f"{key} = {value} ;\n" for key, value in fields.items())
+        content += (text + " " * (-(len(text) + 2) % 512) + "}\n").encode() + np.ascontiguousarray(line).tobytes()
+    stem.with_suffix(".edf").write_bytes(content)
+    return stem.with_suffix(".edf")
+
+
 def own(stem, cube):
     path = stem.with_suffix(".h5")
     SpectralCube.from_array(cube).save(path)
@@ -162,6 +235,9 @@ WRITERS = {
     "TIFF samples": tiff_samples,
     "TIFF zlib": tiff_compressed,
     "EMSA": emsa,
+    "HyperSpy": hyperspy,
+    "EDF": edf,
+    "FITS -TAB": fits_table,
 }
 PAIRS = tuple(name for name in WRITERS if name.startswith(("ENVI", "RPL")))
 SINGLE = {"EMSA"}  # formats that hold one spectrum

@@ -42,7 +42,10 @@ def open_fits(path: Path, extension: str | None, dims: Sequence[int]) -> Stored:
             warnings.simplefilter("always")
             hdus = fits.open(opened.enter_context(path.open("rb")))
             len(hdus)  # finds all units, and with them a missing end
-            stored = _open(path, hdus, extension, dims)
+            try:
+                stored = _open(path, hdus, extension, dims)
+            except fits.VerifyError as error:
+                raise UserError(f"{path}: a header is damaged: {' '.join(str(error).split())}") from error
         said = [" ".join(str(warning.message).split()) for warning in caught if _matters(warning)]
         if any("truncated" in text for text in said):
             raise UserError(f"{path}: the file is cut short: {said[0]}")

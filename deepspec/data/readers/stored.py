@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Names under which instruments and authors keep the cube itself, and the positions of its channels.
 CUBE_NAMES = ("data", "img", "cube", "counts", "spectra", "flux", "sci", "mca_arr", "maxrf_cube")
 AXIS_NAMES = ("wl", "wavelength", "wavelengths", "wave", "lambda", "energy", "energies", "axis", "maxrf_energies")
+_LONGEST_REASON = 600  # characters; some libraries print what they found
 _PICTURE_WORDS = ("preview", "thumb", "overview", "snapshot", "icon")
 
 
@@ -137,6 +138,7 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         if (lacking := re.search(r"requires the '(\w+)' package|No module named '(\w+)'", reason)) is not None:
             raise _lacks(path, kind, lacking[1] or lacking[2]) from error
+        reason = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + " ..."
         raise UserError(f"{path}: cannot be read as {kind}, the file may be damaged or cut short: {reason}") from error
 
 
