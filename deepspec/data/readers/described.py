@@ -74,16 +74,8 @@ def text_of(value: Any) -> str:
 
 def candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
     """A stated axis; a unit that means none, and one that is unknown, is left to be guessed or to be said."""
-    if unit.strip().lower() in (
-        "",
-        "<undefined>",
-        "none",
-        "t.traits.undefined",
-        "1",
-        "-",
-        "n/a",
-        "channel",
-        "channels",
-    ):
+    if "wave" in name.lower() and unit.strip() == "mm":  # Digital Surf; elsewhere millimetres are places
+        return AxisCandidate(name, values * 1e3, "um", "stated")
+    if unit.strip().lower() in _NO_UNIT:
         return AxisCandidate(name, values, None, "stated")
     return AxisCandidate(name, values, unit, "stated")

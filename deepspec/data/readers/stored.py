@@ -185,7 +185,9 @@ def choose_key(
     if not cubes:
         raise UserError(f"{path}: only pictures, no cube: {listed}; to take one all the same give --dataset NAME")
     plain = [name for name in cubes if not any(word in name.lower() for word in _PICTURE_WORDS)] or cubes
-    usual = [name for name in plain if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or plain
+    # Maps of one value for each pixel (survey images) are no cubes where there is one.
+    deep = [name for name in plain if sum(n > 1 for n in shapes[name]) >= min(dims)] or plain
+    usual = [name for name in deep if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or deep
     chosen = max(usual, key=lambda name: (_size(shapes[name]), is_sum(name)))
     if len(fitting) == 1:
         return chosen, []

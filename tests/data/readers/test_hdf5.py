@@ -104,3 +104,17 @@ def test_our_own_shards_are_refused_with_a_hint(tmp_path):
         writer.write("train", np.ones((40, 8), np.uint16), np.zeros((40, 3), np.int32))
     with pytest.raises(UserError, match="this is a shard of training data, not a cube: `deepspec fit`"):
         read_cube(next((tmp_path / "s").glob("*.h5")))
+
+
+def test_survey_images_are_no_cubes(write, capsys):
+    """A SPARC microscope keeps its large electron images, of one channel, beside the smaller cube."""
+    path = write(
+        {
+            "Acquisition0/ImageData/Image": np.ones((1, 1, 1, 512, 512), np.uint16),
+            "Acquisition2/ImageData/Image": CUBE.transpose(2, 0, 1)[:, None, None],
+        }
+    )
+    with h5py.File(path, "r+") as file:
+        for name in ("Acquisition0", "Acquisition2"):
+            file[f"{name}/ImageData/Image"].attrs["DIMENSION_LABELS"] = ["C", "T", "Z", "Y", "X"]
+    np.testing.assert_array_equal(values(path), CUBE)

@@ -126,6 +126,8 @@ WAVELENGTHS = 1239.84 / np.linspace(4.0, 1.2, 70)
          (2, 0, 1), None, None),
         ([("y", "µm", 2.0, 0.0, True), ("x", "µm", 2.0, 0.0, True), ("Wavelength", "nm", WAVELENGTHS, 0, False)],
          (0, 1, 2), "nm", WAVELENGTHS),
+        ([("y", "mm", 2.0, 0.0, True), ("x", "mm", 2.0, 0.0, True), ("Wavelength", "mm", 1e-6, 3e-4, False)],
+         (0, 1, 2), "um", 0.3 + 1e-3 * np.arange(70)),
         ([("x", "µm", 2.0, 0.0, True), ("y", "µm", 2.0, 0.0, True), ("Energy", "keV", 0.01, 0.0, False)],
          (1, 0, 2), "keV", 0.01 * np.arange(70)),
         ([("y", "µm", 2.0, 0.0, True), ("x", "µm", 2.0, 0.0, True), ("", None, 1.0, 0.0, False)],
