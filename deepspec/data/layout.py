@@ -155,8 +155,8 @@ def guess_layout(
 
     The spectral dimension is, in this order: the one told; the only one as long as a spectral axis beside the array;
     the most likely one by the shape, see `spectral_by_shape`, unless it is doubtful and another one is the only one as
-    long as a spectral axis elsewhere in the file. The detectors are a short dimension next to the channels, or the
-    shortest of what is left. Of the remaining two, rows come first.
+    long as a list of wavelengths elsewhere in the file. The detectors are a short dimension next to the channels, or
+    the shortest of what is left. Of the remaining two, rows come first.
 
     Args:
         shape: stored shape.
@@ -268,8 +268,8 @@ def _guess_spectral(
     alike = {name: [d for d in free if shape[d] == length] for name, length in far_axes.items() if length > 1}
     chance = {name: found[0] for name, found in alike.items() if len(found) == 1}
     # Light is dispersed into wavelengths, while energies are also those of the beam in each of several scans.
-    chosen = {dim for name, dim in chance.items() if not certain or "wave" in name.lower()}
-    if len(chosen) == 1 and likely not in chance.values():
+    chosen = {dim for name, dim in chance.items() if "wave" in name.rpartition("/")[2].lower()}
+    if len(chosen) == 1 and not certain and likely not in chance.values():
         likely = chosen.pop()
     by_axis = next((name for name, dim in chance.items() if dim == likely), None)
     return likely, "" if by_axis is None else f", which '{by_axis}' has the length of"

@@ -9,6 +9,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the compression filters that other programs use)
 import numpy as np
 
+from deepspec.data.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
 from deepspec.data.readers.described import Described, text_of
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
@@ -262,6 +263,9 @@ def _axes(
             candidates.append(AxisCandidate(name, values, unit, "stated"))
             continue
         group = name.rpartition("/")[0]
+        strange = unit is not None and leaf == "axis" and find_unit(unit) is None  # of a motor
+        if strange or np.unique(values).size < values.size:
+            continue
         near = group == place.rpartition("/")[0] or group == place
         candidates.append(AxisCandidate(name, values, unit, "near" if near else "far"))
     return sorted(candidates, key=lambda c: ("stated", "near", "far").index(c.origin))

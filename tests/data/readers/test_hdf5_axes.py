@@ -381,3 +381,34 @@ def test_an_open_emd_file(tmp_path):
     with read_cube(path) as cube:
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
         np.testing.assert_allclose(cube.axis.values, 0.3 + 0.0005 * np.arange(70))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit"),
+    [
+        ("motors/axis", np.arange(60.0), "mm"),
+        ("xrf/axis", np.arange(60.0), "mm"),
+        ("xrf/energy", np.full(60, 17.5), "keV"),  # of the beam, row by row
+        ("scans/energy", np.linspace(7, 8, 60), "keV"),
+        ("scans/axis", np.linspace(7, 8, 60), None),
+    ],
+)
+@pytest.mark.parametrize("channels", [100, 2048])
+def test_what_is_as_long_as_the_rows_is_no_spectral_axis(file, capsys, name, values, unit, channels):
+    file["xrf/counts"] = np.ones((60, 80, channels), np.uint8)
+    file[name] = values
+    if unit:
+        file[name].attrs["units"] = unit
+    with read(file) as cube:
+        assert cube.shape == (60, 80, channels)
+        assert cube.axis.unit == "channel"
+    assert "--spectral_dim" in capsys.readouterr().err
+
+
+def test_energies_beside_the_cube_settle_it(file, capsys):
+    file["xrf/counts"] = np.ones((100, 300, 80), np.uint8)
+    file["xrf/energy"] = np.linspace(1, 20, 100)
+    file["xrf/energy"].attrs["units"] = "keV"
+    with read(file) as cube:
+        assert cube.shape == (300, 80, 100)
+        assert cube.axis.unit == "keV"
