@@ -32,7 +32,8 @@ from deepspec.training.epoch_log import EpochLog
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
-from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig
+from deepspec.training.tracking import TRACKED, Tracking
+from deepspec.training.tracking_config import TrackingConfig
 
 if TYPE_CHECKING:
     import lightning
