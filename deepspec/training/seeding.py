@@ -8,8 +8,8 @@ import torch
 def seed_draws(seed: int, device: torch.device) -> None:
     """Seed what a step on a device draws from: the same numbers as after `torch.manual_seed(seed)`.
 
-    That one also seeds every kind of accelerator that torch knows. Where there is none it keeps the seed for the day that
-    one is first used, with the traceback of the call, once for each kind: a third of a step of a small network.
+    That one also seeds every kind of accelerator that torch knows. Where there is none it keeps the seed for the day
+    that one is first used, with the traceback of the call, once for each kind: a third of a step of a small network.
 
     Args:
         seed: 0 to 2^63 - 1.
