@@ -68,7 +68,9 @@ class Lloyd:
         self.variance = float(self.inertia_1) / len(y_NL)
         self.index_K = torch.arange(k_max, device=y_NL.device)
         self._tile = TILE_COLUMNS if y_NL.device.type == "cpu" else len(y_NL)
-        self._space = y_NL.new_empty(0)  # of the CPU: taken anew for every chunk, memory costs as much as the work in it
+        self._space = y_NL.new_empty(
+            0
+        )  # of the CPU: taken anew for every chunk, memory costs as much as the work in it
 
     def run(self, centres_LPK: Tensor, used_P: Tensor, iterations: int) -> Tensor:
         """Iterate until nothing moves or the bound is reached; problems that have settled are left alone."""
