@@ -29,6 +29,7 @@ GROUPS = {
     "model": ("deepspec.training.module", "DeepClustering", "preprocessing, network, loss and optimiser"),
     "loss_schedule": ("deepspec.training.callbacks.loss_schedule", "LossSchedule", "weights of the loss by epoch"),
     "ikmeans": ("deepspec.training.callbacks.ikmeans", "IKMeansCallback", "clusters that are looked for"),
+    "clusterer": ("deepspec.clustering.config", "ClustererConfig", "what divides the latent points into clusters"),
     "tracking": ("deepspec.training.tracking_config", "TrackingConfig", "where a run is shown besides its folder"),
 }
 """Keys that have keys of their own: the class that they build, and what they are about."""
