@@ -164,7 +164,7 @@ def table(runs: list[Run]) -> str:
         deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         return f"{statistics.mean(values):.{digits}f}{deviation}"
 
-    columns = {"silhouette": "silhouette", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
+    columns = {"silhouette": "silhouette of latents", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
                "ari_colours": "ARI, colours", "f1_colours": "F1, colours"}  # fmt: skip
     if any(math.isnan(run.ari_colours) for run in runs):
         del columns["ari_colours"], columns["f1_colours"]

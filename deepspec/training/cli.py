@@ -93,6 +93,7 @@ class FitCLI(LightningCLI):
         parser.add_class_arguments(ClustererConfig, "clusterer")
         parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
+        parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
 
@@ -173,9 +174,10 @@ class FitCLI(LightningCLI):
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
             found = (
-                "no clusters: the latents coincide"
+                "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else f"K = {result.partition.k}, silhouette {result.score:.3f}"
+                else f"K = {result.partition.k}, silhouette of the latents of {len(result.labels_N)} spectra "
+                f"{result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
@@ -185,9 +187,13 @@ class FitCLI(LightningCLI):
         data, model = self.datamodule, self.model
         rows = "  ".join(f"{split} {data.rows(split):,}" for split in data.shards.splits)
         parameters = sum(p.numel() for p in model.network.parameters())
+        widths = model.network_config.encoder
+        narrowed = widths is not None and widths != self.config["model"]["network"]["encoder"]
         print(
             f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
-            f"network with {parameters:,} parameters; run folder {self.run_dir}; watching {self.monitor}",
+            f"network with {parameters:,} parameters"
+            + (f" (hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" if narrowed else "")
+            + f"; run folder {self.run_dir}; watching {self.monitor}",
             flush=True,
         )
 
@@ -212,6 +218,10 @@ def _is_first_rank() -> bool:
 
 def _axis_of(data: SpectraDataModule) -> dict[str, Any]:
     return data.axis.to_dict()
+
+
+def _training_spectra_of(data: SpectraDataModule) -> int:
+    return data.rows("train") if "train" in data.shards.splits else 0
 
 
 def _checkpoint_to_resume(run_dir: Path, given: str | None) -> Path | None:

@@ -87,6 +87,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
             does not.
         deep_baseline: a published deep clustering method in place of the silhouette, to compare with.
+        training_spectra: how many there are, which bounds the widths of the network (`network.spectra_per_node`);
+            taken from the data by `fit`. None: the widths are as given.
         compile: whether encoder and decoder are compiled (`torch.compile`) for training, which needs a compiler on this
             machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
     """
@@ -102,9 +104,10 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
         deep_baseline: DeepBaselineConfig | None = None,
+        training_spectra: int | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(axis, network, preprocess or [], max_clusters)
+        super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
         self.objective = Objective(objective)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
@@ -113,7 +116,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
-            "network": asdict(network),
+            "network": asdict(self.network_config),
             "preprocess": self.preprocess.spec,
             "objective": asdict(objective),
             "optimiser": asdict(optimiser),

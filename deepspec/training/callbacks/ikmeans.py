@@ -18,6 +18,7 @@ from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
+from deepspec.functional.k_range import fitting_range
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
     import lightning
 
+    from deepspec.data.datamodule import SpectraDataModule
     from deepspec.training.module import DeepClustering
 
 
 ANCHORS = 512
 """Spectra whose silhouettes among the measured ones are worked out."""
+
+ENOUGH_PER_CLUSTER = 10
+"""Validation spectra for each of `k_max` clusters; where there are fewer, training spectra are clustered with them."""
 
 REFITS = 10
 """On resampled latents, for the stability."""
@@ -59,8 +64,9 @@ class IKMeansCallback(Callback):
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K; what settings can be compared by
-    without labels, `ikmeans/silhouette_measured` (of the same clusters among the measured spectra) and
+    Logged: `ikmeans/k`, `ikmeans/silhouette` (of the sample's latents, not those of a cube), `ikmeans/silhouette_K` for
+    every K; what settings can be compared by without labels, `ikmeans/silhouette_measured` (of the same clusters among
+    the sample's spectra as measured) and
     `ikmeans/stability` (ARI of refits on resampled latents); `ikmeans/spread` (root mean square distance of the latents
     from their mean), `ikmeans/rank` (effective number of latent dimensions in use), `ikmeans/moved` (share of the
     sample that changed its cluster), `ikmeans/empty` (values of K that the sample has too few distinct latents for) and
@@ -68,9 +74,10 @@ class IKMeansCallback(Callback):
 
     Args:
         k_min: fewest clusters tried.
-        k_max: most clusters tried.
+        k_max: most clusters tried; never more than a quarter of the spectra.
         every_n_epochs: how often, counted from the first epoch; always after the last.
-        sample: validation spectra (training spectra if the run has no validation) that are clustered.
+        sample: validation spectra that are clustered; training spectra if the run has no validation, and both if it
+            has fewer than ten validation spectra for each of `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -120,7 +127,7 @@ class IKMeansCallback(Callback):
             "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
         )
         self._history.append({**logged, "reconstruction": float(reconstruction)})
-        self.signs = signs_of_collapse(self._history, self.k_min)
+        self.signs = signs_of_collapse(self._history, self._fewest(result))
         logged["warnings"] = float(len(self.signs))
         pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
         for message in self.signs:
@@ -187,11 +194,11 @@ class IKMeansCallback(Callback):
         assert self._spectra is not None
         if self.clusterer.kind != "ikmeans":
             return self._cluster_otherwise(z_NL, unit)
-        k_max = min(self.k_max, len(z_NL) - 1)
-        if k_max < self.k_min or len(torch.unique(z_NL, dim=0)) < self.k_min:
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(z_NL))
+        if len(z_NL) <= k_min or len(torch.unique(z_NL, dim=0)) < k_min:
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (self.k_min, k_max), generator)
+        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (k_min, k_max), generator)
         return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
 
     def _cluster_otherwise(self, z_NL: Tensor, unit: str) -> Clustered | None:
@@ -214,9 +221,36 @@ class IKMeansCallback(Callback):
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
-            split = "val" if "val" in trainer.datamodule.shards.splits else "train"  # type: ignore[attr-defined]
-            self._spectra = self._drawn(trainer, split)
+            self._spectra = self._draw(trainer.datamodule)  # type: ignore[attr-defined]
         return encode_sample(model, self._spectra)
+
+    def _fewest(self, result: Clustered | None) -> int:
+        """The fewest clusters that were tried, which few spectra may have lowered."""
+        return self.k_min if result is None else min(result.partition.search.scores, default=self.k_min)
+
+    def _draw(self, data: SpectraDataModule) -> Tensor:
+        """The sample (N, C), of the type stored; what is other than asked for is said."""
+        if "val" not in data.shards.splits:
+            spectra_NC = data.sample("train", self.sample, seed=self.seed)
+        else:
+            spectra_NC = data.sample("val", self.sample, seed=self.seed)
+            validation = len(spectra_NC)
+            if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
+                more_NC = data.sample("train", self.sample - validation, seed=self.seed)
+                spectra_NC = torch.cat([spectra_NC, more_NC])
+                print(
+                    f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
+                    f"{validation} of validation are too few for {self.k_max} clusters",
+                    flush=True,
+                )
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
+        if self.clusterer.kind == "ikmeans" and (k_min, k_max) != (self.k_min, self.k_max):
+            print(
+                f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
+                "too few for more",
+                flush=True,
+            )
+        return spectra_NC
 
     def _drawn(self, trainer: lightning.Trainer, split: str) -> Tensor:
         drawn: Tensor = trainer.datamodule.sample(split, self.sample, seed=self.seed)  # type: ignore[attr-defined]
