@@ -140,7 +140,8 @@ class Lloyd:
             if len(self._space) < needed:
                 self._space = points_LN.new_empty(needed)
             chunk = self._space[:needed].view(len(factor), -1)
-            for tile, points in zip(chunk.split(self._tile, 1), points_LN.split(self._tile, 1), strict=True):
+            tiles = torch.split(chunk, self._tile, 1)
+            for tile, points in zip(tiles, torch.split(points_LN, self._tile, 1), strict=True):
                 gap_PKN = torch.mm(factor, points, out=tile).view(*bias_PK.shape, -1)
                 # Comparing with the minimum, in place, is several times cheaper than argmin and a scatter.
                 gap_PKN.eq_(gap_PKN.amin(1, keepdim=True))

@@ -34,8 +34,8 @@ GROUPS = {
 }
 """Keys that have keys of their own: the class that they build, and what they are about."""
 
-LINKED = {"model.axis", "data.seed", "ikmeans.seed"}
-"""Parameters that are no keys: they follow from the data and from `seed_everything`."""
+LINKED = {"model.axis", "model.training_spectra", "data.seed", "ikmeans.seed"}
+"""Parameters that are no keys: `FitCLI` links them to the data and to `seed_everything`."""
 
 TRAINER = {
     "max_epochs": ("int", "20", "epochs of training"),
@@ -52,13 +52,16 @@ usage: {PROG} --config EXPERIMENT.yaml [--KEY VALUE ...]
 Fit a model to shards of spectra. The keys below stand in the file (--model.network.latent 4 is `model: {{network:
 {{latent: 4}}}}`) and on the command line, which wins. In brackets is what holds if a key is not given.
 
-  -h, --help            the keys, with the first sentence about each
-  --help.KEY            all that is said about the keys under KEY, such as --help.model.network; --help.trainer lists
-                        the keys of Lightning's trainer
-  -c, --config FILE     YAML file of keys; several are laid over each other
-  --print_config        print all keys as they were resolved, and end
-  --seed_everything INT
-                        seed of all random choices [0]"""
+  -h, --help
+        these keys, with the first sentence about each
+  --help.KEY
+        all about the keys under KEY, such as --help.model.network; --help.trainer lists those of Lightning's trainer
+  -c, --config FILE
+        YAML file of keys; several are laid over each other
+  --print_config
+        print all keys as they were resolved, and end
+  --seed_everything INT [0]
+        seed of all random choices"""
 
 
 def asked_for(args: Sequence[str]) -> str | None:
@@ -113,7 +116,7 @@ def _brief(group: str, parameters: list[Parameter], columns: int) -> Iterator[st
             yield f"  --{group}.{parameter.name}.*  the same keys as --{group}.{same}.*"
             continue
         for key, part in keys_of(group, [parameter]):
-            sentence = re.split(r"(?<!e\.g)(?<!\.)\. (?=[A-Z])", part.description)[0].rstrip(".")
+            sentence = re.split(r"(?<!e\.g)(?<!\.)\. (?=[A-Z`])", part.description)[0].rstrip(".")
             yield from _option(key, part.kind, part.default, sentence, columns)
 
 
@@ -134,9 +137,6 @@ def _own(keys: dict[str, tuple[str, str, str]], prefix: str, columns: int) -> li
 
 
 def _option(key: str, kind: str, default: str | None, text: str, columns: int) -> list[str]:
-    head = f"  --{key} {kind}"
     ending = " [required]" if default is None else f" [{default}]" if default else ""
-    told = textwrap.wrap(f"{text}{ending}", max(columns - 24, 40), break_on_hyphens=False)
-    if len(head) < 24:
-        return [f"{head:24}{told[0]}", *(f"{'':24}{line}" for line in told[1:])]
-    return [head, *(f"{'':24}{line}" for line in told)]
+    told = textwrap.wrap(text, max(columns - 8, 40), break_on_hyphens=False)
+    return [f"  --{key} {kind}{ending}", *(f"{'':8}{line}" for line in told)]

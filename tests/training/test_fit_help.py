@@ -1,6 +1,5 @@
 """`fit --help` is read from the sources: it says what the real parser takes, without importing what that needs."""
 
-import re
 import subprocess
 import sys
 
@@ -77,11 +76,11 @@ def test_every_key_is_described(told):
 
 def test_help_is_short_and_ours_comes_first(capsys):
     text = shown(capsys, "--help").out
-    assert len(text.splitlines()) < 250
+    assert len(text.splitlines()) < 270
     assert max(map(len, text.splitlines())) <= 120
     places = [text.index(f"\n{group}: ") for group in (*GROUPS, "trainer")]
     assert places == sorted(places)
-    assert re.search(r"--data.root .*\n?.*\[required\]", text)
+    assert "--data.root str [required]\n" in text
 
 
 def test_help_waits_for_neither_torch_nor_lightning():
