@@ -19,10 +19,10 @@ from deepspec.baselines.nmf import NonNegativeComponents
 from deepspec.baselines.pca import PrincipalComponents
 from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
+from deepspec.clustering.ikmeans import K_RANGE
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.segmentation import BaselineRecord, segment_cube
-from deepspec.segmentation.model import K_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
