@@ -11,13 +11,15 @@ A run folder holds
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import lightning
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -30,13 +32,12 @@ from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
+from deepspec.training.fit_help import OWN, PROG
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
-from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig, ikmeans_of
-
-if TYPE_CHECKING:
-    import lightning
+from deepspec.training.tracking import TRACKED, Tracking, ikmeans_of
+from deepspec.training.tracking_config import TrackingConfig
 
 
 class FitParser(OneLineErrors, LightningArgumentParser):
@@ -67,7 +68,7 @@ class FitCLI(LightningCLI):
             run=False,
             save_config_callback=None,
             parser_class=FitParser,
-            parser_kwargs={"prog": "python -m deepspec.fit", "description": "Fit a model to shards of spectra."},
+            parser_kwargs={"prog": PROG, "description": "Fit a model to shards of spectra."},
             trainer_defaults={
                 "max_epochs": 20,
                 "enable_model_summary": False,
@@ -82,17 +83,11 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
-        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of this run; made if missing")
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="continue from this checkpoint; `last`: where this run was",
-        )
-        parser.add_argument(
-            "--keep", type=Literal["best", "last"], default="best", help="which epoch's weights model.ckpt gets"
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
+        told = {key: text for key, (_, _, text) in OWN.items()}
+        parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
+        parser.add_argument("--keep", type=Literal["best", "last"], default="best", help=told["keep"])
+        parser.add_argument("--overwrite", type=bool, default=False, help=told["overwrite"])
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
         parser.add_class_arguments(ClustererConfig, "clusterer")
@@ -207,6 +202,13 @@ class FitCLI(LightningCLI):
         best = self.run_dir / "checkpoints" / "best.ckpt"
         if self.config["keep"] == "best" and best.is_file():
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+
+
+def trainer_help() -> str:
+    """What `--help.trainer` prints: the keys of Lightning's trainer, as Lightning describes them."""
+    parser = FitParser(prog=PROG, usage=argparse.SUPPRESS, add_help=False)
+    parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    return str(parser.format_help()).strip()
 
 
 def _is_first_rank() -> bool:

@@ -23,6 +23,7 @@ from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_base
 from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_rows
+from deepspec.training.seeding import seed_draws
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,7 +203,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed by place in the run alone, so that a resumed run draws what an uninterrupted one would have."""
-        torch.manual_seed(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank))
+        seed_draws(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank), self.device)
         self._step_seed = _seed_of(self.seed, self.current_epoch + 1, batch_idx, _ALL_RANKS)
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -211,7 +212,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         Batches are dealt out to the ranks, so this is the number that the batch has in one process.
         """
         number = batch_idx * self.trainer.world_size + self.global_rank
-        torch.manual_seed(_seed_of(self.seed, 0, number, 0))
+        seed_draws(_seed_of(self.seed, 0, number, 0), self.device)
         self._step_seed = _seed_of(self.seed, 0, batch_idx, _ALL_RANKS)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -273,7 +274,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         if not self.objective.config.global_batch:
             return mean_NL, z_NL
         both_ML = joint_rows(torch.cat([mean_NL, z_NL], 1), equal=stage == "train")
-        torch.manual_seed(self._step_seed)  # the same K-means seeds and prior draws on every rank
+        seed_draws(self._step_seed, self.device)  # the same K-means seeds and prior draws on every rank
         mean_ML, z_ML = both_ML.chunk(2, 1)
         return mean_ML, z_ML
 

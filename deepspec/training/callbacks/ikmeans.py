@@ -149,7 +149,7 @@ class IKMeansCallback(Callback):
         """
         if self.clusterer.kind != "ikmeans":
             self._spectra = self._drawn(trainer, "train")  # many more: clusters that are small there may be none in val
-        _, result, _ = self._clustered(trainer, model)
+        _, result, _ = self._clustered(trainer, model, judged=False)
         if result is not None:
             model.clusters.set(result.partition.to(model.device))
         return result
@@ -163,9 +163,9 @@ class IKMeansCallback(Callback):
         self._history = state_dict["history"]
 
     def _clustered(
-        self, trainer: lightning.Trainer, model: DeepClustering
+        self, trainer: lightning.Trainer, model: DeepClustering, *, judged: bool = True
     ) -> tuple[Tensor, Clustered | None, dict[str, float]]:
-        """Latents of the sample, their clustering, and what it is judged by.
+        """Latents of the sample, their clustering, and what it is judged by, if that is wanted.
 
         Rank 0's, so that no rank's can differ by rounding.
         """
@@ -173,7 +173,7 @@ class IKMeansCallback(Callback):
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
             result = self._cluster(z_NL, model.axis.unit)
-            found = z_NL, result, {} if result is None else self._judge(z_NL, result)
+            found = z_NL, result, self._judge(z_NL, result) if judged and result is not None else {}
         return trainer.strategy.broadcast(found)
 
     def _judge(self, z_NL: Tensor, result: Clustered) -> dict[str, float]:
