@@ -17,7 +17,7 @@ from deepspec.reporting.exports import (
     save_tiff,
 )
 from deepspec.reporting.figures import FIGURES, save_figures
-from deepspec.reporting.labels import label_clusters
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.report import write_report
 from deepspec.reporting.style import FORMATS, Scale, save_figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from deepspec.reporting.peaks import find_peaks
+from deepspec.lines.peaks import find_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.reporting.peaks import Peak
+    from deepspec.lines.peaks import Peak
 
 Kind = Literal["line", "escape", "sum", "scatter"]
 
@@ -79,14 +79,14 @@ def label_peaks(
     if axis.values[0] > axis.values[-1]:
         axis, spectrum_C = type(axis)(axis.values[::-1], axis.unit), spectrum_C[::-1]
     if axis.unit == "keV":
-        from deepspec.reporting.xray_labels import label_energies
+        from deepspec.lines.xray import label_energies
 
         return label_energies(spectrum_C, axis)
     if axis.unit == "channel":
         return [LabelledPeak(peak, ()) for peak in find_peaks(spectrum_C, axis)]
     if np.median(axis.values / axis.widths()) < FINEST_RESOLUTION:
         return []
-    from deepspec.reporting.emission_labels import label_wavelengths
+    from deepspec.lines.emission import label_wavelengths
 
     return label_wavelengths(spectrum_C, axis, redshift)
 

@@ -3,9 +3,9 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.reporting.emission_labels import LINES
-from deepspec.reporting.labels import label_clusters, label_peaks
-from deepspec.reporting.xray_labels import ELEMENTS, families
+from deepspec.lines.emission import LINES
+from deepspec.lines.label import label_clusters, label_peaks
+from deepspec.lines.families import ELEMENTS, families
 from deepspec.synthetic import Observation, load_pigments, nebular_cube
 from deepspec.synthetic.nebula_image import draw_nebula
 from deepspec.synthetic.nebular_lines import nebular_lines

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepspec.reporting.labels import Candidate, LabelledPeak, ranked
-from deepspec.reporting.peaks import find_peaks
+from deepspec.lines.label import Candidate, LabelledPeak, ranked
+from deepspec.lines.peaks import find_peaks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.reporting.peaks import Peak
+    from deepspec.lines.peaks import Peak
 
     Array = NDArray[np.float64]
 

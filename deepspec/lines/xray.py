@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.reporting.labels import Candidate, LabelledPeak, ranked
-from deepspec.reporting.peaks import TopHat, filter_spectrum, find_peaks, fwhm_kev, peak_widths
+from deepspec.lines.label import Candidate, LabelledPeak, ranked
+from deepspec.lines.peaks import TopHat, filter_spectrum, find_peaks, fwhm_kev, peak_widths
 from deepspec.synthetic.xrf_lines import xrf_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.reporting.labels import Kind
-    from deepspec.reporting.peaks import Peak
+    from deepspec.lines.label import Kind
+    from deepspec.lines.peaks import Peak
     from deepspec.synthetic.xrf_lines import XrfLine
 
     Array = NDArray[np.float64]
