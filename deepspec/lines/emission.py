@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepspec.lines.label import Candidate, LabelledPeak, ranked
+from deepspec.lines.candidate import Candidate, LabelledPeak, ranked
 from deepspec.lines.peaks import find_peaks
 
 if TYPE_CHECKING:

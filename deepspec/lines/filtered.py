@@ -53,7 +53,9 @@ class FilteredSpectra:
         self.top_hat = TopHat(self.fwhm_C)
         self.filtered_SC = self.top_hat(self.counts_SC)
         """(S, C) filtered spectra."""
-        self.noise_SC = np.array([self.top_hat.noise(variance_of(row, counting=True)) for row in self.counts_SC])
+        self.variance_SC = np.array([variance_of(row, counting=True) for row in self.counts_SC])
+        """(S, C) of the counts."""
+        self.noise_SC = np.array([self.top_hat.noise(row) for row in self.variance_SC])
         """(S, C) their standard deviation by counting."""
         reach = max(1, round(float(np.median(self.fwhm_C))))
         self.envelope_SC = maximum_filter1d(np.abs(self.filtered_SC), 2 * reach + 1, axis=1)

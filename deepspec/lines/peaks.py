@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 SIGNIFICANCE = 5.0
 """Peaks stand out of the noise by at least this many standard deviations."""
 
-LOWEST = 2e-3
-"""And by at least this share of the highest one: in the mean of thousands of spectra every ripple is significant."""
+NEIGHBOUR = 0.02
+"""And by this share of the highest value within a few widths: the foot of a strong peak is no smooth Gaussian, and in
+the mean of thousands of spectra each of its ripples is significant."""
 
-LOWEST_KEV = 0.5
-"""Below lie the noise of the electronics and lines that no air lets through."""
+LOWEST_KEV = 0.2
+"""Below lies the noise of the electronics."""
+
+_FOOT = 3.0
+"""How far the foot of a peak reaches, in its full widths."""
 
 _WINDOW = 3.0
 """Width of peaks in channels where the axis does not tell."""
@@ -125,13 +129,16 @@ def variance_of(spectrum_C: Array, *, counting: bool) -> Array:
     return np.asarray((middle_C / 0.6745) ** 2 / 6)
 
 
-def find_peaks(spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145.0) -> list[Peak]:
+def find_peaks(
+    spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145.0, significance: float = SIGNIFICANCE
+) -> list[Peak]:
     """Peaks that stand out of the noise, by rising channel.
 
     Args:
         spectrum_C: (C,) finite values.
         axis: positions of its channels.
         fwhm_mn_ev: for energies, width of a peak at 5.895 keV in eV; elsewhere peaks are taken to be 3 channels wide.
+        significance: of a peak at least, in standard deviations of the noise where it lies.
 
     Returns:
         At most one peak in every window; shoulders count as peaks.
@@ -143,13 +150,15 @@ def find_peaks(spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145
         raise ValueError(f"expected a spectrum of {axis.channels} channels, got shape {spectrum_C.shape}")
     if axis.channels < 8:
         return []
+    from scipy.ndimage import maximum_filter1d
+
     width_C = peak_widths(axis, fwhm_mn_ev)
     filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, TopHat(width_C))
     if axis.unit == "keV":
         filtered_C = np.where(axis.values < LOWEST_KEV, 0.0, filtered_C)
-    highest = filtered_C.max()
     reach_C = np.maximum(1, np.round(width_C / 2)).astype(int)
-    enough = (filtered_C > SIGNIFICANCE * sigma_C) & (filtered_C >= LOWEST * highest) & (filtered_C > 0)
+    around_C = maximum_filter1d(filtered_C, 2 * round(_FOOT * float(np.median(width_C))) + 1)
+    enough = (filtered_C > significance * sigma_C) & (filtered_C >= NEIGHBOUR * around_C) & (filtered_C > 0)
     found = []
     for channel in np.flatnonzero(enough).tolist():
         reach = reach_C[channel]

@@ -2,218 +2,211 @@
 
 The lines of one shell of an element come together, in nearly fixed ratios: a family. All families that have their main
 line near a peak are fitted to the spectrum at once, with no coefficient below zero, after both went through the same
-top-hat filter (Schamber 1977), which removes the background. A family explains a peak by what it adds there. Beside it
-stand the families that the fit did without, with the share of the peak that each could explain without making its other
-lines stronger than what was measured: Pb Lα asks for Pb Lβ, As Kα for As Kβ.
+top-hat filter (Schamber 1977), which removes the background; the tube's scattered lines, escape and sum peaks of what
+was fitted take part. Then families are taken out again, the rare ones first, wherever the others explain the spectrum
+as well: Pb Lβ5 is no thorium. A family explains a peak by what it adds there. Beside it stand the families that the fit
+did without, with the share of the peak that each could explain without making its other lines stronger than what was
+measured: Pb Lα asks for Pb Lβ, As Kα for As Kβ.
 
-Shapes: C channels, F families, P peaks.
+Shapes: C channels, F families, K spectra, P parts of the model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.lines.label import Candidate, LabelledPeak, ranked
-from deepspec.lines.peaks import TopHat, filter_spectrum, find_peaks, fwhm_kev, peak_widths
-from deepspec.synthetic.xrf_lines import xrf_lines
+from deepspec.lines.artefacts import SILICON_KA_KEV, escape_share, escape_spectrum, sum_spectrum
+from deepspec.lines.calibration_fit import Calibration, family_shapes, fit_calibration, plausible, solve
+from deepspec.lines.candidate import Candidate, LabelledPeak, ranked
+from deepspec.lines.families import SELDOM, group_name
+from deepspec.lines.filtered import FilteredSpectra
+from deepspec.lines.peaks import find_peaks, fwhm_kev
+from deepspec.lines.tube import NO_TUBE, find_tube, scattered_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.lines.label import Kind
+    from deepspec.lines.candidate import Kind
+    from deepspec.lines.families import Family
     from deepspec.lines.peaks import Peak
-    from deepspec.synthetic.xrf_lines import XrfLine
 
     Array = NDArray[np.float64]
 
-_MET = (
-    "Na Mg Al Si P S Cl Ar K Ca Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Rb Sr Y Zr Nb Mo Ru Rh Pd Ag Cd In Sn Sb "
-    "Te I Cs Ba La Ce Nd Hf Ta W Re Ir Pt Au Hg Tl Pb Bi Th U"
-)
-ELEMENTS = tuple(_MET.split())
-"""What is met in paintings, metals, glass, stones, and as anodes of tubes."""
-
-_RARE = "Ga Ge Se Nb Ru In Te Cs La Ce Nd Hf Ta Re Ir Tl Th U Y Rb V"
-_SELDOM = frozenset(_RARE.split())
-"""Of these, the ones to believe only if nothing usual is nearly as good."""
-
-_ANODES = ("Rh", "Mo", "Ag", "Pd")
-"""Anodes of tubes whose K lines a sample scatters."""
-
-_WIDTHS_EV = (130.0, 150.0, 175.0, 210.0)
-"""Resolutions at 5.895 keV that are tried."""
-
-_SILICON_KA = 1.740
-_ELECTRON_KEV = 511.0
 _RATIO_ERROR = 0.15
-"""Relative error of line ratios: they vary with the matrix, the layers and the tube."""
+"""Relative error of line ratios, when it is asked how much of a family there may be at most."""
+
+_REACH = 0.3
+"""How far a peak may lie from its line, in full widths: overlaps shift peaks."""
 
 _BLEND = {"K": 1.0, "L": 1.0, "M": 1.4}
-"""The M lines of an element make one peak, between the strongest two."""
 
-_GREEK = {"a": "α", "b": "β", "g": "γ", "l": "ℓ", "n": "η"}
+_PRICE = {"K": 3.0, "L": 4.0, "M": 5.0}
+"""By how much a family must better the fit, in units of chi squared, to be believed."""
+_RARE_PRICE = 6.0
+"""By how much more, if its element is rare."""
+
+_LEAST_SCORE = 0.05
 
 
 @dataclass(frozen=True)
-class Family:
-    """The lines of one shell of one element."""
+class EnergyLabels:
+    """The peaks of spectra of one detector, and what was found about it."""
 
-    element: str
-    """Chemical symbol."""
-    lines: tuple[XrfLine, ...]
-    """Their intensities are relative to the strongest."""
-
-    @property
-    def shell(self) -> str:
-        """K, L or M."""
-        return self.lines[0].name[0]
-
-    def shape(self, axis: SpectralAxis, fwhm_mn_ev: float) -> Array:
-        """(C,) peaks of the family, the strongest line having area 1 keV."""
-        energy = np.array([line.energy for line in self.lines])[:, None]
-        sigma = fwhm_kev(energy, fwhm_mn_ev) / 2.3548
-        peaks = np.exp(-0.5 * ((axis.values - energy) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
-        return np.asarray(np.array([line.intensity for line in self.lines]) @ peaks)
-
-    def main(self, axis: SpectralAxis) -> XrfLine | None:
-        """The strongest line on an axis; None if the strong ones are beyond it."""
-        seen = [line for line in self.lines if axis.values[0] < line.energy < axis.values[-1]]
-        line = max(seen, key=lambda line: line.intensity, default=None)
-        return line if line is not None and line.intensity >= 0.3 else None
-
-    def near(self, energy: float, reach: float) -> XrfLine | None:
-        """The strongest line within `reach` of an energy."""
-        lines = [line for line in self.lines if abs(line.energy - energy) <= reach]
-        return max(lines, key=lambda line: line.intensity, default=None)
+    labels: list[list[LabelledPeak]]
+    """Of each spectrum."""
+    calibration: Calibration
+    """Of the axis."""
+    tube: str | None
+    """Its anode, if it was given or found."""
 
 
-@lru_cache
-def families() -> tuple[Family, ...]:
-    """All families, by rising atomic number."""
-    found: dict[tuple[str, str], list[XrfLine]] = {}
-    for line in xrf_lines():
-        if line.element in ELEMENTS:
-            found.setdefault((line.element, line.name[0]), []).append(line)
-    return tuple(Family(element, tuple(lines)) for (element, _), lines in found.items())
-
-
-def label_energies(spectrum_C: Array, axis: SpectralAxis) -> list[LabelledPeak]:
-    """Peaks of an X-ray spectrum with their candidates.
+def label_energies(
+    spectra_KC: Array, axis: SpectralAxis, *, significance: float, tube: str | None = None
+) -> EnergyLabels:
+    """Peaks of X-ray spectra with their candidates.
 
     Args:
-        spectrum_C: (C,) finite counts or rates.
+        spectra_KC: (K, C) finite counts or rates, all of one detector.
         axis: rising, in keV.
+        significance: of peaks at least.
+        tube: anode, `none` where there is no tube, None to look for it.
     """
-    peaks = find_peaks(spectrum_C, axis)
-    if not peaks:
-        return []
-    tried = _plausible(peaks, axis)
-    fit = min((_Fit(spectrum_C, axis, tried, width) for width in _WIDTHS_EV), key=lambda fit: fit.misfit)
-    labelled = []
-    for number, peak in enumerate(peaks):
-        candidates = fit.candidates(peak)
-        explained = max((c.score for c in candidates), default=0.0)
-        candidates += _escapes(peak, peaks, fit) + _sums(peak, peaks, fit, number) + _scatter(peak, peaks, explained)
-        labelled.append(LabelledPeak(peak, ranked(candidates)))
-    return labelled
+    peaks = [find_peaks(spectrum_C, axis, significance=significance) for spectrum_C in spectra_KC]
+    spectra = FilteredSpectra(spectra_KC, axis)
+    calibration = fit_calibration(spectra, np.array([peak.position for found in peaks for peak in found]))
+    anode = tube or find_tube(spectra, calibration)
+    if anode == NO_TUBE:
+        anode = None
+    labels = [
+        _Explanation(spectra, number, calibration, found, anode).labelled() if found else []
+        for number, found in enumerate(peaks)
+    ]
+    return EnergyLabels(labels, calibration, anode)
 
 
-def _reach(axis: SpectralAxis, energy: Array) -> Array:
-    """How far peaks may lie from their lines: calibrations are wrong by tens of eV, and overlaps shift peaks."""
-    widths = np.interp(energy, axis.values, axis.widths())
-    return np.asarray(np.maximum(0.45 * fwhm_kev(energy, 145.0), 0.9 * widths))
+class _Explanation:
+    """Everything that makes up one spectrum."""
 
+    def __init__(
+        self, spectra: FilteredSpectra, number: int, calibration: Calibration, peaks: list[Peak], anode: str | None
+    ) -> None:
+        self._spectra, self._calibration, self.peaks = spectra, calibration, peaks
+        self.filtered_C, self.sigma_C = spectra.filtered_SC[number], spectra.sigma_SC[number]
+        self.noise_C = spectra.noise_SC[number]
+        self.energy_C = calibration.energy(spectra.energy_C)
+        self.position_of = {peak: float(calibration.energy(np.array(peak.position))) for peak in peaks}
+        self.families = self._families(anode)
+        fwhm = calibration.fwhm_mn_ev
+        self.line_FC = family_shapes(self.families, self.energy_C, fwhm)
+        self.scattered = scattered_lines(anode, self.energy_C, fwhm) if anode else []
+        scattered_BC = np.array([part.shape_C for part in self.scattered]).reshape(-1, len(self.energy_C))
+        top_hat = spectra.top_hat
+        self.family_FC, scattered_BC = top_hat(self.line_FC), top_hat(scattered_BC)
+        used_F = np.ones(len(self.families), dtype=bool)
+        artefact_AC = np.zeros((2, len(self.energy_C)))
+        for _ in range(2):  # escape and sum peaks are made of the lines that they are fitted with
+            self.parts_PC = np.vstack([self.family_FC, scattered_BC, artefact_AC])
+            self.amount_P = self._solve(used_F)
+            model_C = self.amount_P[: len(self.families)] @ self.line_FC
+            artefact_AC = top_hat(
+                np.stack([escape_spectrum(model_C, self.energy_C), sum_spectrum(model_C, self.energy_C)])
+            )
+        self.parts_PC = np.vstack([self.family_FC, scattered_BC, artefact_AC])
+        self.amount_P = self._solve(self._believed())
+        self.amount_F = self.amount_P[: len(self.families)]
+        self.model_C = self.amount_P @ self.parts_PC
 
-def _plausible(peaks: list[Peak], axis: SpectralAxis) -> list[Family]:
-    """Families with a peak near their main line, and near that of the next deeper shell if the tube reached it."""
-    positions = np.array([peak.position for peak in peaks])
-    reach = _reach(axis, positions)
-    main = {(family.element, family.shell): family.main(axis) for family in families()}
+    def _families(self, anode: str | None) -> list[Family]:
+        positions = np.sort(np.array(list(self.position_of.values())))
+        reach = np.array([self.reach(energy) for energy in positions])
+        low, high = self.energy_C[[0, -1]]
+        found = plausible(positions, float(low), float(high), reach)
+        # What the anode has in common with the sample cannot be told from what is scattered.
+        return [family for family in found if family.element != anode or family.shell == "M"]
 
-    def seen(line: XrfLine) -> bool:
-        return bool((np.abs(positions - line.energy) <= reach * _BLEND[line.name[0]]).any())
+    def reach(self, energy: float) -> float:
+        """How far a peak may lie from a line, in keV."""
+        width = float(np.interp(energy, self.energy_C, self._spectra.width_C))
+        return max(_REACH * float(fwhm_kev(np.array(energy), self._calibration.fwhm_mn_ev)), 0.7 * width)
 
-    found = []
-    for family in families():
-        line, deeper = (
-            main[family.element, family.shell],
-            main.get((family.element, {"L": "K", "M": "L"}.get(family.shell, ""))),
-        )
-        reached = deeper is not None and deeper.energy < positions[-1]
-        if line is not None and seen(line) and (deeper is None or not reached or seen(deeper)):
-            found.append(family)
-    return found
+    def channel(self, peak: Peak) -> int:
+        """Channel of a peak."""
+        return self._spectra.channel(peak.position)
 
+    def _solve(self, used_F: NDArray[np.bool_]) -> Array:
+        used_P = np.concatenate([used_F, np.ones(len(self.parts_PC) - len(used_F), dtype=bool)])
+        amount_P = np.zeros(len(self.parts_PC))
+        amount_P[used_P], residual_C = solve(self.parts_PC[used_P], self.filtered_C, self.sigma_C)
+        self._misfit = float((self._spectra.independent_C * 9 * np.log1p(residual_C**2 / 9)).sum())
+        return amount_P
 
-class _Fit:
-    """Families fitted to a spectrum at one resolution."""
+    def _believed(self) -> NDArray[np.bool_]:
+        """(F,) families that the fit is worse without."""
+        used_F = np.ones(len(self.families), dtype=bool)
+        used_F &= self._solve(used_F)[: len(self.families)] > 0
+        best = self._misfit
+        effect_F = (self.amount_P[: len(self.families), None] * self.family_FC / self.sigma_C).max(axis=1, initial=0.0)
+        price_F = np.array([_PRICE[f.shell] + _RARE_PRICE * (f.element in SELDOM) for f in self.families])
+        for number in np.lexsort((effect_F, -price_F)):
+            if not used_F[number]:
+                continue
+            used_F[number] = False
+            self._solve(used_F)
+            if self._misfit - best < price_F[number]:
+                best = self._misfit
+            else:
+                used_F[number] = True
+        return used_F
 
-    def __init__(self, spectrum_C: Array, axis: SpectralAxis, tried: list[Family], fwhm_mn_ev: float) -> None:
-        self.axis, self.families = axis, tried
-        self._reach_C = _reach(axis, axis.values)
-        top_hat = TopHat(peak_widths(axis))
-        self.filtered_C, self.noise_C = filter_spectrum(spectrum_C, axis, top_hat)
-        highest = float(self.filtered_C.max())
-        self.shapes_FC = np.array([top_hat(family.shape(axis, fwhm_mn_ev)) for family in tried]).reshape(
-            -1, axis.channels
-        )
-        model_error_C = _RATIO_ERROR * np.abs(self.filtered_C)
-        self.sigma_C = np.sqrt(self.noise_C**2 + model_error_C**2 + (3e-4 * highest) ** 2)
-        self.amount_F, self.misfit = self._solve()
+    def labelled(self) -> list[LabelledPeak]:
+        """The peaks with their candidates."""
+        found = []
+        for peak in self.peaks:
+            channel = self.channel(peak)
+            candidates = self.lines(peak) + self._scatter(peak) + self._escapes(peak) + self._sums(peak)
+            explained = float(self.model_C[channel] / max(self.filtered_C[channel], 1e-300))
+            found.append(LabelledPeak(peak, ranked(candidates), round(explained, 3)))
+        return found
+
+    def _share(self, part: int, channel: int) -> float:
+        """Share of the peak in a channel that a part of the model explains."""
+        height = max(float(self.filtered_C[channel]), 1e-300)
+        return float(np.clip(self.amount_P[part] * self.parts_PC[part, channel] / height, 0, 1))
+
+    def lines(self, peak: Peak) -> list[Candidate]:
+        """The families with a line near a peak."""
+        channel, energy = self.channel(peak), self.position_of[peak]
+        reach = self.reach(energy)
+        found = []
+        for number, family in enumerate(self.families):
+            line = family.near(energy, reach * _BLEND[family.shell])
+            if line is None or line.intensity < 0.005:
+                continue
+            alone = float(np.clip(self.most_F[number] * self.family_FC[number, channel] / peak_height(self, channel), 0, 1))
+            share = self._share(number, channel)
+            position = family.seen_at(line)
+            score = 0.65 * share + 0.35 * alone * np.exp(-2 * ((position - energy) / reach) ** 2)
+            if share == 0 and family.element in SELDOM:
+                score *= 0.5
+            if score >= _LEAST_SCORE:
+                label = f"{family.element} {group_name(line)}"
+                found.append(Candidate(label, family.element, "line", position, float(score), round(alone, 3)))
+        return found
 
     @cached_property
     def most_F(self) -> Array:
         """The most of each family that none of its stronger peaks speaks against."""
         return np.array([self._most(number) for number in range(len(self.families))])
 
-    def _solve(self) -> tuple[Array, float]:
-        from scipy.optimize import nnls
-
-        used_C = (self.axis.values > self.axis.values[0]) & (np.abs(self.shapes_FC).sum(0) > 0)
-        weighted_CF = (self.shapes_FC[:, used_C] / self.sigma_C[used_C]).T
-        if weighted_CF.size == 0:
-            return np.zeros(len(self.families)), 0.0
-        # In units of their own largest value, or the smallest of them would count as zero.
-        scale_F = np.abs(weighted_CF).max(axis=0)
-        amount_F, misfit = nnls(weighted_CF / scale_F, self.filtered_C[used_C] / self.sigma_C[used_C])
-        return amount_F / scale_F, float(misfit)
-
-    def at(self, energy: float) -> int:
-        """The channel of an energy."""
-        return int(np.abs(self.axis.values - energy).argmin())
-
-    def reach(self, energy: float) -> float:
-        """How far a peak may lie from a line."""
-        return float(self._reach_C[self.at(energy)])
-
-    def candidates(self, peak: Peak) -> list[Candidate]:
-        """The families with a line near a peak."""
-        channel, reach = self.at(peak.position), self.reach(peak.position)
-        found = []
-        for number, family in enumerate(self.families):
-            line = family.near(peak.position, reach * _BLEND[family.shell])
-            if line is None or line.intensity < 0.01:
-                continue
-            height = self.shapes_FC[number, channel]
-            share = float(np.clip(self.amount_F[number] * height / peak.height, 0, 1))
-            alone = float(np.clip(self.most_F[number] * height / peak.height, 0, 1))
-            score = 0.65 * share + 0.35 * alone * np.exp(-2 * ((line.energy - peak.position) / reach) ** 2)
-            if family.element in _SELDOM:
-                score *= 0.7
-            if score >= 0.03:
-                label = f"{family.element} {line.name[0]}{_GREEK[line.name[1]]}"
-                found.append(Candidate(label, family.element, "line", line.energy, float(score), round(alone, 3)))
-        return found
-
     def _most(self, number: int) -> float:
-        shape_C = self.shapes_FC[number]
+        shape_C = self.family_FC[number]
         # A strong neighbour pulls the filtered spectrum below zero beside it.
-        others_C = self.amount_F @ self.shapes_FC - self.amount_F[number] * shape_C
+        others_C = self.model_C - self.amount_F[number] * shape_C
         measured_C = self.filtered_C - np.minimum(others_C, 0)
         inner_C = shape_C[1:-1]
         tops = 1 + np.flatnonzero(
@@ -224,61 +217,66 @@ class _Fit:
         upper = (1 + 2 * _RATIO_ERROR) * np.maximum(measured_C[tops], 0) + 3 * self.noise_C[tops]
         return float((upper / shape_C[tops]).min())
 
-    def name(self, peak: Peak) -> str:
-        """The best line of a peak; its position if there is none."""
-        lines = ranked(self.candidates(peak), 1)
-        return lines[0].label if lines else f"{peak.position:.2f} keV"
+    def _scatter(self, peak: Peak) -> list[Candidate]:
+        """What the sample scattered of the tube's lines."""
+        channel, shares = self.channel(peak), dict[str, float]()
+        for number, part in enumerate(self.scattered, len(self.families)):
+            share = self._share(number, channel)
+            if share > 0:
+                shares[part.label] = shares.get(part.label, 0.0) + share
+        energy = self.position_of[peak]
+        return [
+            _artefact("scatter", label, energy, min(share, 1.0)) for label, share in shares.items() if share > _LEAST_SCORE
+        ]
+
+    @cached_property
+    def _strong(self) -> list[tuple[str, float, float]]:
+        """Name, true energy and area in counts of the peaks that are lines."""
+        found = []
+        for peak in self.peaks:
+            lines = ranked([c for c in self.lines(peak) if c.score > 0.3], 1)
+            energy = self.position_of[peak]
+            name = lines[0].label if lines else f"{energy:.2f} keV"
+            area = peak.height * float(fwhm_kev(np.array(energy), self._calibration.fwhm_mn_ev))
+            found.append((name, lines[0].position if lines else energy, area))
+        return found
+
+    def _escapes(self, peak: Peak) -> list[Candidate]:
+        """A silicon detector shows a line once more, 1.74 keV lower, at up to 2 % of its height."""
+        energy, part = self.position_of[peak], len(self.parts_PC) - 2
+        share = self._share(part, self.channel(peak))
+        reach = 1.5 * self.reach(energy)
+        parents = [
+            (area * float(escape_share(np.array(line))), name, line)
+            for name, line, area in self._strong
+            if abs(line - SILICON_KA_KEV - energy) <= reach
+        ]
+        if share <= _LEAST_SCORE or not parents:
+            return []
+        _, name, line = max(parents)
+        return [_artefact("escape", f"{name} escape", line - SILICON_KA_KEV, share)]
+
+    def _sums(self, peak: Peak) -> list[Candidate]:
+        """Two photons of strong lines that arrive together count as one; two different lines do so twice as often."""
+        energy, part = self.position_of[peak], len(self.parts_PC) - 1
+        share = self._share(part, self.channel(peak))
+        reach = 1.5 * self.reach(energy)
+        pairs = [
+            ((1 if i == j else 2) * one[2] * other[2], f"{one[0]} + {other[0]}", one[1] + other[1])
+            for i, one in enumerate(self._strong)
+            for j, other in enumerate(self._strong[i:], i)
+            if abs(one[1] + other[1] - energy) <= reach
+        ]
+        if share <= _LEAST_SCORE or not pairs:
+            return []
+        _, name, position = max(pairs)
+        return [_artefact("sum", name, position, share)]
 
 
-def _escapes(peak: Peak, peaks: list[Peak], fit: _Fit) -> list[Candidate]:
-    """A silicon detector shows a line once more, 1.74 keV lower, at 0.1 to 2 % of its height."""
-    found = []
-    for parent in peaks:
-        off = parent.position - _SILICON_KA - peak.position
-        share = peak.height / parent.height
-        if parent.position > 2.0 and abs(off) <= fit.reach(peak.position) and share <= 0.03:
-            expected = 0.015 * min(1.0, (3.0 / parent.position) ** 1.5)
-            score = 0.8 * np.exp(-0.5 * (np.log(share / expected) / 1.2) ** 2)
-            found.append(_artefact("escape", f"{fit.name(parent)} escape", peak.position + off, float(score)))
-    return found
+def peak_height(explanation: _Explanation, channel: int) -> float:
+    """Height of the filtered spectrum in a channel, above zero."""
+    return max(float(explanation.filtered_C[channel]), 1e-300)
 
 
-def _sums(peak: Peak, peaks: list[Peak], fit: _Fit, number: int) -> list[Candidate]:
-    """Two photons of strong lines that arrive together count as one of their summed energy."""
-    highest = max(other.height for other in peaks)
-    strong = [other for i, other in enumerate(peaks) if other.height >= 0.15 * highest and i != number]
-    found = []
-    for i, one in enumerate(strong):
-        for other in strong[i:]:
-            position = one.position + other.position
-            small = peak.height <= 0.02 * min(one.height, other.height)
-            if small and abs(position - peak.position) <= fit.reach(position):
-                label = f"{fit.name(one)} + {fit.name(other)}"
-                found.append(_artefact("sum", label, position, 0.45))
-    return found
-
-
-def _scatter(peak: Peak, peaks: list[Peak], explained: float) -> list[Candidate]:
-    """A tube's K line, scattered at 80 to 150 degrees: a broad peak below it."""
-    found = []
-    for family in families():
-        if family.element not in _ANODES or family.shell != "K":
-            continue
-        lines = {line.name: line.energy for line in family.lines}
-        if not any(abs(other.position - lines["Ka1"]) < 0.1 for other in peaks):
-            continue
-        for name, text in (("Ka1", "Kα"), ("Kb1", "Kβ")):
-            low, high = (_scattered(lines[name], angle) for angle in (150, 80))
-            if low <= peak.position <= high:
-                label = f"{family.element} {text} Compton"
-                found.append(_artefact("scatter", label, peak.position, max(0.6, explained + 0.05)))
-    return found
-
-
-def _scattered(energy: float, angle: float) -> float:
-    """Energy in keV after Compton scattering by an angle in degrees."""
-    return float(energy / (1 + energy / _ELECTRON_KEV * (1 - np.cos(np.radians(angle)))))
-
-
-def _artefact(kind: Kind, label: str, position: float, score: float) -> Candidate:
-    return Candidate(label, label.split()[0], kind, position, min(score, 1.0), 1.0)
+def _artefact(kind: Kind, label: str, position: float, share: float) -> Candidate:
+    return Candidate(label, label.split()[0], kind, position, 0.95 * share, round(share, 3))
