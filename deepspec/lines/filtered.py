@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.lines.peaks import TopHat, fwhm_kev, variance_of
+from deepspec.lines.peaks import TopHat, fwhm_kev, local_maximum, variance_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,6 @@ class FilteredSpectra:
     """
 
     def __init__(self, spectra_SC: Array, axis: SpectralAxis) -> None:
-        from scipy.ndimage import maximum_filter1d
-
         together = max(1, int(float(fwhm_kev(np.array(2.0), 145.0)) / float(np.median(axis.widths())) / _PER_FWHM))
         kept = axis.channels // together * together
         self.energy_C = axis.values[:kept].reshape(-1, together).mean(1)
@@ -57,8 +55,8 @@ class FilteredSpectra:
         """(S, C) of the counts."""
         self.noise_SC = np.array([self.top_hat.noise(row) for row in self.variance_SC])
         """(S, C) their standard deviation by counting."""
-        reach = max(1, round(float(np.median(self.fwhm_C))))
-        self.envelope_SC = maximum_filter1d(np.abs(self.filtered_SC), 2 * reach + 1, axis=1)
+        reach_C = np.maximum(1, np.round(self.fwhm_C)).astype(int)
+        self.envelope_SC = np.array([local_maximum(row, reach_C) for row in np.abs(self.filtered_SC)])
         """(S, C) highest absolute value within a full width of a peak."""
         floor_S1 = 1e-5 * self.filtered_SC.max(1, keepdims=True) + 1e-300
         self.sigma_SC = np.sqrt(self.noise_SC**2 + (MODEL_ERROR * self.envelope_SC) ** 2 + floor_S1**2)

@@ -30,6 +30,9 @@ the mean of thousands of spectra each of its ripples is significant."""
 LOWEST_KEV = 0.2
 """Below lies the noise of the electronics."""
 
+THRESHOLD_KEV = 1.3
+"""Below, where the electronics begin to count, spectra have steps; only what stands above both sides is a peak."""
+
 _FOOT = 3.0
 """How far the foot of a peak reaches, in its full widths."""
 
@@ -86,6 +89,11 @@ class TopHat:
         """Filter spectra (..., C)."""
         left, middle, right = self._means(spectra)
         return np.asarray(np.where(self.inside, middle - (left + right) / 2, 0.0))
+
+    def above_both(self, spectra: Array) -> Array:
+        """How far the middle window lies above the higher one beside it: an edge is above one of them only."""
+        left, middle, right = self._means(spectra)
+        return np.asarray(np.where(self.inside, middle - np.maximum(left, right), 0.0))
 
     def noise(self, variance_C: Array) -> Array:
         """(C,) standard deviation of a filtered spectrum, from the variance of its channels."""
@@ -150,14 +158,15 @@ def find_peaks(
         raise ValueError(f"expected a spectrum of {axis.channels} channels, got shape {spectrum_C.shape}")
     if axis.channels < 8:
         return []
-    from scipy.ndimage import maximum_filter1d
-
     width_C = peak_widths(axis, fwhm_mn_ev)
-    filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, TopHat(width_C))
+    top_hat = TopHat(width_C)
+    filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, top_hat)
     if axis.unit == "keV":
         filtered_C = np.where(axis.values < LOWEST_KEV, 0.0, filtered_C)
+        threshold_C = (axis.values < THRESHOLD_KEV) & (top_hat.above_both(spectrum_C) < significance * sigma_C)
+        filtered_C = np.where(threshold_C, 0.0, filtered_C)
     reach_C = np.maximum(1, np.round(width_C / 2)).astype(int)
-    around_C = maximum_filter1d(filtered_C, 2 * round(_FOOT * float(np.median(width_C))) + 1)
+    around_C = local_maximum(filtered_C, np.round(_FOOT * width_C).astype(int))
     enough = (filtered_C > significance * sigma_C) & (filtered_C >= NEIGHBOUR * around_C) & (filtered_C > 0)
     found = []
     for channel in np.flatnonzero(enough).tolist():
@@ -174,6 +183,17 @@ def find_peaks(
             )
         )
     return found
+
+
+def local_maximum(values_C: Array, reach_C: NDArray[np.int_]) -> Array:
+    """(C,) highest value within a number of channels of each channel, which changes along the axis."""
+    from scipy.ndimage import maximum_filter1d
+
+    highest_C = np.empty_like(values_C)
+    for reach in np.unique(reach_C).tolist():
+        here = reach_C == reach
+        highest_C[here] = maximum_filter1d(values_C, 2 * reach + 1)[here]
+    return highest_C
 
 
 def filter_spectrum(spectrum_C: Array, axis: SpectralAxis, top_hat: TopHat) -> tuple[Array, Array]:

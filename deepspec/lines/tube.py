@@ -5,7 +5,6 @@ Shapes: B scattered shapes, C channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +13,10 @@ from deepspec.errors import UserError
 from deepspec.lines.calibration_fit import Calibration, family_shapes, fit_calibration, solve
 from deepspec.lines.families import families, group_name
 from deepspec.lines.filtered import FilteredSpectra
+from deepspec.lines.parts import Part, family_part
 from deepspec.lines.peaks import TopHat, find_peaks, fwhm_kev
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
@@ -43,20 +41,13 @@ _TURNS = np.arange(0.5, 2.01, 0.25)
 _LEAST_KEV = 4.0
 """Lines of less energy lose less by Compton scattering than a detector can tell."""
 
+_L_PRICE = 6.0
+"""By how much scattered L lines, which lie among those of light elements, must better a fit."""
+
+_NEVER_IN_SAMPLES = frozenset({"Rh"})
+
 _EVIDENCE = 12.0
 """How much better, in units of chi squared, a fit with a tube's Compton peaks must be."""
-
-
-@dataclass(frozen=True)
-class Scattered:
-    """Lines of a tube as they come back from the sample."""
-
-    label: str
-    """As in "Rh Kα Compton"."""
-    energy: float
-    """keV at which it lies."""
-    shape_C: Array
-    """(C,) counts per keV."""
 
 
 def check_tube(tube: str | None) -> None:
@@ -82,7 +73,7 @@ def compton_fwhm(energy: Array, fwhm_mn_ev: float) -> Array:
     return np.asarray(np.hypot(fwhm_kev(energy, fwhm_mn_ev), 0.022 * energy))
 
 
-def scattered_lines(tube: str, energy_C: Array, fwhm_mn_ev: float) -> list[Scattered]:
+def scattered_parts(tube: str, energy_C: Array, fwhm_mn_ev: float) -> list[Part]:
     """Everything that the lines of an anode may look like after scattering.
 
     Args:
@@ -91,37 +82,36 @@ def scattered_lines(tube: str, energy_C: Array, fwhm_mn_ev: float) -> list[Scatt
         fwhm_mn_ev: full width of peaks at 5.895 keV.
 
     Returns:
-        One for each group of lines with its energy (Rayleigh), and one for each group and angle with less (Compton).
+        One part for each shell that keeps its energy (Rayleigh), and for each angle one that loses some (Compton).
     """
     found = []
     for family in families():
-        if family.element != tube or family.shell == "M":
+        line = family.main(float(energy_C[0]), float(energy_C[-1]))
+        if family.element != tube or family.shell == "M" or line is None:
             continue
-        groups: dict[str, list[XrfLine]] = {}
-        for line in family.lines:
-            groups.setdefault(group_name(line), []).append(line)
-        for name, lines in groups.items():
-            main = max(lines, key=lambda line: line.intensity)
-            if main.intensity < 0.03 or not energy_C[0] < main.energy < energy_C[-1]:
-                continue
-            part = type(family)(family.element, tuple(lines))
-            shape_C = family_shapes([part], energy_C, fwhm_mn_ev)[0]
-            found.append(Scattered(f"{tube} {name} Rayleigh", part.seen_at(main), shape_C))
-            if main.energy > _LEAST_KEV:
-                found += _compton(f"{tube} {name} Compton", lines, energy_C, fwhm_mn_ev)
+        price = _L_PRICE if family.shell == "L" and line.energy < _LEAST_KEV else 0.0
+        found.append(
+            family_part(
+                family, energy_C, fwhm_mn_ev, kind="scatter", suffix=" Rayleigh", price=price, rare=False
+            )
+        )
+        if line.energy > _LEAST_KEV:
+            found += [_compton(family, turn, energy_C, fwhm_mn_ev) for turn in _TURNS]
     return found
 
 
-def _compton(label: str, lines: Sequence[XrfLine], energy_C: Array, fwhm_mn_ev: float) -> list[Scattered]:
-    found = []
-    energies, weights = (np.array([getattr(line, name) for line in lines]) for name in ("energy", "intensity"))
-    for turn in _TURNS:
-        centres = compton_energy(energies, turn)
+def _compton(family: Family, turn: float, energy_C: Array, fwhm_mn_ev: float) -> Part:
+    groups: dict[str, list[XrfLine]] = {}
+    for line in family.lines:
+        groups.setdefault(group_name(line), []).append(line)
+    shapes = []
+    for lines in groups.values():
+        centres = compton_energy(np.array([line.energy for line in lines]), np.array(turn))
         sigmas = compton_fwhm(centres, fwhm_mn_ev) / 2.3548
         peaks = np.exp(-0.5 * ((energy_C - centres[:, None]) / sigmas[:, None]) ** 2) / sigmas[:, None]
-        shape_C = weights @ peaks / np.sqrt(2 * np.pi)
-        found.append(Scattered(label, float(np.average(centres, weights=weights)), shape_C))
-    return found
+        shapes.append(np.array([line.intensity for line in lines]) @ peaks / np.sqrt(2 * np.pi))
+    names = tuple(f"{family.element} {name} Compton" for name in groups)
+    return Part(family.element, "scatter", names, np.array(shapes), (0.2,) * len(names), 0.0)
 
 
 def find_tube(spectra: FilteredSpectra, calibration: Calibration) -> str | None:
@@ -165,22 +155,27 @@ def _evidence(
     low, high = energy_C[window_C][[0, -1]]
     elements = [f for f in families() if f.shell == "K" and (line := f.main(0.0, 200.0)) and low < line.energy < high]
     element_FC = wide(family_shapes(elements, energy_C, fwhm_mn_ev))[:, window_C]
-    scattered = scattered_lines(anode, energy_C, fwhm_mn_ev)
-    compton_BC = np.array([wide(part.shape_C) for part in scattered if " K" in part.label])[:, window_C]
+    compton_BC = np.array(
+        [
+            wide(part.shape_GC.sum(0))[window_C]
+            for part in scattered_parts(anode, energy_C, fwhm_mn_ev)
+            if part.names[0].split()[1][0] == "K"
+        ]
+    )
     weight_C = spectra.independent_C[window_C] / 2
 
-    def misfit(shapes: Array) -> float:
-        _, residual_C = solve(shapes, filtered_C[window_C], sigma_C[window_C])
-        return float((weight_C * 16 * np.log1p(residual_C**2 / 16)).sum())
+    def misfit(shapes: Array) -> tuple[float, Array]:
+        amount, residual_C = solve(shapes, filtered_C[window_C], sigma_C[window_C])
+        return float((weight_C * 16 * np.log1p(residual_C**2 / 16)).sum()), amount
 
-    alone = misfit(element_FC)
-    own = [number for number, family in enumerate(elements) if family.element == anode]
-    rest_FC = np.delete(element_FC, own, axis=0)
-    amount_B, _ = solve(np.vstack([rest_FC, compton_BC]), filtered_C[window_C], sigma_C[window_C])
-    rayleigh = amount_B[len(rest_FC)]
-    if rayleigh <= 0:
+    alone, _ = misfit(element_FC)
+    rest_FC = np.delete(element_FC, [n for n, family in enumerate(elements) if family.element == anode], axis=0)
+    together, amount_B = misfit(np.vstack([rest_FC, compton_BC]))
+    if amount_B[len(rest_FC)] <= 0:  # nothing with its energy: no tube scatters by Compton alone
         return 0.0
-    return alone - misfit(np.vstack([rest_FC, compton_BC]))
+    without, _ = misfit(rest_FC)
+    # No sample is made of rhodium: where its lines are, it is the anode's, however little Compton there is of a metal.
+    return alone - together + (without - alone if anode in _NEVER_IN_SAMPLES else 0.0)
 
 
 def _k_family(element: str) -> Family:

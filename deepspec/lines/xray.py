@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepspec.lines.artefacts import SILICON_KA_KEV, escape_share, escape_spectrum, sum_spectrum
-from deepspec.lines.calibration_fit import Calibration, family_shapes, fit_calibration, plausible, solve
+from deepspec.lines.calibration_fit import Calibration, fit_calibration, plausible, solve
 from deepspec.lines.candidate import Candidate, LabelledPeak, ranked
 from deepspec.lines.families import SELDOM, group_name
 from deepspec.lines.filtered import FilteredSpectra
+from deepspec.lines.parts import Part, artefact_part, family_part
 from deepspec.lines.peaks import find_peaks, fwhm_kev
-from deepspec.lines.tube import NO_TUBE, find_tube, scattered_lines
+from deepspec.lines.tube import NO_TUBE, find_tube, scattered_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
     from deepspec.lines.candidate import Kind
-    from deepspec.lines.families import Family
     from deepspec.lines.peaks import Peak
 
     Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _RATIO_ERROR = 0.15
 """Relative error of line ratios, when it is asked how much of a family there may be at most."""
 
-_REACH = 0.3
+_REACH = 0.22
 """How far a peak may lie from its line, in full widths: overlaps shift peaks."""
 
 _BLEND = {"K": 1.0, "L": 1.0, "M": 1.4}
@@ -51,6 +51,11 @@ _RARE_PRICE = 6.0
 """By how much more, if its element is rare."""
 
 _LEAST_SCORE = 0.05
+_LEAST_BEST = 0.3
+"""A peak whose best candidate scores less is nothing that is known."""
+
+_OWN_SUMS = 3
+"""Elements whose photons may meet each other more often than those of others."""
 
 
 @dataclass(frozen=True)
@@ -99,35 +104,89 @@ class _Explanation:
         self.filtered_C, self.sigma_C = spectra.filtered_SC[number], spectra.sigma_SC[number]
         self.noise_C = spectra.noise_SC[number]
         self.energy_C = calibration.energy(spectra.energy_C)
-        self.position_of = {peak: float(calibration.energy(np.array(peak.position))) for peak in peaks}
-        self.families = self._families(anode)
-        fwhm = calibration.fwhm_mn_ev
-        self.line_FC = family_shapes(self.families, self.energy_C, fwhm)
-        self.scattered = scattered_lines(anode, self.energy_C, fwhm) if anode else []
-        scattered_BC = np.array([part.shape_C for part in self.scattered]).reshape(-1, len(self.energy_C))
-        top_hat = spectra.top_hat
-        self.family_FC, scattered_BC = top_hat(self.line_FC), top_hat(scattered_BC)
-        used_F = np.ones(len(self.families), dtype=bool)
-        artefact_AC = np.zeros((2, len(self.energy_C)))
-        for _ in range(2):  # escape and sum peaks are made of the lines that they are fitted with
-            self.parts_PC = np.vstack([self.family_FC, scattered_BC, artefact_AC])
-            self.amount_P = self._solve(used_F)
-            model_C = self.amount_P[: len(self.families)] @ self.line_FC
-            artefact_AC = top_hat(
-                np.stack([escape_spectrum(model_C, self.energy_C), sum_spectrum(model_C, self.energy_C)])
-            )
-        self.parts_PC = np.vstack([self.family_FC, scattered_BC, artefact_AC])
-        self.amount_P = self._solve(self._believed())
-        self.amount_F = self.amount_P[: len(self.families)]
-        self.model_C = self.amount_P @ self.parts_PC
+        self.energy_of = {peak: float(calibration.energy(np.array(peak.position))) for peak in peaks}
+        parts = self._elements(anode)
+        if anode:
+            parts += scattered_parts(anode, self.energy_C, calibration.fwhm_mn_ev)
+        self._set(parts, [np.ones(len(part.names)) for part in parts])
+        self._solve(np.ones(len(parts), dtype=bool))
+        for _ in range(2):  # what is made of the lines, and their ratios, follow from the amounts
+            self._add_artefacts()
+            used_P = self._believed()
+            self._correct_ratios()
+            self._solve(used_P)
+        self.model_C = self.amount_P @ self.shape_PC
 
-    def _families(self, anode: str | None) -> list[Family]:
-        positions = np.sort(np.array(list(self.position_of.values())))
+    def _elements(self, anode: str | None) -> list[Part]:
+        positions = np.sort(np.array(list(self.energy_of.values())))
         reach = np.array([self.reach(energy) for energy in positions])
         low, high = self.energy_C[[0, -1]]
-        found = plausible(positions, float(low), float(high), reach)
-        # What the anode has in common with the sample cannot be told from what is scattered.
-        return [family for family in found if family.element != anode or family.shell == "M"]
+        return [
+            family_part(
+                family,
+                self.energy_C,
+                self._calibration.fwhm_mn_ev,
+                price=_PRICE[family.shell] + _RARE_PRICE * (family.element in SELDOM),
+                rare=family.element in SELDOM,
+            )
+            for family in plausible(positions, float(low), float(high), reach)
+            # What the anode has in common with the sample cannot be told from what is scattered.
+            if family.element != anode or family.shell == "M"
+        ]
+
+    def _set(self, parts: list[Part], factors: list[Array]) -> None:
+        """Take these parts, their groups multiplied by factors."""
+        self.parts, self._factors = parts, factors
+        self.group_shapes = [self._spectra.top_hat(part.shape_GC) for part in parts]
+        self._reshape()
+
+    def _reshape(self) -> None:
+        shapes = [factor @ shape for factor, shape in zip(self._factors, self.group_shapes, strict=True)]
+        self.shape_PC = np.array(shapes).reshape(-1, len(self.energy_C))
+
+    def _add_artefacts(self) -> None:
+        """Escape and sum peaks of the lines as they are fitted now."""
+        lines = [
+            amount * (factor @ part.shape_GC)
+            for part, factor, amount in zip(self.parts, self._factors, self.amount_P, strict=True)
+            if part.kind == "line"
+        ]
+        kept = [n for n, part in enumerate(self.parts) if part.kind in ("line", "scatter")]
+        parts, factors = [self.parts[n] for n in kept], [self._factors[n] for n in kept]
+        if lines:
+            model_C = np.sum(lines, axis=0)
+            parts.append(artefact_part("escape", escape_spectrum(model_C, self.energy_C)))
+            # The photons of one element meet more often than the mean over pixels says, where it is in some of them.
+            strongest = sorted(lines, key=lambda line_C: -float(line_C.sum()))[:_OWN_SUMS] if len(lines) > 1 else []
+            parts += [
+                artefact_part("sum", sum_spectrum(line_C, self.energy_C)) for line_C in (model_C, *strongest)
+            ]
+            factors += [np.ones(1)] * (len(parts) - len(factors))
+        self._set(parts, factors)
+
+    def _correct_ratios(self) -> None:
+        """Multiply the groups of each part by what the spectrum says, as far as their ratios are uncertain."""
+        rows, owners = [], []
+        for part, shapes_GC, factor, amount, number in zip(
+            self.parts, self.group_shapes, self._factors, self.amount_P, range(len(self.parts)), strict=True
+        ):
+            if amount <= 0 or len(part.names) < 2:
+                continue
+            for group, error in enumerate(part.errors):
+                rows.append(error * amount * factor[group] * shapes_GC[group] / self.sigma_C)
+                owners.append((number, group, error))
+        if not rows:
+            return
+        weight_C = self._spectra.independent_C
+        design_GC = np.array(rows)
+        residual_C = (self.filtered_C - self.amount_P @ self.shape_PC) / self.sigma_C
+        normal = (design_GC * weight_C) @ design_GC.T + np.eye(len(rows))
+        change_G = np.linalg.solve(normal, (design_GC * weight_C) @ residual_C)
+        for (number, group, error), change in zip(owners, change_G, strict=True):
+            factor = self._factors[number].copy()
+            factor[group] = np.clip(factor[group] * (1 + np.clip(error * change, -0.5, 0.5)), 1 - 2 * error, 1 + 2 * error)
+            self._factors[number] = np.maximum(factor, 0.05)
+        self._reshape()
 
     def reach(self, energy: float) -> float:
         """How far a peak may lie from a line, in keV."""
@@ -138,60 +197,83 @@ class _Explanation:
         """Channel of a peak."""
         return self._spectra.channel(peak.position)
 
-    def _solve(self, used_F: NDArray[np.bool_]) -> Array:
-        used_P = np.concatenate([used_F, np.ones(len(self.parts_PC) - len(used_F), dtype=bool)])
-        amount_P = np.zeros(len(self.parts_PC))
-        amount_P[used_P], residual_C = solve(self.parts_PC[used_P], self.filtered_C, self.sigma_C)
-        self._misfit = float((self._spectra.independent_C * 9 * np.log1p(residual_C**2 / 9)).sum())
-        return amount_P
+    def _solve(self, used_P: NDArray[np.bool_]) -> float:
+        """Set the amounts of the parts in use; the misfit."""
+        self.amount_P = np.zeros(len(self.parts))
+        self.amount_P[used_P], residual_C = solve(self.shape_PC[used_P], self.filtered_C, self.sigma_C)
+        return float((self._spectra.independent_C * 9 * np.log1p(residual_C**2 / 9)).sum())
 
     def _believed(self) -> NDArray[np.bool_]:
-        """(F,) families that the fit is worse without."""
-        used_F = np.ones(len(self.families), dtype=bool)
-        used_F &= self._solve(used_F)[: len(self.families)] > 0
-        best = self._misfit
-        effect_F = (self.amount_P[: len(self.families), None] * self.family_FC / self.sigma_C).max(axis=1, initial=0.0)
-        price_F = np.array([_PRICE[f.shell] + _RARE_PRICE * (f.element in SELDOM) for f in self.families])
-        for number in np.lexsort((effect_F, -price_F)):
-            if not used_F[number]:
+        """(P,) parts that the fit is worse without."""
+        used_P = np.ones(len(self.parts), dtype=bool)
+        best = self._solve(used_P)
+        used_P &= self.amount_P > 0
+        effect_P = (self.amount_P[:, None] * self.shape_PC / self.sigma_C).max(axis=1, initial=0.0)
+        price_P = np.array([part.price for part in self.parts])
+        explains_P = np.array([self._explains_own_peak(number) for number in range(len(self.parts))])
+        for number in np.lexsort((effect_P, -price_P)):
+            if not used_P[number] or price_P[number] == 0:
                 continue
-            used_F[number] = False
-            self._solve(used_F)
-            if self._misfit - best < price_F[number]:
-                best = self._misfit
+            used_P[number] = False
+            misfit = self._solve(used_P)
+            if misfit - best < price_P[number] or (self.parts[number].rare and not explains_P[number]):
+                best = misfit
             else:
-                used_F[number] = True
-        return used_F
+                used_P[number] = True
+        self._solve(used_P)
+        return used_P
+
+    def _explains_own_peak(self, number: int) -> bool:
+        """Whether a family is most of the peak at its main line."""
+        family = self.parts[number].family
+        line = None if family is None else family.main(float(self.energy_C[0]), float(self.energy_C[-1]))
+        if family is None or line is None:
+            return True
+        position = family.seen_at(line)
+        near = [p for p in self.peaks if abs(self.energy_of[p] - position) <= self.reach(position) * _BLEND[family.shell]]
+        return any(self.share(number, self.channel(peak)) >= 0.7 for peak in near)
 
     def labelled(self) -> list[LabelledPeak]:
         """The peaks with their candidates."""
         found = []
         for peak in self.peaks:
-            channel = self.channel(peak)
-            candidates = self.lines(peak) + self._scatter(peak) + self._escapes(peak) + self._sums(peak)
-            explained = float(self.model_C[channel] / max(self.filtered_C[channel], 1e-300))
-            found.append(LabelledPeak(peak, ranked(candidates), round(explained, 3)))
+            candidates = ranked(self.lines(peak) + self._scatter(peak) + self._escapes(peak) + self._sums(peak))
+            if candidates and candidates[0].score < _LEAST_BEST:
+                candidates = ()
+            found.append(LabelledPeak(peak, candidates, round(self.explained(peak), 3)))
         return found
 
-    def _share(self, part: int, channel: int) -> float:
+    def explained(self, peak: Peak) -> float:
+        """Height of the model at a peak as a share of the measured one."""
+        channel = self.channel(peak)
+        return float(self.model_C[channel]) / self._height(channel)
+
+    def _height(self, channel: int) -> float:
+        return max(float(self.filtered_C[channel]), 1e-300)
+
+    def share(self, number: int, channel: int) -> float:
         """Share of the peak in a channel that a part of the model explains."""
-        height = max(float(self.filtered_C[channel]), 1e-300)
-        return float(np.clip(self.amount_P[part] * self.parts_PC[part, channel] / height, 0, 1))
+        return float(np.clip(self.amount_P[number] * self.shape_PC[number, channel] / self._height(channel), 0, 1))
 
     def lines(self, peak: Peak) -> list[Candidate]:
         """The families with a line near a peak."""
-        channel, energy = self.channel(peak), self.position_of[peak]
+        channel, energy = self.channel(peak), self.energy_of[peak]
         reach = self.reach(energy)
         found = []
-        for number, family in enumerate(self.families):
-            line = family.near(energy, reach * _BLEND[family.shell])
-            if line is None or line.intensity < 0.005:
+        for number, part in enumerate(self.parts):
+            family = part.family
+            line = None if family is None else family.near(energy, reach * _BLEND[family.shell])
+            if family is None or line is None or line.intensity < 0.005:
                 continue
-            alone = float(np.clip(self.most_F[number] * self.family_FC[number, channel] / peak_height(self, channel), 0, 1))
-            share = self._share(number, channel)
-            position = family.seen_at(line)
+            position, share = family.seen_at(line), self.share(number, channel)
+            if part.kind == "scatter":
+                if share > _LEAST_SCORE:
+                    label = f"{family.element} {group_name(line)} Rayleigh"
+                    found.append(Candidate(label, family.element, "scatter", position, share, round(share, 3)))
+                continue
+            alone = float(np.clip(self._most[number] * self.shape_PC[number, channel] / self._height(channel), 0, 1))
             score = 0.65 * share + 0.35 * alone * np.exp(-2 * ((position - energy) / reach) ** 2)
-            if share == 0 and family.element in SELDOM:
+            if share == 0 and part.rare:
                 score *= 0.5
             if score >= _LEAST_SCORE:
                 label = f"{family.element} {group_name(line)}"
@@ -199,14 +281,14 @@ class _Explanation:
         return found
 
     @cached_property
-    def most_F(self) -> Array:
+    def _most(self) -> dict[int, float]:
         """The most of each family that none of its stronger peaks speaks against."""
-        return np.array([self._most(number) for number in range(len(self.families))])
+        return {number: self._most_of(number) for number, part in enumerate(self.parts) if part.kind == "line"}
 
-    def _most(self, number: int) -> float:
-        shape_C = self.family_FC[number]
+    def _most_of(self, number: int) -> float:
+        shape_C = self.shape_PC[number]
         # A strong neighbour pulls the filtered spectrum below zero beside it.
-        others_C = self.model_C - self.amount_F[number] * shape_C
+        others_C = self.model_C - self.amount_P[number] * shape_C
         measured_C = self.filtered_C - np.minimum(others_C, 0)
         inner_C = shape_C[1:-1]
         tops = 1 + np.flatnonzero(
@@ -218,15 +300,18 @@ class _Explanation:
         return float((upper / shape_C[tops]).min())
 
     def _scatter(self, peak: Peak) -> list[Candidate]:
-        """What the sample scattered of the tube's lines."""
-        channel, shares = self.channel(peak), dict[str, float]()
-        for number, part in enumerate(self.scattered, len(self.families)):
-            share = self._share(number, channel)
-            if share > 0:
-                shares[part.label] = shares.get(part.label, 0.0) + share
-        energy = self.position_of[peak]
+        """What the sample scattered of the tube's lines with a loss of energy."""
+        channel, shares, names = self.channel(peak), dict[str, float](), dict[str, float]()
+        for number, part in enumerate(self.parts):
+            if part.kind == "scatter" and part.family is None and self.amount_P[number] > 0:
+                heights = self._factors[number] * self.group_shapes[number][:, channel]
+                share = self.share(number, channel)
+                name = part.names[int(heights.argmax())]
+                shares[name] = shares.get(name, 0.0) + share
         return [
-            _artefact("scatter", label, energy, min(share, 1.0)) for label, share in shares.items() if share > _LEAST_SCORE
+            _artefact("scatter", label, self.energy_of[peak], min(share, 1.0))
+            for label, share in shares.items()
+            if share > _LEAST_SCORE
         ]
 
     @cached_property
@@ -235,16 +320,19 @@ class _Explanation:
         found = []
         for peak in self.peaks:
             lines = ranked([c for c in self.lines(peak) if c.score > 0.3], 1)
-            energy = self.position_of[peak]
+            energy = self.energy_of[peak]
             name = lines[0].label if lines else f"{energy:.2f} keV"
             area = peak.height * float(fwhm_kev(np.array(energy), self._calibration.fwhm_mn_ev))
             found.append((name, lines[0].position if lines else energy, area))
         return found
 
+    def _artefact_share(self, kind: Kind, channel: int) -> float:
+        shares = [self.share(number, channel) for number, part in enumerate(self.parts) if part.kind == kind]
+        return min(sum(shares), 1.0)
+
     def _escapes(self, peak: Peak) -> list[Candidate]:
         """A silicon detector shows a line once more, 1.74 keV lower, at up to 2 % of its height."""
-        energy, part = self.position_of[peak], len(self.parts_PC) - 2
-        share = self._share(part, self.channel(peak))
+        energy, share = self.energy_of[peak], self._artefact_share("escape", self.channel(peak))
         reach = 1.5 * self.reach(energy)
         parents = [
             (area * float(escape_share(np.array(line))), name, line)
@@ -258,8 +346,7 @@ class _Explanation:
 
     def _sums(self, peak: Peak) -> list[Candidate]:
         """Two photons of strong lines that arrive together count as one; two different lines do so twice as often."""
-        energy, part = self.position_of[peak], len(self.parts_PC) - 1
-        share = self._share(part, self.channel(peak))
+        energy, share = self.energy_of[peak], self._artefact_share("sum", self.channel(peak))
         reach = 1.5 * self.reach(energy)
         pairs = [
             ((1 if i == j else 2) * one[2] * other[2], f"{one[0]} + {other[0]}", one[1] + other[1])
@@ -271,11 +358,6 @@ class _Explanation:
             return []
         _, name, position = max(pairs)
         return [_artefact("sum", name, position, share)]
-
-
-def peak_height(explanation: _Explanation, channel: int) -> float:
-    """Height of the filtered spectrum in a channel, above zero."""
-    return max(float(explanation.filtered_C[channel]), 1e-300)
 
 
 def _artefact(kind: Kind, label: str, position: float, share: float) -> Candidate:
