@@ -15,7 +15,7 @@ LAYERS = [
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
-    {"models", "preprocess", "clusters", "metrics", "data", "synthetic"},
+    {"models", "preprocess", "clusters", "metrics", "data", "lines", "synthetic"},
     {"functional", "schedules"},
     {"command", "progress", "result_folder"},
     {"errors"},

@@ -28,6 +28,9 @@ SELDOM = frozenset(_SELDOM.split())
 ELEMENTS = tuple(element for element in lines_of() if element in {*_USUAL.split(), *SELDOM})
 """What is met in paintings, metals, glass, stones, and as anodes of tubes, by atomic number."""
 
+LIGHT = frozenset("C N O F".split())
+"""Elements whose lines no air lets through, and which lie where the electronics begin to count."""
+
 GREEK = {"a": "α", "b": "β", "g": "γ", "l": "ℓ", "n": "η", "s": "s"}
 
 RESOLVED = 0.85

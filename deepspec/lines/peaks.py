@@ -33,7 +33,7 @@ LOWEST_KEV = 0.2
 THRESHOLD_KEV = 1.3
 """Below, where the electronics begin to count, spectra have steps; only what stands above both sides is a peak."""
 
-_FOOT = 3.0
+_FOOT = 2.0
 """How far the foot of a peak reaches, in its full widths."""
 
 _WINDOW = 3.0
@@ -90,10 +90,13 @@ class TopHat:
         left, middle, right = self._means(spectra)
         return np.asarray(np.where(self.inside, middle - (left + right) / 2, 0.0))
 
-    def above_both(self, spectra: Array) -> Array:
-        """How far the middle window lies above the higher one beside it: an edge is above one of them only."""
-        left, middle, right = self._means(spectra)
-        return np.asarray(np.where(self.inside, middle - np.maximum(left, right), 0.0))
+    def above_both(self, spectrum_C: Array) -> tuple[Array, Array]:
+        """How far the middle window lies above the higher one beside it (C,), and how far these two differ (C,).
+
+        A step is above one of them only.
+        """
+        left, middle, right = self._means(spectrum_C)
+        return np.where(self.inside, middle - np.maximum(left, right), 0.0), np.abs(left - right)
 
     def noise(self, variance_C: Array) -> Array:
         """(C,) standard deviation of a filtered spectrum, from the variance of its channels."""
@@ -163,7 +166,8 @@ def find_peaks(
     filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, top_hat)
     if axis.unit == "keV":
         filtered_C = np.where(axis.values < LOWEST_KEV, 0.0, filtered_C)
-        threshold_C = (axis.values < THRESHOLD_KEV) & (top_hat.above_both(spectrum_C) < significance * sigma_C)
+        above_C, step_C = top_hat.above_both(spectrum_C)
+        threshold_C = (axis.values < THRESHOLD_KEV) & (above_C < np.maximum(significance * sigma_C, step_C / 2))
         filtered_C = np.where(threshold_C, 0.0, filtered_C)
     reach_C = np.maximum(1, np.round(width_C / 2)).astype(int)
     around_C = local_maximum(filtered_C, np.round(_FOOT * width_C).astype(int))

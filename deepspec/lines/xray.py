@@ -22,7 +22,7 @@ import numpy as np
 from deepspec.lines.artefacts import SILICON_KA_KEV, escape_share, escape_spectrum, sum_spectrum
 from deepspec.lines.calibration_fit import Calibration, fit_calibration, plausible, solve
 from deepspec.lines.candidate import Candidate, LabelledPeak, ranked
-from deepspec.lines.families import SELDOM, group_name
+from deepspec.lines.families import LIGHT, SELDOM, group_name
 from deepspec.lines.filtered import FilteredSpectra
 from deepspec.lines.parts import Part, artefact_part, family_part
 from deepspec.lines.peaks import find_peaks, fwhm_kev
@@ -49,6 +49,9 @@ _PRICE = {"K": 3.0, "L": 4.0, "M": 5.0}
 """By how much a family must better the fit, in units of chi squared, to be believed."""
 _RARE_PRICE = 6.0
 """By how much more, if its element is rare."""
+
+_LIGHT_PRICE = 10.0
+"""By how much more, if it is light."""
 
 _LEAST_SCORE = 0.05
 _LEAST_BEST = 0.3
@@ -126,8 +129,10 @@ class _Explanation:
                 family,
                 self.energy_C,
                 self._calibration.fwhm_mn_ev,
-                price=_PRICE[family.shell] + _RARE_PRICE * (family.element in SELDOM),
-                rare=family.element in SELDOM,
+                price=_PRICE[family.shell]
+                + _RARE_PRICE * (family.element in SELDOM)
+                + _LIGHT_PRICE * (family.element in LIGHT),
+                rare=family.element in SELDOM | LIGHT,
             )
             for family in plausible(positions, float(low), float(high), reach)
             # What the anode has in common with the sample cannot be told from what is scattered.

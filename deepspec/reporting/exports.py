@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
-    from deepspec.lines.label import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from deepspec.lines.label import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 FIGURES = ("labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents")

@@ -17,7 +17,7 @@ from deepspec.reporting.report_data import number, report_data
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deepspec.lines.label import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "map.js", "spectra.js", "latents.js", "main.js")
