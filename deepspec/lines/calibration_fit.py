@@ -42,6 +42,10 @@ _BLEND = {"K": 1.0, "L": 1.0, "M": 1.4}
 """The M lines of an element make one peak, between the strongest two."""
 
 
+_SECOND = 0.3
+"""Least intensity of a second line that can tell of a hidden main line."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What the energies of an axis really are, and how wide peaks are."""
@@ -115,11 +119,26 @@ def plausible(positions: Array, low: float, high: float, reach: Array) -> list[F
         reach: how far each peak may lie from a line.
     """
     main = {(family.element, family.shell): family.main(low, high) for family in families()}
+    width = fwhm_kev(positions, 145.0)
 
     def seen(family: Family) -> bool:
         line = main[family.element, family.shell]
         assert line is not None
-        return bool((np.abs(positions - family.seen_at(line)) <= reach * _BLEND[family.shell]).any())
+        away = np.abs(positions - family.seen_at(line))
+        if (away <= reach * _BLEND[family.shell]).any():
+            return True
+        # A stronger peak may hide the main line of one whose second peak is seen: W La lies under Ni Kb.
+        second = max(
+            (other for other in family.lines if other.group != line.group and low < other.energy < high),
+            key=lambda other: other.intensity,
+            default=None,
+        )
+        return bool(
+            second is not None
+            and second.intensity > _SECOND
+            and (away <= width).any()
+            and (np.abs(positions - family.seen_at(second)) <= reach).any()
+        )
 
     found = []
     for family in families():
