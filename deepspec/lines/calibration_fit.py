@@ -38,9 +38,6 @@ _FWHM_EV = (115.0, 300.0)
 _PRIOR = (0.06, 0.003, 30.0)
 """Usual errors of offset (keV) and gain, and of the width (eV) about 145: a weak hand on what the lines leave open."""
 
-_BLEND = {"K": 1.0, "L": 1.0, "M": 1.4}
-"""The M lines of an element make one peak, between the strongest two."""
-
 
 _SECOND = 0.3
 """Least intensity of a second line that can tell of a hidden main line."""
@@ -125,7 +122,7 @@ def plausible(positions: Array, low: float, high: float, reach: Array) -> list[F
         line = main[family.element, family.shell]
         assert line is not None
         away = np.abs(positions - family.seen_at(line))
-        if (away <= reach * _BLEND[family.shell]).any():
+        if (away <= reach * family.blend).any():
             return True
         # A stronger peak may hide the main line of one whose second peak is seen: W La lies under Ni Kb.
         second = max(
@@ -192,7 +189,7 @@ def _cost(spectra: FilteredSpectra, positions: Array, calibration: Calibration) 
     shapes_FC = spectra.top_hat(family_shapes(chosen, calibration.energy(spectra.energy_C), calibration.fwhm_mn_ev))
     total = float((_prior(calibration) ** 2).sum())
     used_F = np.zeros(len(chosen), dtype=bool)
-    for filtered_C, sigma_C in zip(spectra.filtered_SC, spectra.sigma_SC, strict=True):
+    for filtered_C, sigma_C in zip(spectra.filtered_SC, spectra.sure_sigma_SC, strict=True):
         amount_F, residual_C = solve(shapes_FC, filtered_C, sigma_C)
         total += float((spectra.independent_C * 9 * np.log1p(residual_C**2 / 9)).sum())
         used_F |= amount_F * np.abs(shapes_FC / sigma_C).max(axis=1, initial=0.0) > 1
@@ -215,7 +212,7 @@ def _refine(spectra: FilteredSpectra, positions: Array, start: Calibration) -> t
             shapes_FC = spectra.top_hat(family_shapes(chosen, now.energy(spectra.energy_C), now.fwhm_mn_ev))
             parts = [
                 np.sqrt(spectra.independent_C) * solve(shapes_FC, filtered_C, sigma_C)[1]
-                for filtered_C, sigma_C in zip(spectra.filtered_SC, spectra.sigma_SC, strict=True)
+                for filtered_C, sigma_C in zip(spectra.filtered_SC, spectra.sure_sigma_SC, strict=True)
             ]
             return np.concatenate([*parts, _prior(now)])
 

@@ -33,8 +33,11 @@ LIGHT = frozenset("C N O F".split())
 
 GREEK = {"a": "α", "b": "β", "g": "γ", "l": "ℓ", "n": "η", "s": "s"}
 
-RESOLVED = 0.85
+RESOLVED = 0.6
 """Lines further apart than this many full widths of a peak show as two; of closer ones the weighted mean is seen."""
+
+
+_ONE_PEAK_KEV = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,13 @@ class Family:
     def shell(self) -> str:
         """K, L or M."""
         return self.lines[0].name[0]
+
+    @property
+    def blend(self) -> float:
+        """How much further than others a peak may lie from its line: M lines, and L lines of little energy, make one
+        peak between the strongest two.
+        """
+        return 1.4 if self.shell == "M" or (self.shell == "L" and self.lines[0].energy < _ONE_PEAK_KEV) else 1.0
 
     def main(self, low: float, high: float) -> XrfLine | None:
         """The strongest line between two energies in keV; None if the strong ones lie beyond."""

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 MODEL_ERROR = 0.05
 """Of the local envelope: ratios of lines vary with matrix, layers and tube, and peaks are not quite Gaussian."""
 
+SURE = 3e-4
+"""Of the highest peak: one that is hardly higher than this says little about the axis, for it may be anything."""
+
+_LINES_FROM_KEV = 1.0
+
 _PER_FWHM = 5
 """Channels that a peak at 2 keV has at least after channels were put together."""
 
@@ -61,6 +66,10 @@ class FilteredSpectra:
         floor_S1 = 1e-5 * self.filtered_SC.max(1, keepdims=True) + 1e-300
         self.sigma_SC = np.sqrt(self.noise_SC**2 + (MODEL_ERROR * self.envelope_SC) ** 2 + floor_S1**2)
         """(S, C) error of a fitted model."""
+        # Below lie the pulser and the onset of counting, which may be higher than all lines.
+        highest_S1 = np.where(self.energy_C > _LINES_FROM_KEV, self.filtered_SC, 0.0).max(1, keepdims=True)
+        self.sure_sigma_SC = np.sqrt(self.sigma_SC**2 + (SURE * highest_S1) ** 2)
+        """(S, C) likewise, for what strong peaks alone should decide."""
         self.independent_C = 1 / np.maximum(self.fwhm_C, 1.0)
         """(C,) weight of each channel, so that a peak counts as about one measurement however fine the channels."""
 

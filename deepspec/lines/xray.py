@@ -43,8 +43,6 @@ _RATIO_ERROR = 0.15
 _REACH = 0.22
 """How far a peak may lie from its line, in full widths: overlaps shift peaks."""
 
-_BLEND = {"K": 1.0, "L": 1.0, "M": 1.4}
-
 _PRICE = {"K": 3.0, "L": 4.0, "M": 5.0}
 """By how much a family must better the fit, in units of chi squared, to be believed."""
 _RARE_PRICE = 6.0
@@ -235,7 +233,7 @@ class _Explanation:
         if family is None or line is None:
             return True
         position = family.seen_at(line)
-        near = [p for p in self.peaks if abs(self.energy_of[p] - position) <= self.reach(position) * _BLEND[family.shell]]
+        near = [p for p in self.peaks if abs(self.energy_of[p] - position) <= self.reach(position) * family.blend]
         return any(self.share(number, self.channel(peak)) >= 0.7 for peak in near)
 
     def labelled(self) -> list[LabelledPeak]:
@@ -267,7 +265,7 @@ class _Explanation:
         found = []
         for number, part in enumerate(self.parts):
             family = part.family
-            line = None if family is None else family.near(energy, reach * _BLEND[family.shell])
+            line = None if family is None else family.near(energy, reach * family.blend)
             if family is None or line is None or line.intensity < 0.005:
                 continue
             position, share = family.seen_at(line), self.share(number, channel)
