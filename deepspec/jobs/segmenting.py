@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from deepspec.data.cube_options import CubeOptions
+    from deepspec.lines.options import LineOptions
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
@@ -43,6 +44,7 @@ class SegmentOptions:
     device: str
     overwrite: bool
     reading: CubeOptions
+    lines: LineOptions
 
 
 @dataclass(frozen=True)
@@ -128,14 +130,14 @@ class SegmentJob:
                 progress=progress,
             )
 
-    def save(self, segmentation: Segmentation, request: dict[str, Any]) -> None:
-        """Write the folder, which appears when it is complete."""
+    def save(self, segmentation: Segmentation, request: dict[str, Any]) -> Segmentation:
+        """Write the folder, which appears when it is complete; the segmentation as it was written."""
         from deepspec.reporting.outputs import parse_exports
         from deepspec.reporting.segmentation_folder import save_segmentation_folder
 
         options = self.options
         made_of = segmentation.provenance.cube_sha256 or fingerprint(Path(self.cube))
-        save_segmentation_folder(
+        return save_segmentation_folder(
             segmentation,
             Path(self.folder),
             exports=parse_exports(options.export, Path(self.cube), Path(options.checkpoint)),
@@ -144,14 +146,18 @@ class SegmentJob:
             dataset=options.reading.dataset,
             options=self._shown(),
             request={**request, "cube": made_of},
+            lines=options.lines,
+            calibratable=options.reading.channels is None and not options.rebin,
         )
 
     def request(self) -> dict[str, Any]:
         """What the result depends on, besides the cube's own file, as plain values that a later run can compare."""
         options = self.options
-        left_out = ("checkpoint", "device", "overwrite", "reading")
-        chosen = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in left_out}
-        asked = chosen | asdict(options.reading)
+        left_out = ("checkpoint", "device", "overwrite", "reading", "lines")
+        chosen = {
+            option.name: getattr(options, option.name) for option in fields(options) if option.name not in left_out
+        }
+        asked = chosen | asdict(options.reading) | asdict(options.lines)
         asked |= {
             "checkpoint": self.checkpoint_sha256,
             "mask": by_content(self.mask),
@@ -169,11 +175,11 @@ class SegmentJob:
         from deepspec.segmentation.model import searched_range
 
         options = self.options
-        chosen = {field.name: getattr(options, field.name) for field in fields(options)}
+        chosen = {option.name: getattr(options, option.name) for option in fields(options)}
         chosen["k"] = searched_range(prepare(options, self.checkpoint_sha256)[0], options.k)
-        del chosen["overwrite"], chosen["reading"]
+        del chosen["overwrite"], chosen["reading"], chosen["lines"]
         named = {"cube": self.cube, "checkpoint": options.checkpoint, "out": self.folder, "mask": self.mask}
-        return named | chosen | asdict(options.reading)
+        return named | chosen | asdict(options.reading) | asdict(options.lines)
 
 
 def prepare(options: SegmentOptions, checkpoint_sha256: str) -> tuple[SpectralModel, str]:

@@ -5,6 +5,7 @@ from deepspec.lines.candidate import Candidate, LabelledPeak
 from deepspec.lines.label import Identification, identify, label_clusters, label_peaks
 from deepspec.lines.options import LineOptions
 from deepspec.lines.peaks import Peak, find_peaks
+from deepspec.lines.sentences import refined_axis, sentences
 from deepspec.lines.tube import tube_limit
 
 __all__ = [
@@ -18,5 +19,7 @@ __all__ = [
     "identify",
     "label_clusters",
     "label_peaks",
+    "refined_axis",
+    "sentences",
     "tube_limit",
 ]

@@ -88,7 +88,8 @@ def family_shapes(chosen: Sequence[Family], energy_C: Array, fwhm_mn_ev: float) 
     away_LW = (energy_C[np.where(inside_LW, places_LW, 0)] - line_L[:, None]) / sigma_L[:, None]
     height_LW = np.exp(-0.5 * away_LW**2) * (intensity_L / (np.sqrt(2 * np.pi) * sigma_L))[:, None] * inside_LW
     flat = (family_L[:, None] * len(energy_C) + np.where(inside_LW, places_LW, 0)).ravel()
-    return np.bincount(flat, height_LW.ravel(), len(chosen) * len(energy_C)).reshape(len(chosen), -1)
+    heights = np.bincount(flat, height_LW.ravel(), len(chosen) * len(energy_C))
+    return np.asarray(heights, dtype=np.float64).reshape(len(chosen), -1)
 
 
 def solve(shapes_FC: Array, filtered_C: Array, sigma_C: Array) -> tuple[Array, Array]:
@@ -141,7 +142,9 @@ def plausible(positions: Array, low: float, high: float, reach: Array) -> list[F
     for family in families():
         if main[family.element, family.shell] is None or not seen(family):
             continue
-        deeper = next((f for f in families() if (f.element, f.shell) == (family.element, _DEEPER.get(family.shell))), None)
+        deeper = next(
+            (f for f in families() if (f.element, f.shell) == (family.element, _DEEPER.get(family.shell))), None
+        )
         line = None if deeper is None else main[deeper.element, deeper.shell]
         if deeper is None or line is None or line.energy > positions[-1] or seen(deeper):
             found.append(family)
@@ -193,7 +196,9 @@ def _cost(spectra: FilteredSpectra, positions: Array, calibration: Calibration) 
         amount_F, residual_C = solve(shapes_FC, filtered_C, sigma_C)
         total += float((spectra.independent_C * 9 * np.log1p(residual_C**2 / 9)).sum())
         used_F |= amount_F * np.abs(shapes_FC / sigma_C).max(axis=1, initial=0.0) > 1
-    return total + sum(6.0 if family.element in SELDOM else 2.0 for family, used in zip(chosen, used_F, strict=True) if used)
+    return total + sum(
+        6.0 if family.element in SELDOM else 2.0 for family, used in zip(chosen, used_F, strict=True) if used
+    )
 
 
 def _refine(spectra: FilteredSpectra, positions: Array, start: Calibration) -> tuple[float, Calibration]:
@@ -208,7 +213,7 @@ def _refine(spectra: FilteredSpectra, positions: Array, start: Calibration) -> t
         chosen = _families_at(spectra, positions, best)
 
         def residuals(x: Array, chosen: list[Family] = chosen) -> Array:
-            now = Calibration(*(origin + (x - shift) * unit))
+            now = Calibration(*(float(value) for value in origin + (x - shift) * unit))
             shapes_FC = spectra.top_hat(family_shapes(chosen, now.energy(spectra.energy_C), now.fwhm_mn_ev))
             parts = [
                 np.sqrt(spectra.independent_C) * solve(shapes_FC, filtered_C, sigma_C)[1]
@@ -232,5 +237,6 @@ def _refine(spectra: FilteredSpectra, positions: Array, start: Calibration) -> t
         )
         values = origin + (found.x - shift) * unit
         errors = unit * np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)))
-        best = Calibration(*map(float, values), float(errors[0]), float(errors[1]))
+        offset, gain, width = (float(value) for value in values)
+        best = Calibration(offset, gain, width, float(errors[0]), float(errors[1]))
     return _cost(spectra, positions, best), best

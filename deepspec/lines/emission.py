@@ -107,7 +107,8 @@ def label_wavelengths(
         near[line.name] = [peak.height for peak in risen if abs(at - peak.position) <= _tolerance(axis, peak.position)]
     present = {name: max(heights) for name, heights in near.items() if heights}
     labels = [
-        LabelledPeak(peak, ranked(_candidates(peak, z, axis, present, medium)) if peak in risen else ()) for peak in peaks
+        LabelledPeak(peak, ranked(_candidates(peak, z, axis, present, medium)) if peak in risen else ())
+        for peak in peaks
     ]
     return WavelengthLabels(labels, z if named >= 2 else None)
 
@@ -165,9 +166,7 @@ def _best_redshift(peaks: list[Peak], axis: SpectralAxis, low: float, high: floa
     return best[1], best[2]
 
 
-def _candidates(
-    peak: Peak, z: float, axis: SpectralAxis, present: dict[str, float], medium: Medium
-) -> list[Candidate]:
+def _candidates(peak: Peak, z: float, axis: SpectralAxis, present: dict[str, float], medium: Medium) -> list[Candidate]:
     found = []
     reach = _tolerance(axis, peak.position)
     for line, at in _observed(z, medium):

@@ -28,7 +28,7 @@ SELDOM = frozenset(_SELDOM.split())
 ELEMENTS = tuple(element for element in lines_of() if element in {*_USUAL.split(), *SELDOM})
 """What is met in paintings, metals, glass, stones, and as anodes of tubes, by atomic number."""
 
-LIGHT = frozenset("C N O F".split())
+LIGHT = frozenset(["C", "N", "O", "F"])
 """Elements whose lines no air lets through, and which lie where the electronics begin to count."""
 
 GREEK = {"a": "α", "b": "β", "g": "γ", "l": "ℓ", "n": "η", "s": "s"}
@@ -59,7 +59,7 @@ class Family:
         """How much further than others a peak may lie from its line: M lines, and L lines of little energy, make one
         peak between the strongest two.
         """
-        return 1.4 if self.shell == "M" or (self.shell == "L" and self.lines[0].energy < _ONE_PEAK_KEV) else 1.0
+        return 1.8 if self.shell == "M" or (self.shell == "L" and self.lines[0].energy < _ONE_PEAK_KEV) else 1.0
 
     def main(self, low: float, high: float) -> XrfLine | None:
         """The strongest line between two energies in keV; None if the strong ones lie beyond."""

@@ -71,8 +71,8 @@ def identify(
         return Identification(labels, found.calibration, found.tube)
     if axis.unit == "channel":
         for number in finite:
-            peaks = find_peaks(spectra_KC[number], axis, significance=options.significance)
-            labels[number] = [LabelledPeak(peak, ()) for peak in peaks]
+            unnamed = find_peaks(spectra_KC[number], axis, significance=options.significance)
+            labels[number] = [LabelledPeak(peak, ()) for peak in unnamed]
         return Identification(labels)
     if axis.unit == "keV" or np.median(axis.values / axis.widths()) < FINEST_RESOLUTION:
         return Identification(labels)

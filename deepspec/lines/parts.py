@@ -53,7 +53,14 @@ class Part:
 
 
 def family_part(
-    family: Family, energy_C: Array, fwhm_mn_ev: float, *, kind: Kind = "line", suffix: str = "", price: float, rare: bool
+    family: Family,
+    energy_C: Array,
+    fwhm_mn_ev: float,
+    *,
+    kind: Kind = "line",
+    suffix: str = "",
+    price: float,
+    rare: bool,
 ) -> Part:
     """The lines of one shell of an element.
 

@@ -60,7 +60,9 @@ def check_tube(tube: str | None) -> None:
         UserError: saying which are known.
     """
     if tube is not None and tube not in (*ANODES, NO_TUBE):
-        raise UserError(f"tube '{tube}': expected the anode, one of {', '.join(ANODES)}, or {NO_TUBE}; leave it out to look for it")
+        raise UserError(
+            f"tube '{tube}': expected the anode, one of {', '.join(ANODES)}, or {NO_TUBE}; leave it out to look for it"
+        )
 
 
 def compton_energy(energy: Array, turn: Array) -> Array:
@@ -91,9 +93,7 @@ def scattered_parts(tube: str, energy_C: Array, fwhm_mn_ev: float) -> list[Part]
             continue
         price = _L_PRICE if family.shell == "L" and line.energy < _LEAST_KEV else 0.0
         found.append(
-            family_part(
-                family, energy_C, fwhm_mn_ev, kind="scatter", suffix=" Rayleigh", price=price, rare=False
-            )
+            family_part(family, energy_C, fwhm_mn_ev, kind="scatter", suffix=" Rayleigh", price=price, rare=False)
         )
         if line.energy > _LEAST_KEV:
             found += [_compton(family, turn, energy_C, fwhm_mn_ev) for turn in _TURNS]
@@ -204,7 +204,9 @@ def tube_limit(axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
     if axis.unit != "keV" or tube == NO_TUBE:
         return None
     if axis.values[0] > axis.values[-1] or mean_spectrum.shape != (axis.channels,):
-        raise ValueError(f"expected a rising axis and a spectrum of {axis.channels} channels, got {mean_spectrum.shape}")
+        raise ValueError(
+            f"expected a rising axis and a spectrum of {axis.channels} channels, got {mean_spectrum.shape}"
+        )
     spectra = FilteredSpectra(np.asarray(mean_spectrum, dtype=float)[None], axis)
     calibration = fit_calibration(spectra, np.array([peak.position for peak in find_peaks(mean_spectrum, axis)]))
     anode = tube or find_tube(spectra, calibration)

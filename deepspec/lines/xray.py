@@ -161,9 +161,7 @@ class _Explanation:
             parts.append(artefact_part("escape", escape_spectrum(model_C, self.energy_C)))
             # The photons of one element meet more often than the mean over pixels says, where it is in some of them.
             strongest = sorted(lines, key=lambda line_C: -float(line_C.sum()))[:_OWN_SUMS] if len(lines) > 1 else []
-            parts += [
-                artefact_part("sum", sum_spectrum(line_C, self.energy_C)) for line_C in (model_C, *strongest)
-            ]
+            parts += [artefact_part("sum", sum_spectrum(line_C, self.energy_C)) for line_C in (model_C, *strongest)]
             factors += [np.ones(1)] * (len(parts) - len(factors))
         self._set(parts, factors)
 
@@ -187,7 +185,9 @@ class _Explanation:
         change_G = np.linalg.solve(normal, (design_GC * weight_C) @ residual_C)
         for (number, group, error), change in zip(owners, change_G, strict=True):
             factor = self._factors[number].copy()
-            factor[group] = np.clip(factor[group] * (1 + np.clip(error * change, -0.5, 0.5)), 1 - 2 * error, 1 + 2 * error)
+            factor[group] = np.clip(
+                factor[group] * (1 + np.clip(error * change, -0.5, 0.5)), 1 - 2 * error, 1 + 2 * error
+            )
             self._factors[number] = np.maximum(factor, 0.05)
         self._reshape()
 

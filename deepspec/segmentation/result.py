@@ -110,6 +110,8 @@ class Segmentation:
     """(H, W, L) latent points, NaN where the label is -1: what `evaluate` clusters again; None likewise."""
     baseline: BaselineRecord | None = None
     """What a baseline did; None for a network."""
+    measured_axis: SpectralAxis | None = None
+    """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
 
     @property
     def shares(self) -> NDArray[np.float64]:

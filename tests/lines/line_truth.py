@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHIFTS_EV = (-80, -55, -40, -20, 0, 20, 40)
 
 # The instrument of the NIST spectra: detector, collimators and holder give weak lines of these.
-_INSTRUMENT = frozenset("Al Si Ca Cr Fe Co Ni Cu".split())
+_INSTRUMENT = frozenset(["Al", "Si", "Ca", "Cr", "Fe", "Co", "Ni", "Cu"])
 _TUBE_NIST = ((20.17, "Rh Kα"), (22.71, "Rh Kβ"))
 
 
@@ -73,13 +73,15 @@ _XFM_SURE = (
     (1.74, "Si Kα"), (3.31, "K Kα"), (3.69, "Ca Kα"), (4.01, "Ca Kβ"), (4.51, "Ti Kα"), (4.93, "Ti Kβ"), (5.90, "Mn Kα"),
     (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"), (16.4, "Mo Kα Compton"), (17.44, "Mo Kα"),
 )  # fmt: skip
-_XFM_SOURCES = frozenset("Na Mg Al Si P S Cl K Ca Ti V Cr Mn Fe Ni Cu Zn Rb Sr Mo".split())
+_XFM_SOURCES = frozenset(
+    ["Na", "Mg", "Al", "Si", "P", "S", "Cl", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Ni", "Cu", "Zn", "Rb", "Sr", "Mo"]
+)
 
 _AXO_SURE = (
     (1.74, "Si Kα"), (2.957, "Ar Kα"), (3.69, "Ca Kα"), (4.01, "Ca Kβ"), (4.65, "La Lα"), (5.05, "La Lβ"),
     (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"),
 )  # fmt: skip
-_AXO_SOURCES = frozenset("Si Ar Ca Fe Cu La Pd Mo Pb".split())  # the film, its membrane and air
+_AXO_SOURCES = frozenset(["Si", "Ar", "Ca", "Fe", "Cu", "La", "Pd", "Mo", "Pb"])  # the film, its membrane and air
 
 
 def nist(folder: Path, name: str) -> Measured:
@@ -145,7 +147,9 @@ class Score:
         return self
 
 
-def judge(measured: Measured, labels: Sequence[Sequence], shift: float, tolerance: float = 0.07) -> tuple[Score, list[str]]:
+def judge(
+    measured: Measured, labels: Sequence[Sequence], shift: float, tolerance: float = 0.07
+) -> tuple[Score, list[str]]:
     """Compare the first names with the truth, of peaks on an axis that is `shift` keV too high.
 
     A sure line without a peak of 12 sigma in one of several spectra is not asked for.
@@ -159,9 +163,13 @@ def judge(measured: Measured, labels: Sequence[Sequence], shift: float, toleranc
             names = [p.candidates[0].label for p in near]
             if any(label == name or label == f"{name} Rayleigh" for label in names):
                 score.right += 1
-            elif len(labels) == 1 or max(
-                (p.peak.significance for p in found if abs(p.peak.position - shift - energy) < reach), default=0.0
-            ) >= 12:
+            elif (
+                len(labels) == 1
+                or max(
+                    (p.peak.significance for p in found if abs(p.peak.position - shift - energy) < reach), default=0.0
+                )
+                >= 12
+            ):
                 score.missing += 1
                 said.append(f"missing {name} at {energy}: {names}")
         for peak in found:
