@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,12 +13,12 @@ from deepspec.errors import UserError
 from deepspec.jobs.attempt import Finished, RefusedError
 from deepspec.jobs.earlier import kept_result
 from deepspec.jobs.files import absolute, by_content, companions
+from deepspec.lines.options import LineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from deepspec.data.cube_options import CubeOptions
-    from deepspec.lines.options import LineOptions
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
@@ -44,7 +44,7 @@ class SegmentOptions:
     device: str
     overwrite: bool
     reading: CubeOptions
-    lines: LineOptions
+    lines: LineOptions = field(default_factory=LineOptions)
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ _WINDOW = 101
 """Channels that the continuum about a peak is judged by."""
 
 _ROUGHNESS = 3.0
-"""An emission line rises this many times above the continuum's own scatter, which in starlight is that of its absorption
-lines: between two of them the continuum is no line."""
+"""An emission line rises this many times above the continuum's own scatter, which in starlight is that of its
+absorption lines: between two of them the continuum is no line."""
 
 
 @dataclass(frozen=True)

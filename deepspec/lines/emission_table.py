@@ -33,8 +33,9 @@ class EmissionLine(NamedTuple):
 
 @lru_cache
 def emission_lines() -> tuple[EmissionLine, ...]:
-    """Lines from 1,000 to 23,500 angstrom: of HII regions, planetary nebulae, shocks, and active galaxies (coronal ones
-    too), after Osterbrock & Ferland (2006), Vanden Berk et al. (2001) and the NIST Atomic Spectra Database.
+    """Lines from 1,000 to 23,500 angstrom of HII regions, planetary nebulae, shocks and active galaxies.
+
+    After Osterbrock & Ferland (2006), Vanden Berk et al. (2001) and the NIST Atomic Spectra Database.
 
     >>> [line.wavelength for line in emission_lines() if line.name == "[FeX]6375"]
     [6374.51]

@@ -56,8 +56,9 @@ class Family:
 
     @property
     def blend(self) -> float:
-        """How much further than others a peak may lie from its line: M lines, and L lines of little energy, make one
-        peak between the strongest two.
+        """How much further than others a peak may lie from its line.
+
+        M lines, and L lines of little energy, make one peak between the strongest two.
         """
         return 1.8 if self.shell == "M" or (self.shell == "L" and self.lines[0].energy < _ONE_PEAK_KEV) else 1.0
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.lines.calibration_fit import Calibration
 from deepspec.lines.candidate import LabelledPeak
 from deepspec.lines.options import LineOptions
 from deepspec.lines.peaks import find_peaks
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
+    from deepspec.lines.calibration_fit import Calibration
 
     Array = NDArray[np.float64]
 

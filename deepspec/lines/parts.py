@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from deepspec.lines.calibration_fit import family_shapes
 from deepspec.lines.families import Family, group_name
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from deepspec.lines.candidate import Kind

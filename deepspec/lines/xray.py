@@ -304,7 +304,7 @@ class _Explanation:
 
     def _scatter(self, peak: Peak) -> list[Candidate]:
         """What the sample scattered of the tube's lines with a loss of energy."""
-        channel, shares, names = self.channel(peak), dict[str, float](), dict[str, float]()
+        channel, shares = self.channel(peak), dict[str, float]()
         for number, part in enumerate(self.parts):
             if part.kind == "scatter" and part.family is None and self.amount_P[number] > 0:
                 heights = self._factors[number] * self.group_shapes[number][:, channel]

@@ -64,14 +64,15 @@ NIST = {
     "Ti": ("Ti", ((4.51, "Ti Kα"), (4.93, "Ti Kβ"), (2.69, "Rh Lα"), *_TUBE_NIST)),
     "Zr": (  # never without hafnium
         "Zr Hf",
-        ((15.75, "Zr Kα"), (17.66, "Zr Kβ"), (2.05, "Zr Lα"), (7.89, "Hf Lα"), (9.02, "Hf Lβ"), (6.40, "Fe Kα"), *_TUBE_NIST),
+        ((15.75, "Zr Kα"), (17.66, "Zr Kβ"), (2.05, "Zr Lα"), (7.89, "Hf Lα"), (9.02, "Hf Lβ"), (6.40, "Fe Kα"),
+         *_TUBE_NIST),
     ),
 }  # fmt: skip
 """Elements of the sample, and its sure lines: in the name of the file."""
 
 _XFM_SURE = (
-    (1.74, "Si Kα"), (3.31, "K Kα"), (3.69, "Ca Kα"), (4.01, "Ca Kβ"), (4.51, "Ti Kα"), (4.93, "Ti Kβ"), (5.90, "Mn Kα"),
-    (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"), (16.4, "Mo Kα Compton"), (17.44, "Mo Kα"),
+    (1.74, "Si Kα"), (3.31, "K Kα"), (3.69, "Ca Kα"), (4.01, "Ca Kβ"), (4.51, "Ti Kα"), (4.93, "Ti Kβ"),
+    (5.90, "Mn Kα"), (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"), (16.4, "Mo Kα Compton"), (17.44, "Mo Kα"),
 )  # fmt: skip
 _XFM_SOURCES = frozenset(
     ["Na", "Mg", "Al", "Si", "P", "S", "Cl", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Ni", "Cu", "Zn", "Rb", "Sr", "Mo"]
