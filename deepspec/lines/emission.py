@@ -51,6 +51,9 @@ SKY = (5577.34, 6300.30, 6363.78)
 MOTION = 0.002
 """Gas moves by up to this redshift (600 km/s) about one that the user gives; each cluster has its own."""
 
+_STRONG = 0.5
+"""Weight of lines one of which is there wherever gas shines: without any, a weak line is a flaw of the continuum."""
+
 _WINDOW = 101
 """Channels that the continuum about a peak is judged by."""
 
@@ -106,8 +109,10 @@ def label_wavelengths(
     for line, at in _observed(z, medium):
         near[line.name] = [peak.height for peak in risen if abs(at - peak.position) <= _tolerance(axis, peak.position)]
     present = {name: max(heights) for name, heights in near.items() if heights}
+    strong = {line.name for line in emission_lines() if line.weight >= _STRONG}
+    least = 0.0 if strong & present.keys() else _STRONG
     labels = [
-        LabelledPeak(peak, ranked(_candidates(peak, z, axis, present, medium)) if peak in risen else ())
+        LabelledPeak(peak, ranked(_candidates(peak, z, axis, present, medium, least)) if peak in risen else ())
         for peak in peaks
     ]
     return WavelengthLabels(labels, z if named >= 2 else None)
@@ -139,7 +144,7 @@ def _tolerance(axis: SpectralAxis, wavelength: float) -> float:
 def _best_redshift(peaks: list[Peak], axis: SpectralAxis, low: float, high: float, medium: Medium) -> tuple[float, int]:
     """The redshift that names most, and how many peaks it names: each strong peak is tried as each strong line."""
     tried = {low, high, (low + high) / 2}
-    strong = [line for line in emission_lines() if line.weight >= 0.5]
+    strong = [line for line in emission_lines() if line.weight >= _STRONG]
     rest = to_vacuum(np.array([line.wavelength for line in strong]))
     for peak in sorted(peaks, key=lambda peak: -peak.significance)[:8]:
         seen = np.array(peak.position)
@@ -166,11 +171,13 @@ def _best_redshift(peaks: list[Peak], axis: SpectralAxis, low: float, high: floa
     return best[1], best[2]
 
 
-def _candidates(peak: Peak, z: float, axis: SpectralAxis, present: dict[str, float], medium: Medium) -> list[Candidate]:
+def _candidates(
+    peak: Peak, z: float, axis: SpectralAxis, present: dict[str, float], medium: Medium, least: float
+) -> list[Candidate]:
     found = []
     reach = _tolerance(axis, peak.position)
     for line, at in _observed(z, medium):
-        if abs(at - peak.position) > reach:
+        if abs(at - peak.position) > reach or line.weight < least:
             continue
         wanted = [other for name, other in _PAIRS if name == line.name]
         family = sum(other in present for other in wanted) / len(wanted) if wanted else 1.0

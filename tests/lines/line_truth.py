@@ -72,7 +72,8 @@ NIST = {
 
 _XFM_SURE = (
     (1.74, "Si Kα"), (3.31, "K Kα"), (3.69, "Ca Kα"), (4.01, "Ca Kβ"), (4.51, "Ti Kα"), (4.93, "Ti Kβ"),
-    (5.90, "Mn Kα"), (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"), (16.4, "Mo Kα Compton"), (17.44, "Mo Kα"),
+    (5.90, "Mn Kα"), (6.40, "Fe Kα"), (7.06, "Fe Kβ"), (8.04, "Cu Kα"), (8.90, "Cu Kβ"),
+    (16.4, "Mo Kα Compton"), (17.44, "Mo Kα"),
 )  # fmt: skip
 _XFM_SOURCES = frozenset(
     ["Na", "Mg", "Al", "Si", "P", "S", "Cl", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Ni", "Cu", "Zn", "Rb", "Sr", "Mo"]
