@@ -108,7 +108,7 @@ def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArr
     """Labels by as many clusters of the same latent points as there are classes."""
     place, classes = found.labels >= 0, int(truth.max()) + 1
     z_PL = torch.from_numpy(found.latents[place])
-    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed)).clusters
+    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed))
     labels = np.full(truth.shape, -1, dtype=np.int64)
     labels[place] = clusters.assign(z_PL).numpy()
     return labels

@@ -17,7 +17,7 @@ from deepspec.baselines.identity import Identity
 from deepspec.baselines.model import BaselineModel
 from deepspec.baselines.nmf import NonNegativeComponents
 from deepspec.baselines.pca import PrincipalComponents
-from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
@@ -84,7 +84,7 @@ def fit_baseline(
     options: BaselineOptions | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Baseline:
-    """Fit a baseline on a sample of a cube's spectra; the cube is read once.
+    """Fit a baseline on a sample of a cube's spectra; the cube is read once, and again for the noise that `mnf` needs.
 
     Args:
         cube: an open cube.
@@ -106,7 +106,7 @@ def fit_baseline(
     pixels_S, x_SC = sample_cube(cube, options.sample, options.seed, progress)
     chain = _chain(x_SC, cube, method, options)
     preprocess = Preprocess(cube.shape[2], chain.steps)
-    preprocess.fit(x_SC)
+    fit_to_cube(preprocess, x_SC, cube, options.seed, progress)
     y_SD = preprocess(x_SC).numpy()
     network, described = _embed(y_SD, method, options, None if colours is None else colours.reshape(-1, 3)[pixels_S])
     _check_size(cube, method, network.latent)
@@ -114,7 +114,7 @@ def fit_baseline(
     note = f"baseline {method}{described}; preprocessing [{steps}]"
     if chain.reason:
         note += f", taken {chain.reason} (--preprocess sets another)"
-    return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *notes))
+    return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *preprocess.notes, *notes))
 
 
 def segment_by_baseline(

@@ -79,12 +79,23 @@ class Structure:
     """(1 + clouds that reach `refreshed`) / (clouds + 1)."""
     spectra: int
     """How many spectra were tested."""
+    border: float | None = None
+    """Where clusters were found by valleys, which are then the test: the valley ratio r of the firmest border; 1 for a
+    single cluster, and the other numbers are NaN. None elsewhere."""
 
     @property
     def sentence(self) -> str:
         """The result for a reader."""
         if self.verdict == "untested":
             return f"structure not tested: {self.spectra} usable spectra are too few"
+        if self.border is not None:
+            return {
+                "clear": f"clear evidence for more than one material: along the firmest border the density falls to "
+                f"{self.border:.2f} of the lower height beside it",
+                "weak": f"weak evidence for more than one material, which may grade into each other: along the firmest "
+                f"border the density falls to {self.border:.2f} of the lower height beside it",
+                "none": "no evidence for more than one material: no valley divides the spectra",
+            }[self.verdict]
         start = {
             "clear": "clear evidence for more than one material",
             "weak": "weak evidence for more than one material, which may grade into each other",
@@ -100,6 +111,25 @@ class Structure:
                 "which the model has learnt by heart: train it on more spectra"
             )
         return text
+
+
+GRADED = 0.65
+"""A valley this shallow is called graded: with a single random half as judge, this is where borders are drawn."""
+
+
+def judged_by_borders(borders: tuple[tuple[float, ...], ...], spectra: int) -> Structure | None:
+    """The verdict of clusters that valleys divide, which need no other test; None where no valleys were looked for.
+
+    Args:
+        borders: (K, K) valley ratios.
+        spectra: how many there are.
+    """
+    if not borders:
+        return None
+    k = len(borders)
+    firmest = min((borders[i][j] for i in range(k) for j in range(k) if i != j), default=1.0)
+    verdict: Verdict = "none" if k == 1 else "clear" if firmest < GRADED else "weak"
+    return Structure(verdict, math.nan, math.nan, math.nan, math.nan, math.nan, spectra, firmest)
 
 
 def find_structure(

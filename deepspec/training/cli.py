@@ -1,6 +1,6 @@
 """The command line of `fit`: a LightningCLI with fixed classes, so that a configuration is flat.
 
-Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `tracking`, `trainer`.
+Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `clusterer`, `tracking`, `trainer`.
 A run folder holds
 
     config.yaml         the resolved configuration
@@ -22,6 +22,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from deepspec.clustering import ClustererConfig
 from deepspec.command import OneLineErrors
 from deepspec.data.datamodule import SpectraDataModule
 from deepspec.errors import UserError
@@ -32,7 +33,7 @@ from deepspec.training.epoch_log import EpochLog
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
-from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig
+from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig, ikmeans_of
 
 if TYPE_CHECKING:
     import lightning
@@ -94,6 +95,7 @@ class FitCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
+        parser.add_class_arguments(ClustererConfig, "clusterer")
         parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -157,6 +159,8 @@ class FitCLI(LightningCLI):
 
     def _fit(self) -> Path:
         check_run(self.model.deep_baseline, self.trainer)  # before anything is written
+        if self.model.preprocess.needs_neighbours:
+            self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
         if _is_first_rank():
@@ -165,18 +169,18 @@ class FitCLI(LightningCLI):
             self.run_dir.mkdir(parents=True, exist_ok=True)
             (self.run_dir / "config.yaml").write_text(self.model.run_config)
             self._announce()
+        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
         self._take_best()
-        ikmeans = next(callback for callback in self.trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]
-        result = ikmeans.finish(self.trainer, self.model)
+        result = ikmeans_of(self.trainer).finish(self.trainer, self.model)
         path = self.run_dir / "model.ckpt"
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
             found = (
                 "no clusters: the latents coincide"
                 if result is None
-                else f"K = {result.k}, silhouette {result.score:.3f}"
+                else f"K = {result.partition.k}, silhouette {result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)

@@ -168,7 +168,8 @@ class Tracking(Callback):
         if int(model.clusters.count):
             from deepspec.reporting.fit_figures import fit_figures
 
-            figures |= fit_figures(model, ikmeans_of(trainer).latents(trainer, model))
+            ikmeans = ikmeans_of(trainer)
+            figures |= fit_figures(model, ikmeans.latents(trainer, model), ikmeans.measured(model))
             sight = self._look(model, checkpoint)
             if sight is not None:
                 report = sight.write(self._run_dir / WATCHED)

@@ -238,7 +238,7 @@ def test_impossible_requests_are_explained():
     model = LinearModel(cube)
     with pytest.raises(UserError, match=r"no clusters.*--clusters refit"):
         segment_cube(cube, model)
-    with pytest.raises(UserError, match="2 <= fewest <= most clusters, got 5 and 3"):
+    with pytest.raises(UserError, match="1 <= fewest <= most clusters, got 5 and 3"):
         segment_cube(cube, model, clusters="refit", k=(5, 3))
     with pytest.raises(UserError, match="at least 1 of each"):
         segment_cube(cube, model, clusters="refit", restarts=0)
