@@ -47,8 +47,14 @@ class Part:
     """By how much the part must better a fit, in units of chi squared, to be believed."""
     family: Family | None = None
     """The lines, of an element's own or of the anode's with their energy."""
+    groups: tuple[tuple[str, str], ...] = ()
+    """(G,) subshell and name of the group of those lines."""
     rare: bool = field(default=False)
     """Whether it is believed only as the main explanation of some peak."""
+
+    def group_of(self, line: XrfLine) -> int:
+        """Number of the group that a line of the family is in."""
+        return self.groups.index((_subshell(line), line.group))
 
 
 def family_part(
@@ -84,6 +90,7 @@ def family_part(
         errors=tuple(_RATIO_ERRORS[subshell] for subshell, _ in groups),
         price=price,
         family=family,
+        groups=tuple(groups),
         rare=rare,
     )
 

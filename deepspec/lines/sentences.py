@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _SURE_SCORE, _SURE_SIGNIFICANCE = 0.7, 15.0
 _LATIN = {greek: latin for latin, greek in GREEK.items() if latin in "abg"}
 _MOST_ELEMENTS = 8
+_STRONGEST = 6
+"""Lines among which the two that lie furthest apart are taken to put an axis right."""
+
 _SIGMAS = 3.0
 """An axis is called wrong where it is so by this many standard errors, and by half a channel."""
 
@@ -117,7 +120,8 @@ def _calibrate(lines: list[SureLine], axis: SpectralAxis, calibration: Calibrati
     """Two sure lines, far apart, with the channels at which the fit has them; None if there is only one."""
     if len(lines) < 2:
         return None
-    first, last = lines[0], lines[-1]
+    strongest = sorted(lines, key=lambda line: -line.significance)[:_STRONGEST]
+    first, last = (end(strongest, key=lambda line: line.energy) for end in (min, max))
     places = np.interp(
         calibration.shown(np.array([first.energy, last.energy])),
         *_rising(axis.values, np.arange(axis.channels, dtype=float)),

@@ -13,7 +13,7 @@ Shapes: C channels, F families, K spectra, P parts of the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from deepspec.data.axis import SpectralAxis
     from deepspec.lines.candidate import Kind
     from deepspec.lines.peaks import Peak
+    from deepspec.lines.xray_table import XrfLine
 
     Array = NDArray[np.float64]
 
@@ -42,6 +43,12 @@ _RATIO_ERROR = 0.15
 
 _REACH = 0.22
 """How far a peak may lie from its line, in full widths: overlaps shift peaks."""
+
+_BELIEVED = 1.5
+"""How much further, if the family is in the fit: other lines of it say that it is there."""
+
+_WEAK_MEMBER = 0.1
+"""Share of a peak from which on a family in the fit goes before those that the fit did without."""
 
 _PRICE = {"K": 3.0, "L": 4.0, "M": 5.0}
 """By how much a family must better the fit, in units of chi squared, to be believed."""
@@ -258,17 +265,32 @@ class _Explanation:
         """Share of the peak in a channel that a part of the model explains."""
         return float(np.clip(self.amount_P[number] * self.shape_PC[number, channel] / self._height(channel), 0, 1))
 
+    def _own_share(self, number: int, line: XrfLine, channel: int) -> float:
+        """Share of a peak that the group of a line explains.
+
+        A strong neighbour, which may be of the same family, pulls the filtered spectrum down beside it: the peak is
+        then higher than it looks.
+        """
+        group = self.parts[number].group_of(line)
+        own = float(self.amount_P[number] * self._factors[number][group] * self.group_shapes[number][group, channel])
+        net = float(self.amount_P[number] * self.shape_PC[number, channel])
+        own = max(own, net)
+        others = min(float(self.model_C[channel]) - own, 0.0)
+        return float(np.clip(own / max(self._height(channel) - others, 1e-300), 0, 1))
+
     def lines(self, peak: Peak) -> list[Candidate]:
         """The families with a line near a peak."""
         channel, energy = self.channel(peak), self.energy_of[peak]
         reach = self.reach(energy)
-        found = []
+        found: list[Candidate] = []
+        shares: dict[str, float] = {}
         for number, part in enumerate(self.parts):
             family = part.family
-            line = None if family is None else family.near(energy, reach * family.blend)
+            wider = _BELIEVED if self.amount_P[number] > 0 else 1.0
+            line = None if family is None else family.near(energy, reach * family.blend * wider)
             if family is None or line is None or line.intensity < 0.005:
                 continue
-            position, share = family.seen_at(line), self.share(number, channel)
+            position, share = family.seen_at(line), self._own_share(number, line, channel)
             if part.kind == "scatter":
                 if share > _LEAST_SCORE:
                     label = f"{family.element} {group_name(line)} Rayleigh"
@@ -281,7 +303,10 @@ class _Explanation:
             if score >= _LEAST_SCORE:
                 label = f"{family.element} {group_name(line)}"
                 found.append(Candidate(label, family.element, "line", position, float(score), round(alone, 3)))
-        return found
+                shares[label] = share
+        if max(shares.values(), default=0.0) < _WEAK_MEMBER:
+            return found
+        return [c if c.kind == "scatter" or shares[c.label] > 0 else replace(c, score=c.score / 2) for c in found]
 
     @cached_property
     def _most(self) -> dict[int, float]:
