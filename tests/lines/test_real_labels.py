@@ -3,17 +3,24 @@
 Names of sure lines right / missing, other names wrong, over all 17 sets of `line_truth`, before (amounts fitted to a
 fixed axis, peaks of 0.2 % of the highest at least) and after (axis fitted with the amounts, peaks of 5 sigma):
 
-| axis is off by | -80 eV       | -55 eV       | -40 eV       | -20 eV       | 0            | +20 eV       | +40 eV       |
-| -------------- | ------------ | ------------ | ------------ | ------------ | ------------ | ------------ | ------------ |
-| before         | 2 / 150 / 93 | 79 / 74 / 72 | 105 / 48 / 45| 128 / 27 / 15| 135 / 20 / 11| 127 / 28 / 31| 105 / 49 / 61|
-| after          | 160 / 0 / 11 | 160 / 0 / 11 | 160 / 0 / 11 | 160 / 0 / 11 | 160 / 0 / 11 | 160 / 0 / 11 | 160 / 0 / 11 |
+| axis off by | before        | after        |
+| ----------- | ------------- | ------------ |
+| -80 eV      | 2 / 150 / 93  | 160 / 0 / 11 |
+| -55 eV      | 79 / 74 / 72  | 160 / 0 / 11 |
+| -40 eV      | 105 / 48 / 45 | 160 / 0 / 11 |
+| -20 eV      | 128 / 27 / 15 | 160 / 0 / 11 |
+| 0           | 135 / 20 / 11 | 160 / 0 / 11 |
+| +20 eV      | 127 / 28 / 31 | 160 / 0 / 11 |
+| +40 eV      | 105 / 49 / 61 | 160 / 0 / 11 |
 
-After, four times as many peaks are seen as before; the wrong names are of weak ones, which may well be impurities (S in
-the copper, Cl on the film). Their thresholds were set with these spectra in sight. Two spectra that were not, a steel
-and a standard of 17 elements that come with PyMca, had 9 and 28 names right and none wrong at 0, -80 and +80 eV, but
-for tungsten in the steel, whose La lies under Ni Kb: it made families with a hidden main line be tried.
+After, 360 peaks are seen instead of 222; the wrong names are of weak ones, which may well be impurities (S in the
+copper, Cl on the film). The thresholds were set with these spectra in sight. Of two spectra that were not, which come
+with PyMca, a standard of many elements (Ti to Zn, As, Se, Sr, Tl, Pb) had all names of strong lines right at 0, -80 and
++80 eV, and a steel all but those of tungsten, whose La lies under Ni Kb: that is why families with a hidden main line
+are now tried. Of 31 measured stars without emission (Indo-US library) 1,182 bumps had names before, none has now.
 """
 
+import numpy as np
 import pytest
 
 from deepspec.data.axis import SpectralAxis
@@ -86,7 +93,5 @@ def test_noise_of_a_real_cube_has_no_names(shared_data):
     with read_cube(shared_data / "muse_udf" / "subcub_mosaic.fits") as cube:
         flux = cube.read_rows(0, 30).astype(float)
     for rows in (slice(0, 10), slice(10, 20), slice(20, 30)):
-        import numpy as np
-
         labelled = label_peaks(np.nan_to_num(flux[rows]).mean((0, 1)), cube.axis)
         assert not [p.text for p in labelled if p.candidates and p.text != "night sky"]
