@@ -154,19 +154,21 @@ def plausible(positions: Array, low: float, high: float, reach: Array) -> list[F
 _DEEPER = {"L": "K", "M": "L"}
 
 
-def fit_calibration(spectra: FilteredSpectra, positions: Array) -> Calibration:
+def fit_calibration(spectra: FilteredSpectra, overall: FilteredSpectra, positions: Array) -> Calibration:
     """The axis on which the lines of the elements explain the spectra best.
 
     Args:
         spectra: all that were measured with the detector.
+        overall: their sum alone, on which the starts are tried.
         positions: of all their peaks, on the axis as it is, in keV.
     """
     if len(positions) == 0:
         return Calibration()
     positions = np.sort(positions)
-    starts = sorted((_cost(spectra, positions, Calibration(float(offset))), float(offset)) for offset in _OFFSETS)
-    tried = [_refine(spectra, positions, Calibration(offset)) for _, offset in starts[:3]]
-    return min(tried, key=lambda pair: pair[0])[1]
+    starts = sorted((_cost(overall, positions, Calibration(float(offset))), float(offset)) for offset in _OFFSETS)
+    tried = [_refine(overall, positions, Calibration(offset)) for _, offset in starts[:3]]
+    best = min(tried, key=lambda pair: pair[0])[1]
+    return best if len(spectra.counts_SC) == 1 else _refine(spectra, positions, best)[1]
 
 
 def _families_at(spectra: FilteredSpectra, positions: Array, calibration: Calibration) -> list[Family]:

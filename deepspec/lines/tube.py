@@ -208,7 +208,9 @@ def tube_limit(axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
             f"expected a rising axis and a spectrum of {axis.channels} channels, got {mean_spectrum.shape}"
         )
     spectra = FilteredSpectra(np.asarray(mean_spectrum, dtype=float)[None], axis)
-    calibration = fit_calibration(spectra, np.array([peak.position for peak in find_peaks(mean_spectrum, axis)]))
+    calibration = fit_calibration(
+        spectra, spectra, np.array([peak.position for peak in find_peaks(mean_spectrum, axis)])
+    )
     anode = tube or find_tube(spectra, calibration)
     if anode is None:
         return None

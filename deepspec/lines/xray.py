@@ -91,7 +91,8 @@ def label_energies(
     """
     peaks = [find_peaks(spectrum_C, axis, significance=significance) for spectrum_C in spectra_KC]
     spectra = FilteredSpectra(spectra_KC, axis)
-    calibration = fit_calibration(spectra, np.array([peak.position for found in peaks for peak in found]))
+    overall = FilteredSpectra(spectra_KC.sum(0)[None], axis)
+    calibration = fit_calibration(spectra, overall, np.array([peak.position for found in peaks for peak in found]))
     anode = tube or find_tube(spectra, calibration)
     if anode == NO_TUBE:
         anode = None
