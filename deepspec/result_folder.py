@@ -38,7 +38,7 @@ def check_result_folder(folder: Path, names: Collection[str], what: str, *, over
     Raises:
         UserError: it must not be written there.
     """
-    _clear(folder.absolute())
+    recover_folder(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -49,6 +49,27 @@ def check_result_folder(folder: Path, names: Collection[str], what: str, *, over
         raise UserError(f"{folder} holds something else than {what} ({others[0]}); give another --out")
     if found and not overwrite:
         raise UserError(f"{folder} holds {what} of an earlier run; --overwrite true replaces it, or give another --out")
+
+
+def recover_folder(folder: Path) -> None:
+    """Put right what writers left that were killed: a result that was moved aside gets its name back.
+
+    Raises:
+        UserError: another process is writing the folder.
+    """
+    place = folder.absolute()
+    for left in _hidden(place, "part"):
+        if left == _CLAIMED.get(place):
+            return
+        with suppress(FileNotFoundError), locked(left) as alone:
+            if not alone:
+                raise _two(place)
+            shutil.rmtree(left)
+    for left in _hidden(place, "old"):
+        if place.exists():
+            shutil.rmtree(left)
+        else:
+            left.rename(place)
 
 
 @contextmanager
@@ -63,7 +84,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     if place in _CLAIMED:
         yield
         return
-    _clear(place)
+    recover_folder(place)
     part = place.with_name(f".{place.name}.{socket.gethostname()}.{os.getpid()}.part")
     made = _make_parents(place.parent)
     part.mkdir()
@@ -138,22 +159,6 @@ def _make_parents(folder: Path) -> list[Path]:
 
 def _hidden(place: Path, suffix: str) -> list[Path]:
     return sorted(place.parent.glob(f".{glob.escape(place.name)}.*.{suffix}")) if place.parent.is_dir() else []
-
-
-def _clear(place: Path) -> None:
-    """Put right what writers left that were killed; refuse if one is alive."""
-    for left in _hidden(place, "part"):
-        if left == _CLAIMED.get(place):
-            return
-        with suppress(FileNotFoundError), locked(left) as alone:
-            if not alone:
-                raise _two(place)
-            shutil.rmtree(left)
-    for left in _hidden(place, "old"):
-        if place.exists():
-            shutil.rmtree(left)
-        else:
-            left.rename(place)
 
 
 def _refuse_two(place: Path, part: Path) -> None:

@@ -51,6 +51,11 @@ def fingerprint(path: Path) -> str:
     return sha256_of(path)
 
 
+def with_files(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A request with the names of all files of the result, by which a later run sees whether one is missing."""
+    return {**request, "files": sorted(path.name for path in folder.iterdir())}
+
+
 def write_request(file: Path, request: Mapping[str, Any]) -> None:
     """Record in an HDF5 file what was asked for: plain values, as JSON in an attribute."""
     with h5py.File(file, "r+") as opened:

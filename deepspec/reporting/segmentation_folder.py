@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepspec.data.fingerprint import write_request
+from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
 from deepspec.reporting.maps import cluster_name, headline
 from deepspec.reporting.outputs import NAMES, write_outputs
@@ -70,11 +70,11 @@ def save_segmentation_folder(
     """
     with complete_folder(folder) as part:
         segmentation.save(part / RESULT)
-        if request is not None:
-            write_request(part / RESULT, request)
         write_outputs(
             segmentation, part, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
         )
+        if request is not None:
+            write_request(part / RESULT, with_files(request, part))
 
 
 def write_segmentation_folder(
