@@ -6,8 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, fail
-from deepspec.errors import UserError
+from deepspec.command import complete_flags, one_line_errors
 from deepspec.training.cli import FitCLI
 
 if TYPE_CHECKING:
@@ -22,10 +21,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
     sys.argv = ["deepspec.fit", *complete_flags(given, {"overwrite"})]
-    try:
+    with one_line_errors("python -m deepspec.fit"):
         FitCLI().fit()
-    except UserError as error:
-        fail("python -m deepspec.fit", str(error))
 
 
 if __name__ == "__main__":

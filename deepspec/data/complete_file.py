@@ -29,15 +29,15 @@ def complete_or_absent(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield part
         if durable:
-            _flush(part)
+            flush_to_disk(part)
         os.replace(part, path)
         if durable:
-            _flush(path.parent)
+            flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's names, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
