@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-import h5py
-
 from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.hdf5_writing import write_hdf5
 from deepspec.data.sealed_file import seal
 from deepspec.errors import UserError
 
@@ -58,7 +57,7 @@ def with_files(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def write_request(file: Path, request: Mapping[str, Any]) -> None:
     """Record in an HDF5 file what was asked for: plain values, as JSON in an attribute."""
-    with h5py.File(file, "r+") as opened:
+    with write_hdf5(file, "r+") as opened:
         opened.attrs[_ATTRIBUTE] = json.dumps(dict(request))
     seal(file)
 

@@ -14,13 +14,14 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-import h5py
-
+from deepspec.data.hdf5_writing import write_hdf5
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import h5py
 
 _BLOCK = 512  # bytes; the smallest user block
 _MARK = b"deepspec sha256 "
@@ -34,7 +35,7 @@ def sealed_hdf5(path: Path) -> Iterator[h5py.File]:
     Args:
         path: a temporary name, which the caller then gives up for the final one.
     """
-    with h5py.File(path, "w", userblock_size=_BLOCK) as file:
+    with write_hdf5(path, userblock_size=_BLOCK) as file:
         yield file
     seal(path)
 
