@@ -183,7 +183,7 @@ class FitCLI(LightningCLI):
         if _is_first_rank():
             if self.checkpoint is None:
                 set_aside(self.run_dir)
-            with complete_or_absent(self.run_dir / "config.yaml") as part:
+            with complete_or_absent(self.run_dir / "config.yaml", durable=True) as part:
                 part.write_text(self.model.run_config)
             self._announce()
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.attack CASE FOLDER KIND AT...`: a command with a fault before its n-th file operation.
+"""`python -m tests.faults.attack CASE FOLDER KINDS AT...`: a command with a fault before its n-th file operation.
 
 Started with the shim loaded, see `shim.c`. Everything is imported once, by a run without a fault; each attempt is a
 fork of that. Prints a line of JSON for each attempt, and first one with the number of operations.
@@ -7,6 +7,7 @@ fork of that. Prints a line of JSON for each attempt, and first one with the num
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import mmap
 import os
@@ -25,7 +26,7 @@ LIMIT = 180.0  # seconds that an attempt may take
 
 
 def main() -> None:
-    name, place, kind, *points = sys.argv[1:]
+    name, place, kinds, *points = sys.argv[1:]
     case, folder = CASES[name](), Path(place)
     template, work = folder / "template", folder / "work"
     template.mkdir(parents=True)
@@ -37,9 +38,16 @@ def main() -> None:
     total = operations()
     expected = as_text(case.result(work))
     print(json.dumps({"operations": total}), flush=True)
-    for at in chosen(points, total):
+    for kind, at in itertools.product(kinds.split(","), chosen(points, total)):
         status, said = attempt(case, template, work, KINDS[kind], at)
-        found = {"at": at, "status": status, "said": said[-2000:], "strays": case.strays(work), "wrong": ""}
+        found = {
+            "kind": kind,
+            "at": at,
+            "status": status,
+            "said": said[-2000:],
+            "strays": case.strays(work),
+            "wrong": "",
+        }
         try:
             case.survives(work)
             done = is_done(case, work, expected)
@@ -61,7 +69,7 @@ def is_done(case, work: Path, expected: str) -> bool:
 
 
 def chosen(points: list[str], total: int) -> list[int]:
-    """`all`, or fractions of the operations as percent."""
+    """The numbers of operations: `all`, or those at some percent of them."""
     if points == ["all"]:
         return list(range(total))
     return sorted({min(int(float(point) / 100 * total), total - 1) for point in points})

@@ -203,6 +203,8 @@ class Sweep(Case):
         from tests.sweeping.conftest import FakeSweep
 
         FakeSweep(folder).write(sampler={"kind": "random"})
+        file = folder / "sweep.yaml"
+        file.write_text(file.read_text().replace(f"{folder}/", ""))  # for copies of the folder
 
     def command(self):
         from tests.sweeping import fake_sweep
