@@ -21,7 +21,11 @@ def segment(
     checkpoint: str,
     out: str | None = None,
     clusters: Literal["frozen", "refit"] = "frozen",
-    k: tuple[int, int] | None = None,
+    k: int | tuple[int, int] | None = None,
+    clusterer: Literal["ikmeans", "valleys", "gmm", "hdbscan"] | None = None,
+    firm: float | None = None,
+    spatial: float | None = None,
+    unassigned: bool | None = None,
     mask: str | list[str] | None = None,
     rebin: bool = False,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
@@ -45,7 +49,16 @@ def segment(
         out: folder for the results, default CUBE-segmentation in the current directory; of several cubes the folder
             that theirs are put into.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in each cube.
-        k: fewest and most clusters to try with refit; default those that the training tried.
+        k: how many clusters, or the fewest and most; with refit by default those that the training looked for, or what
+            its clusterer finds. With frozen, how many clusters to cut the checkpoint's merge tree into.
+        clusterer: of refit, what divides the pixels: ikmeans (K by silhouette), valleys (what no valley of density
+            divides is one; finds K, which may be 1), gmm (Gaussian mixtures) or hdbscan; default that of the training.
+        firm: of valleys, and of frozen clusters with a merge tree: a border is one if the valley ratio is below this,
+            0 to 1; the lower, the fewer clusters.
+        spatial: strength 0 to 1 of the prior that neighbouring pixels are alike; default .5 for clusters of counts, 0
+            for others.
+        unassigned: whether pixels that are like no cluster get label -1; default not for K-means, whose clusters reach
+            everywhere.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
             {name} for the name of each cube, as in masks/{name}.png.
         rebin: bring a cube on another axis onto that of the model.
@@ -67,6 +80,10 @@ def segment(
         checkpoint=checkpoint,
         clusters=clusters,
         k=k,
+        clusterer=clusterer,
+        firm=firm,
+        spatial=spatial,
+        unassigned=unassigned,
         rebin=rebin,
         scale=scale,
         export=export,

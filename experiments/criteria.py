@@ -80,8 +80,8 @@ def score(model: SpectralModel, x_PC: Tensor, truth_P: Tensor, k: tuple[int, int
         y_PD = model.preprocess(x_PC)
         z_PL = model.network.encode(y_PD).mean_NL.float()
         residual_PD = model.network.decode(z_PL) - y_PD
-    clusters = refit(z_PL, k, PIXELS, 3, generator).clusters
-    labels_P, centres_KL = clusters.assign(z_PL), clusters.used
+    clusters = refit(z_PL, k, PIXELS, 3, generator)
+    labels_P, centres_KL = clusters.assign(z_PL), clusters.centres
     sums = sums_about_centres(z_PL, labels_P, centres_KL)
     bic = k_criteria(z_PL, *k, references=2, restarts=1, generator=generator).curves["bic"]
     known = truth_P >= 0

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepspec.clusters import Clusters
+from deepspec.clustering import Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.models import NetworkConfig

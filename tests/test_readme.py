@@ -29,6 +29,10 @@ def test_every_preprocessing_step_is_listed_and_every_listed_one_exists():
         {"step": "rebin", "bins": 512},
         {"step": "smooth", "width": 5},
         {"step": "standard", "scale": "global"},
+        {"step": "log", "quantile": 0.005},
+        {"step": "pca", "components": 16},
+        {"step": "mnf", "components": 12},
+        {"step": "views", "chains": [["minmax", "pca"], ["unit", "pca"]]},
     ):
         assert f"step: {spec['step']}" in listed
         Preprocess(1024, [spec])

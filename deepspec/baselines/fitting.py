@@ -17,8 +17,9 @@ from deepspec.baselines.identity import Identity
 from deepspec.baselines.model import BaselineModel
 from deepspec.baselines.nmf import NonNegativeComponents
 from deepspec.baselines.pca import PrincipalComponents
-from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
+from deepspec.clustering.ikmeans import K_RANGE
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.segmentation import BaselineRecord, segment_cube
@@ -84,7 +85,7 @@ def fit_baseline(
     options: BaselineOptions | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Baseline:
-    """Fit a baseline on a sample of a cube's spectra; the cube is read once.
+    """Fit a baseline on a sample of a cube's spectra; the cube is read once, and again for the noise that `mnf` needs.
 
     Args:
         cube: an open cube.
@@ -106,7 +107,7 @@ def fit_baseline(
     pixels_S, x_SC = sample_cube(cube, options.sample, options.seed, progress)
     chain = _chain(x_SC, cube, method, options)
     preprocess = Preprocess(cube.shape[2], chain.steps)
-    preprocess.fit(x_SC)
+    fit_to_cube(preprocess, x_SC, cube, options.seed, progress)
     y_SD = preprocess(x_SC).numpy()
     network, described = _embed(y_SD, method, options, None if colours is None else colours.reshape(-1, 3)[pixels_S])
     _check_size(cube, method, network.latent)
@@ -114,7 +115,7 @@ def fit_baseline(
     note = f"baseline {method}{described}; preprocessing [{steps}]"
     if chain.reason:
         note += f", taken {chain.reason} (--preprocess sets another)"
-    return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *notes))
+    return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *preprocess.notes, *notes))
 
 
 def segment_by_baseline(
@@ -122,7 +123,7 @@ def segment_by_baseline(
     method: Method,
     options: BaselineOptions | None = None,
     *,
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     restarts: int = 3,
     device: str | torch.device = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
@@ -133,7 +134,7 @@ def segment_by_baseline(
         cube: an open cube; it is read three times.
         method: as `fit_baseline`.
         options: what can be chosen.
-        k: fewest and most clusters.
+        k: fewest and most clusters; None: 3 and 10, as far as the pixels suffice.
         restarts: K-means runs per K.
         device: where to compute; fitting, and umap as a whole, run on the CPU.
         progress: as `fit_baseline`.
@@ -144,7 +145,7 @@ def segment_by_baseline(
     options = options or BaselineOptions()
     fitted = fit_baseline(cube, method, options, progress)
     if fitted.inputs is not None:
-        _check_colours(fitted.inputs[cube.mask], k, options)
+        _check_colours(fitted.inputs[cube.mask], k or K_RANGE, options)
     found = segment_cube(
         cube,
         fitted.model,

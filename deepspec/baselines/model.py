@@ -1,6 +1,6 @@
 """BaselineModel: what `segment_cube` asks of a model, around an embedding that is no network.
 
-Shapes: N spectra, C raw channels, D preprocessed channels, L latent dimensions.
+Shapes: N spectra, C raw channels, D preprocessed channels, E after that is undone, L latent dimensions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from deepspec.clusters import Clusters
+from deepspec.clustering import Clusters
 
 if TYPE_CHECKING:
     from deepspec.data.axis import SpectralAxis
@@ -55,5 +55,5 @@ class BaselineModel(nn.Module):
 
     @torch.no_grad()
     def decode(self, z_NL: Tensor) -> Tensor:
-        """Spectra (N, D) of latent points, of the quantity `preprocess.invertible_to`."""
+        """Spectra (N, E) of latent points, of the quantity `preprocess.invertible_to`."""
         return self.preprocess.inverse(self.network.decode(z_NL).float())

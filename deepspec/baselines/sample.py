@@ -1,4 +1,4 @@
-"""A bounded random sample of a cube's usable spectra.
+"""A bounded random sample of a cube's usable spectra, and preprocessing fitted to it.
 
 Shapes: P pixels of the cube, S of the sample, C channels.
 """
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from deepspec.data.neighbours import neighbours_of
 from deepspec.data.pixels import dead_pixels
 from deepspec.errors import UserError
-from deepspec.segmentation.spectra import SpectraSample
+from deepspec.segmentation.spectra import SAMPLE_VALUES, SpectraSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deepspec.data.cube import SpectralCube
-
-SAMPLE_VALUES = 2**26
-"""Most values of a sample: 256 MiB of float32."""
+    from deepspec.preprocess import Preprocess
 
 
 def sample_cube(
@@ -57,3 +56,26 @@ def sample_cube(
         cube.find_dead()  # explains, if it can
         raise UserError(f"{cube.path or 'the cube'}: no pixel has a usable spectrum")
     return kept.pixels_N.numpy(), kept.spectra_ND
+
+
+def fit_to_cube(
+    preprocess: Preprocess,
+    x_SC: Tensor,
+    cube: SpectralCube,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Fit preprocessing to a sample of a cube, and to pairs of its neighbouring pixels where a step needs them.
+
+    Args:
+        preprocess: to fit.
+        x_SC: raw spectra of the cube.
+        cube: read once more for neighbours.
+        seed: of their choice.
+        progress: as for `sample_cube`.
+
+    Raises:
+        UserError: as `Preprocess.fit`.
+    """
+    pairs = neighbours_of(cube, seed, progress) if preprocess.needs_neighbours else None
+    preprocess.fit(x_SC, None if pairs is None else torch.from_numpy(pairs.spectra_MC.astype(np.float32)))

@@ -6,10 +6,12 @@ Shapes: H rows, W columns, C channels, n rows of a block.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from deepspec.data.neighbours import NeighbourSample
 from deepspec.data.pixels import FiniteChannels, dead_pixels
 from deepspec.data.rebin import rebin
 from deepspec.data.shard_writer import SPLITS, ShardWriter
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 By = Literal["image", "block", "name"]
 
+SPLIT = (0.8, 0.1, 0.1)
+"""Fractions of train, val and test where none are given."""
+
 
 @dataclass(frozen=True)
 class IngestPlan:
@@ -46,7 +51,7 @@ class IngestPlan:
         UserError: if a fraction is out of range.
     """
 
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    split: tuple[float, float, float] = SPLIT
     by: By = "block"
     keep: float = 1.0
     rebin: bool = False
@@ -72,6 +77,9 @@ def ingest_cubes(
     Integers from 0 to 65535 are stored as uint16, all else as float32. The rows' `pixel` is number of the cube, y, x;
     for a table of spectra y, x are where it says they came from, else row number and 0.
 
+    A sample of pairs of neighbouring training pixels is kept beside them (`ShardSet.read_neighbours`); `keep` does not
+    thin these.
+
     Args:
         cubes: open cubes with matching axes, unless the plan rebins.
         out_dir: folder for the shards.
@@ -92,6 +100,7 @@ def ingest_cubes(
         for c in cubes
     ]
     parameters: dict[str, Any] = {"split": list(plan.split), "by": plan.by, "keep": plan.keep, "rebin": plan.rebin}
+    neighbours = NeighbourSample(axis.channels, plan.seed)
     rebinned = any(not axis.matches(cube.axis) for cube in cubes)
     with ShardWriter(
         out_dir,
@@ -104,11 +113,15 @@ def ingest_cubes(
         overwrite=overwrite,
     ) as writer:
         for number, (cube, split_HW) in enumerate(zip(cubes, split_maps, strict=True)):
-            for spectra, y, x in _usable_pixels(cube, number, plan, progress):
+            neighbours.begin(number, None if axis.matches(cube.axis) else partial(_on_axis, cube=cube, axis=axis))
+            pairs = None if isinstance(cube, SpectraTable) else neighbours  # its rows are no image
+            for spectra, y, x in _usable_pixels(cube, number, plan, pairs, split_HW == 0, progress):
                 split = split_HW[y, x]
                 if isinstance(cube, SpectraTable) and cube.places is not None:
                     y, x = cube.places[y].astype(np.int64).T
                 _write(writer, _on_axis(spectra, cube, axis), number, y, x, split)
+        if neighbours.pairs is not None:
+            writer.write_neighbours(neighbours.pairs)
         return writer.close(None if progress is None else lambda _, rows: progress("write", rows))
 
 
@@ -163,9 +176,17 @@ def _name(cube: SpectralCube) -> str:
 
 
 def _usable_pixels(
-    cube: SpectralCube, number: int, plan: IngestPlan, progress: Callable[[str, int], None] | None
+    cube: SpectralCube,
+    number: int,
+    plan: IngestPlan,
+    neighbours: NeighbourSample | None,
+    train_HW: NDArray[np.bool_],
+    progress: Callable[[str, int], None] | None,
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]]:
-    """Spectra (n, C) with their y and x: valid by the mask, not dead, and drawn if only a fraction is kept."""
+    """Spectra (n, C) with their y and x: valid by the mask, not dead, and drawn if only a fraction is kept.
+
+    Those of the training split pass by `neighbours`, whether they are drawn or not.
+    """
     wanted = cube.mask.copy()
     if plan.keep < 1:
         wanted &= np.random.default_rng((plan.seed, number)).random(wanted.shape) < plan.keep
@@ -173,6 +194,8 @@ def _usable_pixels(
     for rows, x_nWC in cube.blocks(cube.block_pixels):
         dead = dead_pixels(x_nWC)
         finite.add(x_nWC, dead)
+        if neighbours is not None:
+            neighbours.add(x_nWC, cube.mask[rows] & train_HW[rows] & ~dead, rows.start)
         y, x = np.nonzero(wanted[rows] & ~dead)
         found += len(y)
         yield x_nWC[y, x], y + rows.start, x

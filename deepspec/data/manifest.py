@@ -23,6 +23,8 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 MANIFEST = "manifest.json"
 FORMAT = "deepspec-shards"
 VERSION = 1
@@ -78,6 +80,8 @@ class ShardSet:
             self.labelled = bool(state["labelled"])
             self.sources: list[dict[str, Any]] = state["sources"]
             self.parameters: dict[str, Any] = state["parameters"]
+            pairs = state.get("neighbours")
+            self._neighbours = None if pairs is None else ShardEntry(**pairs)
             self._splits = {name: [ShardEntry(**entry) for entry in part] for name, part in state["splits"].items()}
         except (KeyError, TypeError, UserError) as error:
             raise UserError(f"{path}: damaged manifest ({error}); write the shards again") from error
@@ -118,7 +122,7 @@ class ShardSet:
         """
         return [self._open(entry) for entry in self.entries(split)]
 
-    def _open(self, entry: ShardEntry) -> ShardReader:
+    def _open(self, entry: ShardEntry, labelled: bool | None = None) -> ShardReader:
         path = self.root / entry.file
         if path.is_file() and path.stat().st_size != entry.bytes:
             raise UserError(f"{path}: damaged shard: {path.stat().st_size} bytes, the manifest says {entry.bytes}")
@@ -126,7 +130,7 @@ class ShardSet:
         for what, found, expected in (
             ("rows", shard.rows, entry.rows),
             ("type", shard.dtype, self.dtype),
-            ("labels", shard.labelled, self.labelled),
+            ("labels", shard.labelled, self.labelled if labelled is None else labelled),
             ("checksum", shard.checksum, entry.checksum),
         ):
             if found != expected:
@@ -164,6 +168,24 @@ class ShardSet:
             yield entry, first
             first += entry.rows
 
+    def read_neighbours(self) -> NDArray[Any]:
+        """The pairs of neighbouring pixels that `ingest` kept of the training split, checked.
+
+        Returns:
+            (M, C), of the type stored: raw spectra, of which 2i and 2i + 1 are neighbours.
+
+        Raises:
+            UserError: if there are none, as in sets made by an older deepspec or of spectra without an image, or their
+                file is damaged.
+        """
+        if self._neighbours is None:
+            raise UserError(
+                f"{self.root}: no pairs of neighbouring pixels here, on which the preprocessing step mnf measures the "
+                "noise; ingest the cubes again (spectra without an image, as synthesize makes them, have no neighbours)"
+            )
+        with self._open(self._neighbours, labelled=False) as shard:
+            return shard.read(0, shard.rows).spectra
+
     def verify(self, progress: Callable[[str, int], None] | None = None) -> None:
         """Read every shard and compare it with its checksums.
 
@@ -179,6 +201,9 @@ class ShardSet:
                     shard.verify()
                 if progress is not None:
                     progress(entry.file, entry.rows)
+        if self._neighbours is not None:
+            with self._open(self._neighbours, labelled=False) as shard:
+                shard.verify()
 
 
 def write_manifest(
@@ -192,6 +217,7 @@ def write_manifest(
     sources: Sequence[Mapping[str, Any]],
     parameters: Mapping[str, Any],
     splits: Mapping[str, Sequence[ShardEntry]],
+    neighbours: ShardEntry | None = None,
 ) -> None:
     """Write `manifest.json` in one step, through the folder `scratch`; the shards must have their final names."""
     state = {
@@ -203,6 +229,7 @@ def write_manifest(
         "seed": seed,
         "labelled": labelled,
         "splits": {name: [asdict(entry) for entry in part] for name, part in splits.items()},
+        "neighbours": None if neighbours is None else asdict(neighbours),
         "sources": list(sources),
         "parameters": dict(parameters),
         "axis": axis.to_dict(),

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
+    from deepspec.data.neighbours import NeighbourPairs
 
 SPLITS = ("train", "val", "test")
+NEIGHBOURS = "neighbours.h5"
 
 
 class ShardWriter:
@@ -85,6 +87,7 @@ class ShardWriter:
         self._unfinished = UnfinishedFolder(self.out_dir, MANIFEST)
         self._folder = self._unfinished.path
         self._shuffles: dict[str, ScatterShuffle] = {}
+        self._neighbours: NeighbourPairs | None = None
         self._record = record_type(axis.channels, self.dtype, labelled)
 
     def write(
@@ -123,6 +126,24 @@ class ShardWriter:
             self._shuffles[split] = ScatterShuffle(self._folder / f"rows-{split}", self._record, rng, self._memory)
         self._shuffles[split].add(to_records(SpectraBlock(spectra, pixel, label), self._record))
 
+    def write_neighbours(self, pairs: NeighbourPairs) -> None:
+        """Set the pairs of neighbouring pixels that are kept beside the shards.
+
+        Args:
+            pairs: spectra (M, C) that fit the shards' type.
+
+        Raises:
+            UserError: if a shape or a value does not fit.
+        """
+        rows = len(pairs.spectra_MC)
+        if rows % 2 or pairs.spectra_MC.shape != (rows, self.axis.channels) or pairs.pixel_M3.shape != (rows, 3):
+            raise UserError(
+                f"expected pairs of spectra (2 n, {self.axis.channels}) and pixel (2 n, 3), got "
+                f"{pairs.spectra_MC.shape} and {pairs.pixel_M3.shape}"
+            )
+        self._check_values(pairs.spectra_MC)
+        self._neighbours = pairs
+
     def _check_values(self, spectra: NDArray[Any]) -> None:
         if self.dtype == "float32" and spectra.dtype.kind == "f":
             with np.errstate(over="ignore"):
@@ -152,7 +173,7 @@ class ShardWriter:
             if not self._shuffles:
                 raise UserError(f"{self.out_dir}: no spectra to write")
             splits = {s: self._write_split(s, progress) for s in SPLITS if s in self._shuffles}
-            self._publish(splits)
+            self._publish(splits, self._write_pairs())
         except BaseException:
             self.abandon()
             raise
@@ -187,10 +208,29 @@ class ShardWriter:
                 progress(path.name, rows)
         return entries
 
-    def _publish(self, splits: Mapping[str, Sequence[ShardEntry]]) -> None:
+    def _write_pairs(self) -> ShardEntry | None:
+        """The neighbours as a shard: rows 2i and 2i + 1 are a pair."""
+        if self._neighbours is None:
+            return None
+        spectra_MC, pixel_M3 = self._neighbours
+        block = SpectraBlock(spectra_MC.astype(self.dtype), pixel_M3, None)
+        path, rows = self._folder / NEIGHBOURS, len(spectra_MC)
+        checksum = write_shard(
+            path,
+            recut([block], CHUNK_ROWS),
+            rows,
+            axis=self.axis,
+            dtype=self.dtype,
+            labelled=False,
+            attributes={"split": "neighbours", "seed": self._seed},
+        )
+        return ShardEntry(path.name, rows, path.stat().st_size, checksum)
+
+    def _publish(self, splits: Mapping[str, Sequence[ShardEntry]], neighbours: ShardEntry | None) -> None:
         """Give the shards their names; the older set is moved aside first, the new manifest comes last."""
         old = _shard_names(self.out_dir)
         new = [entry.file for entries in splits.values() for entry in entries]
+        new += [] if neighbours is None else [neighbours.file]
         for name in new:
             flush_to_disk(self._folder / name)
         self._unfinished.set_aside(old, new)
@@ -207,6 +247,7 @@ class ShardWriter:
             sources=self._sources,
             parameters=self._parameters,
             splits=splits,
+            neighbours=neighbours,
         )
 
     def abandon(self) -> None:
@@ -246,12 +287,9 @@ def check_output(out_dir: Path, overwrite: bool) -> None:
 def _shard_names(root: Path) -> set[str]:
     """Files that the manifest of an older set names; none if there is no readable manifest."""
     try:
-        splits = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["splits"]
-        return {
-            entry["file"]
-            for entries in splits.values()
-            for entry in entries
-            if Path(entry["file"]).name == entry["file"]
-        }
+        state = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        entries = [entry for part in state["splits"].values() for entry in part]
+        entries += [state["neighbours"]] if state.get("neighbours") else []
+        return {entry["file"] for entry in entries if Path(entry["file"]).name == entry["file"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()

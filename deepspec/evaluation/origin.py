@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deepspec.baselines.identity import Identity
 from deepspec.baselines.model import BaselineModel
-from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.errors import UserError
 from deepspec.evaluation.input_space import input_space
 from deepspec.models import SpectralModel
@@ -145,7 +145,8 @@ def _baseline_model(
         if cube.mask.shape != segmentation.labels.shape:
             raise UserError(f"{cube.path} has shape {cube.mask.shape}, the segmentation {segmentation.labels.shape}")
         cube.mask = segmentation.labels >= 0  # with a mask of the user's, if there was one
-        preprocess.fit(sample_cube(cube, record.sample, segmentation.provenance.seed, progress)[1])
+        seed = segmentation.provenance.seed
+        fit_to_cube(preprocess, sample_cube(cube, record.sample, seed, progress)[1], cube, seed, progress)
     return BaselineModel(cube.axis, preprocess, Identity(preprocess.channels_out))
 
 

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 RESULT = "segmentation.h5"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
     """What the cubes of a command have in common: options of `segment`, which describes them."""
 
     checkpoint: str
     clusters: Literal["frozen", "refit"]
-    k: tuple[int, int] | None
+    k: int | tuple[int, int] | None
+    clusterer: Literal["ikmeans", "valleys", "gmm", "hdbscan"] | None = None
+    firm: float | None = None
+    spatial: float | None = None
+    unassigned: bool | None = None
     rebin: bool
     scale: Literal["auto", "linear", "sqrt", "log"]
     export: str
@@ -111,7 +115,7 @@ class SegmentJob:
         Raises:
             UserError: the options are impossible, or do not suit the cube.
         """
-        from deepspec.segmentation import segment_cube
+        from deepspec.segmentation import LabelOptions, segment_cube
 
         options = self.options
         model, device = prepare(options, self.checkpoint_sha256)
@@ -121,6 +125,9 @@ class SegmentJob:
                 model,
                 clusters=options.clusters,
                 k=options.k,
+                clusterer=options.clusterer,
+                firm=options.firm,
+                labelling=LabelOptions(options.spatial, options.unassigned),
                 rebin=options.rebin,
                 sample=options.sample,
                 restarts=options.restarts,
@@ -168,11 +175,8 @@ class SegmentJob:
 
     def _shown(self) -> dict[str, object]:
         """The options as the report lists them."""
-        from deepspec.segmentation.model import searched_range
-
         options = self.options
         chosen = {field.name: getattr(options, field.name) for field in fields(options)}
-        chosen["k"] = searched_range(prepare(options, self.checkpoint_sha256)[0], options.k)
         del chosen["overwrite"], chosen["reading"]
         named = {"cube": self.cube, "checkpoint": options.checkpoint, "out": self.folder, "mask": self.mask}
         return named | chosen | asdict(options.reading)
@@ -185,12 +189,13 @@ def prepare(options: SegmentOptions, checkpoint_sha256: str) -> tuple[SpectralMo
         UserError: one of them does not work, or the options are impossible whatever the cube.
     """
     from deepspec.segmentation.device import choose_device
-    from deepspec.segmentation.model import searched_range
-    from deepspec.segmentation.pipeline import check_options
+    from deepspec.segmentation.search import planned_search
 
     model = _load(options.checkpoint, checkpoint_sha256)
     device = choose_device(options.device)
-    check_options(model, options.clusters, searched_range(model, options.k), min(options.sample, options.restarts))
+    planned_search(model, options.clusters, options.k, options.clusterer, options.firm, options.restarts)
+    if min(options.sample, options.restarts) < 1:
+        raise UserError("sample and restarts: expected at least 1 of each")
     return model, device
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from deepspec.clustering import ClustererConfig
 from deepspec.data.archive_check import check_archive
 from deepspec.errors import UserError
 
@@ -68,3 +69,10 @@ def trained_range(content: dict[str, Any]) -> tuple[int, int] | None:
     config = yaml.safe_load(content[FORMAT]["config"]) or {}
     ikmeans = config.get("ikmeans") or {}
     return (ikmeans["k_min"], ikmeans["k_max"]) if {"k_min", "k_max"} <= set(ikmeans) else None
+
+
+def trained_clusterer(content: dict[str, Any]) -> ClustererConfig | None:
+    """What divided the latents of the run of a checkpoint; None where it has no configuration of `fit` that says so."""
+    config = yaml.safe_load(content[FORMAT]["config"]) or {}
+    found = config.get("clusterer")
+    return ClustererConfig(**found) if found else None

@@ -3,7 +3,7 @@
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
 Lightning takes.
 
-Shapes: N spectra, C raw channels, D preprocessed channels, L latent dimensions.
+Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from deepspec.clusters import Clusters
+from deepspec.clustering import ClustererConfig, Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, parts_of, read_checkpoint, trained_range
+from deepspec.models.checkpoint import (
+    FORMAT,
+    TRAINING_ONLY,
+    parts_of,
+    read_checkpoint,
+    trained_clusterer,
+    trained_range,
+)
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.variational import VariationalAutoencoder
@@ -34,6 +41,10 @@ class SpectralModel(nn.Module):
         network: shape of encoder and decoder.
         preprocess: steps from raw spectra to the network's input, in order (see `deepspec.preprocess`).
         max_clusters: the most clusters that there is room for.
+        training_spectra: how many there are, which bounds the widths of the network; None: the widths are as given.
+
+    Attributes:
+        network_config: shape of the network as it was built.
     """
 
     def __init__(
@@ -42,14 +53,19 @@ class SpectralModel(nn.Module):
         network: NetworkConfig,
         preprocess: list[str | dict[str, Any]],
         max_clusters: int,
+        training_spectra: int | None = None,
     ) -> None:
         super().__init__()
         self.axis = SpectralAxis.from_dict(axis)
         self.preprocess = Preprocess(self.axis.channels, preprocess)
-        self.network = build_network(self.preprocess.channels_out, network)
+        channels = self.preprocess.channels_out
+        self.network_config = network if training_spectra is None else network.sized_for(channels, training_spectra)
+        self.network = build_network(channels, self.network_config)
         self.clusters = Clusters(network.latent, max_clusters)
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""
+        self.clusterer: ClustererConfig | None = None
+        """What divided its latents, likewise."""
 
     @classmethod
     def load(cls, path: str | Path) -> SpectralModel:
@@ -66,7 +82,7 @@ class SpectralModel(nn.Module):
             settings = content[FORMAT]["settings"]
             network = NetworkConfig(**settings["network"])
             model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
-            model.k_range = trained_range(content)
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
             weights = content["state_dict"]
             model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()
@@ -88,13 +104,13 @@ class SpectralModel(nn.Module):
         """Spectra of latent points, with the preprocessing undone as far as it can be.
 
         Returns:
-            (N, D) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
+            (N, E) float32, of the quantity `preprocess.invertible_to`, on the channels of `decoded_axis`.
         """
         return self.preprocess.inverse(self.network.decode(z_NL).float())
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, D) new spectra from the prior; a variational model's only.
+        """(n, E) new spectra from the prior; a variational model's only.
 
         Raises:
             UserError: the network is a plain autoencoder.
@@ -106,4 +122,4 @@ class SpectralModel(nn.Module):
     @property
     def decoded_axis(self) -> SpectralAxis:
         """Positions of the channels of `decode`."""
-        return SpectralAxis(self.preprocess.axis(self.axis.values), self.axis.unit)
+        return self.preprocess.decoded_axis(self.axis)

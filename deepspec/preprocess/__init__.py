@@ -13,10 +13,26 @@ preprocess:
 | `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
 | `clip` | `min` (0) | raise smaller values to `min` |
 | `log1p`, `sqrt`, `anscombe` | | log(1 + x), sqrt(x), 2 sqrt(x + 3/8) |
+| `log` | `quantile` (0.005) | log(x), and for less than this quantile of the positive training values its log |
 | `max`, `area`, `unit` | | divide each spectrum by its maximum, sum or Euclidean length |
 | `standard` | `scale` (global, or channel), `centre` (true) | zero mean and unit variance over the training sample |
 | `minmax` | | each channel to 0..1 over the training sample |
 | `quantile_tanh` | `regulator` (0.001) | tanh of the logarithm scaled by the spectrum's own quartiles |
+| `pca` | `components` (16) | scores on the principal components of the training sample, centred, not whitened |
+| `mnf` | `components` (12), `whiten` (0.5) | minimum noise fractions; the noise is that of neighbouring pixels |
+| `views` | `chains`, a list of lists of steps | several chains side by side, each divided by its own deviation |
+
+`views` shows the network several scalings at once, and spectra come back from the first:
+
+```yaml
+preprocess:
+  - step: views
+    chains:
+      - [minmax, {step: pca, components: 16}]
+      - [{step: log, quantile: 0.005}, {step: pca, components: 16}]
+      - [unit, {step: pca, components: 16}]
+      - [{step: log, quantile: 0.005}, {step: pca, components: 64}, {step: mnf, components: 12, whiten: 0.5}]
+```
 """
 
 from deepspec.preprocess.chain import Preprocess

@@ -7,12 +7,16 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from deepspec.errors import UserError
+from deepspec.preprocess.log import Log
+from deepspec.preprocess.mnf import MNF
 from deepspec.preprocess.normalise import Area, Max, Unit
+from deepspec.preprocess.pca import PCA
 from deepspec.preprocess.pointwise import Anscombe, Clip, Log1p, Sqrt
 from deepspec.preprocess.quantile_tanh import QuantileTanh
 from deepspec.preprocess.rebin import Rebin
 from deepspec.preprocess.scaling import MinMax, Standard
 from deepspec.preprocess.smooth import Smooth
+from deepspec.preprocess.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +28,7 @@ STEPS: dict[str, type[Step]] = {
     "smooth": Smooth,
     "clip": Clip,
     "log1p": Log1p,
+    "log": Log,
     "sqrt": Sqrt,
     "anscombe": Anscombe,
     "max": Max,
@@ -32,6 +37,9 @@ STEPS: dict[str, type[Step]] = {
     "standard": Standard,
     "minmax": MinMax,
     "quantile_tanh": QuantileTanh,
+    "pca": PCA,
+    "mnf": MNF,
+    "views": Views,
 }
 
 

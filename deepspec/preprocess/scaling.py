@@ -26,6 +26,7 @@ class _Affine(Step):
 
     needs_fit: ClassVar[bool] = True
     undo: ClassVar[Undo] = "exact"
+    by_channel: ClassVar[bool] = True
     offset_C: Tensor
     scale_C: Tensor
 
@@ -65,7 +66,7 @@ class Standard(_Affine):
         self.scale = scale
         self.centre = centre
 
-    def fit(self, x_NC: Tensor) -> None:
+    def fit(self, x_NC: Tensor, neighbours_MC: Tensor | None = None) -> None:
         """Mean and deviation (divided by N, as scikit-learn does), summed in float64, in two passes."""
         blocks = torch.split(x_NC, BLOCK_ROWS)
         mean_C = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / len(x_NC)
@@ -85,7 +86,7 @@ class MinMax(_Affine):
     A channel that is constant in the sample becomes 0 there and is not scaled.
     """
 
-    def fit(self, x_NC: Tensor) -> None:
+    def fit(self, x_NC: Tensor, neighbours_MC: Tensor | None = None) -> None:
         """Least and largest value of each channel."""
         low_C, high_C = x_NC.aminmax(dim=0)
         self.offset_C.copy_(low_C)

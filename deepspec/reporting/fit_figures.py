@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from deepspec.models import SpectralModel
 
 
-def fit_figures(model: SpectralModel, z_NL: Tensor) -> dict[str, Figure]:
+def fit_figures(model: SpectralModel, z_NL: Tensor, x_NC: Tensor | None = None) -> dict[str, Figure]:
     """`spectra`, the decoded centre of each cluster, and `latents`, the points coloured by cluster.
 
     Args:
         model: with clusters, in evaluation mode.
         z_NL: (N, L) latent points, on any device.
+        x_NC: their spectra as measured, on the model's device, where its clusters are judged by them.
     """
-    labels_N = model.clusters.assign(z_NL.to(model.clusters.centres.device)).cpu().numpy()
+    labels_N = model.clusters.assign(z_NL.to(model.clusters.centres.device), x_NC).cpu().numpy()
     k = int(model.clusters.count)
     shares = np.bincount(labels_N[labels_N >= 0], minlength=k) / max(1, len(labels_N))
     names = [f"cluster {cluster}: {100 * share:.1f} %" for cluster, share in enumerate(shares)]

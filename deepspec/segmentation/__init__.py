@@ -1,13 +1,17 @@
 """Segmentation of a cube by a fitted model, and the file that keeps it."""
 
+from deepspec.segmentation.labelling import LabelOptions
 from deepspec.segmentation.model import SegmentationModel
 from deepspec.segmentation.pipeline import segment_cube
-from deepspec.segmentation.result import BaselineRecord, Provenance, Segmentation
+from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.structure import Structure
 
 __all__ = [
     "BaselineRecord",
+    "ClusteringRecord",
+    "LabelOptions",
+    "Leaves",
     "PixelSample",
     "Provenance",
     "Segmentation",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.rebin import rebin
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deepspec.data.axis import SpectralAxis
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation.model import SegmentationModel
 
@@ -74,11 +74,16 @@ def align(cube: SpectralCube, model: SegmentationModel, *, allow_rebin: bool) ->
         known = target if axis.unit == "channel" else axis
         note = f"matched by the number of channels alone: {axis} against the checkpoint's {target}"
         return Alignment(
-            known, _decoded(model, known), () if axis.unit == target.unit else (note,), None, target, counts
+            known,
+            model.preprocess.decoded_axis(known),
+            () if axis.unit == target.unit else (note,),
+            None,
+            target,
+            counts,
         )
     difference = target.difference(axis)
     if difference is None:
-        return Alignment(axis, _decoded(model, axis), (), None, target, counts)
+        return Alignment(axis, model.preprocess.decoded_axis(axis), (), None, target, counts)
     problem = f"{name}: expected the checkpoint's axis, {target}, got {axis} ({difference.partition(': ')[2]})"
     if uncalibrated:
         raise UserError(f"{problem}; give the cube's calibration with --axis FIRST:LAST:UNIT")
@@ -94,11 +99,7 @@ def align(cube: SpectralCube, model: SegmentationModel, *, allow_rebin: bool) ->
         notes.append(
             f"{empty} of the checkpoint's {target.channels} channels lie outside the cube's range: set to zero"
         )
-    return Alignment(axis, _decoded(model, target), tuple(notes), covered, target, counts)
-
-
-def _decoded(model: SegmentationModel, axis: SpectralAxis) -> SpectralAxis:
-    return SpectralAxis(model.preprocess.axis(axis.values), axis.unit)
+    return Alignment(axis, model.preprocess.decoded_axis(target), tuple(notes), covered, target, counts)
 
 
 def _covered(axis: SpectralAxis, target: SpectralAxis, problem: str) -> slice:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from deepspec.clustering import Merge, Tree
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.complete_file import complete_or_absent
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
-from deepspec.segmentation.result import BaselineRecord, Provenance, Segmentation
+from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.soundness import check_sound
 from deepspec.segmentation.structure import Structure
@@ -37,15 +38,19 @@ _ARRAYS = (
 )
 _AXES = ("axis", "decoded_axis")
 _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
+_OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord}
+_PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+_LEAF_ARRAYS = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
 
 
 def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     """Write a segmentation under a temporary name and rename it when it is complete.
 
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
-    `unit`; `silhouette`, `structure`, `provenance` and, of a baseline, `baseline` as groups of attributes; the group
-    `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
-    `PixelSample`.
+    `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `baseline` of one, as groups of attributes; the
+    group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
+    `PixelSample`; where there are any, `borders`, `memberships`, and the group `leaves` with the arrays of `Leaves`,
+    its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -62,9 +67,16 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file[name] = axis.values
             file[name].attrs["unit"] = axis.unit
         for name in _RECORDS:
-            file.create_group(name).attrs.update(asdict(getattr(segmentation, name)))
-        if segmentation.baseline is not None:
-            file.create_group("baseline").attrs.update(asdict(segmentation.baseline))
+            _write_record(file, name, getattr(segmentation, name))
+        for name in _OPTIONAL_RECORDS:
+            if getattr(segmentation, name) is not None:
+                _write_record(file, name, getattr(segmentation, name))
+        if segmentation.borders is not None:
+            file["borders"] = segmentation.borders
+        if segmentation.memberships is not None:
+            file.create_dataset("memberships", data=segmentation.memberships, **_PACKED)
+        if segmentation.leaves is not None:
+            _write_leaves(file.create_group("leaves"), segmentation.leaves)
         file["structure"].attrs["sentence"] = segmentation.structure.sentence
         scores = file.create_group("scores")
         scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
@@ -73,8 +85,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
         if segmentation.sample is not None:
             sample = file.create_group("sample")
             for name, array in vars(segmentation.sample).items():
-                packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if array.ndim == 2 else {}
-                sample.create_dataset(name, data=array, **packed)
+                sample.create_dataset(name, data=array, **(_PACKED if array.ndim == 2 else {}))
 
 
 def read_segmentation(path: str | Path) -> Segmentation:
@@ -134,7 +145,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
 def _read(file: h5py.File) -> Segmentation:
     values: dict[str, Any] = {name: file[name][()] for name in _ARRAYS}
     values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
-    records = _RECORDS | ({"baseline": BaselineRecord} if "baseline" in file else {})
+    records = _RECORDS | {name: kind for name, kind in _OPTIONAL_RECORDS.items() if name in file}
     for name, record in records.items():
         values[name] = _record(file[name], record)
     tried = file["scores/k"][()].tolist()
@@ -148,14 +159,39 @@ def _read(file: h5py.File) -> Segmentation:
         sample=None
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
-        latents=file["latents"][()] if "latents" in file else None,
+        leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
+        **{name: file[name][()] for name in ("latents", "borders", "memberships") if name in file},
         **values,
     )
 
 
+def _write_record(file: h5py.File, name: str, record: Any) -> None:
+    """A group of attributes; what is None is left out."""
+    file.create_group(name).attrs.update({key: value for key, value in asdict(record).items() if value is not None})
+
+
 def _record(group: h5py.Group, kind: type[Any]) -> Any:
-    """A record from the attributes of its group."""
-    return kind(**{field.name: _plain(group.attrs[field.name]) for field in fields(kind)})
+    """A record from the attributes of its group; files of earlier versions lack those that have a default."""
+    optional = {field.name for field in fields(kind) if field.default is not MISSING}
+    names = [field.name for field in fields(kind) if field.name in group.attrs or field.name not in optional]
+    return kind(**{name: _plain(group.attrs[name]) for name in names})
+
+
+def _write_leaves(group: h5py.Group, leaves: Leaves) -> None:
+    group["merges"] = np.array([tuple(merge) for merge in leaves.tree.merges], dtype=np.float64).reshape(-1, 3)
+    group["parents"] = np.array(leaves.parents, dtype=np.int64)
+    for name in _LEAF_ARRAYS:
+        array = getattr(leaves, name)
+        group.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+
+
+def _read_leaves(group: h5py.Group) -> Leaves:
+    merges = tuple(Merge(int(first), int(second), float(r)) for first, second, r in group["merges"][()])
+    return Leaves(
+        tree=Tree(len(merges) + 1, merges),
+        parents=tuple(group["parents"][()].tolist()),
+        **{name: group[name][()] for name in _LEAF_ARRAYS},
+    )
 
 
 def _plain(value: Any) -> Any:

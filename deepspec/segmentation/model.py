@@ -8,13 +8,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from deepspec.clusters import Clusters
+    from deepspec.clustering import Clusters
     from deepspec.data.axis import SpectralAxis
     from deepspec.models.autoencoder import Latent
     from deepspec.preprocess import Preprocess
-
-K_RANGE = (3, 10)
-"""Fewest and most clusters that are looked for where nothing else is said, as in the paper."""
 
 
 class Encoder(Protocol):
@@ -25,7 +22,10 @@ class Encoder(Protocol):
 
 
 class SegmentationModel(Protocol):
-    """A model on some device; a `torch.nn.Module` has the last four. It may have a `k_range`: see `searched_range`."""
+    """A model on some device; a `torch.nn.Module` has the last four.
+
+    It may have a `k_range` and a `clusterer`, those of its training.
+    """
 
     @property
     def axis(self) -> SpectralAxis:
@@ -58,8 +58,3 @@ class SegmentationModel(Protocol):
 
     def to(self, device: torch.device, /) -> Any:
         """Move to a device."""
-
-
-def searched_range(model: SegmentationModel, k: tuple[int, int] | None) -> tuple[int, int]:
-    """Fewest and most clusters to look for: those given, else those of the model's training, else `K_RANGE`."""
-    return k or getattr(model, "k_range", None) or K_RANGE

@@ -1,40 +1,50 @@
 """segment_cube: from a cube and a model to a `Segmentation`.
 
-Shapes: P pixels of the cube (H x W), N of a piece, D channels of the decoder, L latent dimensions, K clusters.
+Shapes: P pixels of the cube (H x W), N of a piece, C channels, D of the decoder, L latent dimensions, K clusters, M
+leaves of the merge tree.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from deepspec.errors import UserError
+from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
-from deepspec.segmentation.latents import Found, cluster_means, refit, silhouette_of
+from deepspec.segmentation.labelling import Explanations, explain
+from deepspec.segmentation.latents import cluster_means, find_clusters, silhouette_of
 from deepspec.segmentation.means import ClusterMeans, PixelRecord
-from deepspec.segmentation.model import searched_range
 from deepspec.segmentation.provenance import Origin
-from deepspec.segmentation.result import Segmentation
+from deepspec.segmentation.result import ClusteringRecord, Leaves, Segmentation
 from deepspec.segmentation.sample import draw_sample
-from deepspec.segmentation.spectra import CubeSpectra, SpectraSample
-from deepspec.segmentation.structure import SPECTRA, find_structure
+from deepspec.segmentation.search import planned_search
+from deepspec.segmentation.spectra import SAMPLE_VALUES, CubeSpectra, SpectraSample
+from deepspec.segmentation.structure import SPECTRA, find_structure, judged_by_borders
 from deepspec.segmentation.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deepspec.clustering import Clusterer, ClustererConfig, Partition
     from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
     from deepspec.segmentation.means import PieceSums
     from deepspec.segmentation.model import SegmentationModel
     from deepspec.segmentation.result import ClustersMode
+    from deepspec.segmentation.search import PlannedSearch
     from deepspec.segmentation.spectra import Piece
+
+LABELLED_AT_ONCE = 2**16
+"""Pixels held against the clusters at a time, where that needs no spectra."""
 
 
 def segment_cube(
@@ -42,7 +52,10 @@ def segment_cube(
     model: SegmentationModel,
     *,
     clusters: ClustersMode = "frozen",
-    k: tuple[int, int] | None = None,
+    k: int | tuple[int, int] | None = None,
+    clusterer: str | ClustererConfig | Clusterer | None = None,
+    firm: float | None = None,
+    labelling: LabelOptions | None = None,
     rebin: bool = False,
     max_pixels_per_block: int = 8192,
     sample: int = 32768,
@@ -53,20 +66,25 @@ def segment_cube(
     inputs: NDArray[np.float32] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Segmentation:
-    """Label every usable pixel of a cube by the cluster of its latent point, and average each cluster's spectra.
+    """Label every usable pixel of a cube by the cluster that explains it best, and average each cluster's spectra.
 
     Args:
-        cube: an open cube; it is read once (frozen) or twice (refit), a block at a time.
+        cube: an open cube; it is read once (frozen) or twice (refit), a block at a time, and once more where pixels are
+            judged by their counts or with their neighbours.
         model: a fitted model; it is moved to `device` and used in evaluation mode.
         clusters: frozen keeps the clusters of the training, so that the same number is the same material in every
-            cube; refit finds new ones in this cube by IKMeans.
-        k: fewest and most clusters of refit, by default those of the training; the most also bounds the test of
-            structure, which starts from two.
+            cube; refit finds new ones in this cube.
+        k: of refit, how many clusters, or the fewest and most; None takes those of the training, or leaves it to a
+            clusterer that finds K itself. Of frozen, how many to cut the merge tree into.
+        clusterer: of refit: a kind (ikmeans, valleys, gmm, hdbscan), a configuration, or any `Clusterer`; None takes
+            that of the training.
+        firm: valley ratio, 0 to 1, below which a border is one: of valleys, and of frozen clusters with a merge tree.
+        labelling: whether neighbours have a say, and whether what no cluster explains gets -1.
         rebin: whether a cube on another axis is brought onto the model's.
         max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
-        sample: pixels that IKMeans works on, at most; the centres are then refined on all.
+        sample: pixels that are clustered, at most; centres of K-means are then refined on all.
         restarts: K-means runs per K.
-        seed: of everything random.
+        seed: of all random choices.
         device: where to compute, `cpu` or `cuda`.
         checkpoint: the model's file, for the record.
         inputs: (H, W, Q) what the network encodes of each pixel instead of its preprocessed spectrum, such as the
@@ -77,13 +95,16 @@ def segment_cube(
         UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
             is of another size.
     """
-    k = searched_range(model, k)
-    check_options(model, clusters, k, min(max_pixels_per_block, sample, restarts))
+    search = planned_search(model, clusters, k, clusterer, firm, restarts)
+    if min(max_pixels_per_block, sample, restarts) < 1:
+        raise UserError("max_pixels_per_block, sample and restarts: expected at least 1 of each")
+    labelling = labelling or search.labelling
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
+    few: tuple[str, ...] = ()
     file = None if checkpoint is None else Path(checkpoint)
     with (
         Origin(cube.path, file) as origin,
@@ -95,70 +116,75 @@ def segment_cube(
         record = PixelRecord(cube.mask.size, model.clusters.centres.shape[1], device)
         some = SpectraSample(cube.mask.size, SPECTRA, generator, device)
         inputs_PQ = None if inputs is None else torch.from_numpy(inputs).reshape(cube.mask.size, -1).to(device)
+        passes = _Passes(spectra, record, some, inputs_PQ, labelling)
         if clusters == "frozen":
-            found, means = _label_frozen(spectra, record, some, inputs_PQ)
+            partition = model.clusters.partition
+            labels, means = passes.label_frozen(partition)
         else:
-            _encode(spectra, record, some, None, inputs_PQ)
-            found = refit(record.usable_latents, k, sample, restarts, generator)
-            means = _average(spectra, record, found)
-        seen_ND = some.spectra_ND if inputs_PQ is None else inputs_PQ[some.pixels_N]
-        structure = find_structure(
-            seen_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), (2, k[1]), generator, threads
-        )
-        silhouette = silhouette_of(record.usable_latents, record.labels_P[record.usable_P], generator)
-        decoded_KD = model.decode(cluster_means(record.z_PL, record.labels_P, found.clusters.used))
+            measured = _Measured(spectra, search, sample, seed, inputs_PQ is None)
+            passes.encode(measured)
+            wanted, points = search.k, len(record.usable_latents)
+            if k is None and isinstance(wanted, tuple) and (fitting := fitting_range(*wanted, points)) != wanted:
+                tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
+                few = (f"{tried}: {points} pixels are few",)
+                search = replace(search, k=fitting)
+            partition = find_clusters(
+                search.clusterer, record.usable_latents, search.k, measured.points(record), generator, sample=sample
+            )
+            labels, means = passes.label_found(partition)
+        structure = judged_by_borders(partition.search.borders, len(record.usable_latents))
+        if structure is None:
+            seen_ND = some.spectra_ND if inputs_PQ is None else inputs_PQ[some.pixels_N]
+            structure = find_structure(
+                seen_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), search.tested, generator, threads
+            )
+        silhouette = silhouette_of(record.usable_latents, labels.labels_P[record.usable_P], generator)
+        centres_KL = cluster_means(record.z_PL, labels.labels_P, partition.centres)
+        decoded_KD = model.decode(centres_KL)
+        leaves = _leaves(model, partition, record, labels, means, cube.mask.shape)
         sample_of_pixels = draw_sample(record, some, model)
         provenance, unhashed = origin.provenance(clusters, seed)
 
     def image(values_P: Tensor) -> NDArray[Any]:
-        return values_P.cpu().numpy().reshape(cube.mask.shape)
+        return values_P.cpu().numpy().reshape(*cube.mask.shape, *values_P.shape[1:])
 
-    return Segmentation(
-        labels=image(record.labels_P.to(torch.int16)),
-        k=len(found.clusters.used),
-        centres=found.clusters.used.cpu().numpy().copy(),
-        sizes=means.sizes_K.cpu().numpy(),
+    none_P = labels.labels_P < 0
+    by_cluster = means.joined(_parents(partition), partition.k)
+    found = Segmentation(
+        labels=image(labels.labels_P.to(torch.int16)),
+        k=partition.k,
+        centres=partition.centres.cpu().numpy().copy(),
+        sizes=by_cluster.sizes,
         silhouette=silhouette,
-        scores=found.scores,
-        inertias=found.inertias,
+        scores=partition.search.scores if clusters == "refit" else {},
+        inertias=partition.search.inertias if clusters == "refit" else {},
         axis=alignment.axis,
         decoded_axis=alignment.decoded_axis,
         quantity=model.preprocess.invertible_to,
-        mean_raw=means.raw,
-        mean_input=means.input,
-        mean_reconstructed=means.reconstructed,
+        mean_raw=by_cluster.raw,
+        mean_input=by_cluster.input,
+        mean_reconstructed=by_cluster.reconstructed,
         decoded_centre=decoded_KD.cpu().double().numpy(),
-        total_raw=image(record.total_raw_P),
-        total_reconstructed=image(record.total_reconstructed_P),
-        total_latent=image(record.z_PL.sum(1)),
+        total_raw=image(record.total_raw_P.masked_fill(none_P, torch.nan)),
+        total_reconstructed=image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
+        total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
-        notes=alignment.notes + _left_out(cube, record) + unhashed,
+        notes=alignment.notes + few + _left_out(cube, record, labels) + unhashed,
         provenance=provenance,
         sample=sample_of_pixels,
-        latents=record.z_PL.cpu().numpy().reshape(*cube.mask.shape, -1),
+        latents=image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),
+        clustering=ClusteringRecord(
+            partition=partition.kind,
+            evidence=partition.search.evidence,
+            spatial=labelling.strength(partition),
+            changed=labels.changed,
+            unassigned=labels.unassigned,
+        ),
+        borders=np.array(partition.search.borders) if partition.search.borders else None,
+        memberships=None if labels.memberships_PK is None else image(labels.memberships_PK),
+        leaves=leaves,
     )
-
-
-def check_options(model: SegmentationModel, clusters: ClustersMode, k: tuple[int, int], least: int) -> None:
-    """Refuse options that no cube could be segmented with.
-
-    Args:
-        model: with clusters, or without.
-        clusters: frozen or refit.
-        k: fewest and most clusters.
-        least: of the numbers that must be at least 1.
-
-    Raises:
-        UserError: saying which.
-    """
-    if clusters not in ("frozen", "refit"):
-        raise UserError(f"clusters: expected frozen or refit, got {clusters!r}")
-    if not 2 <= k[0] <= k[1]:
-        raise UserError(f"k: expected 2 <= fewest <= most clusters, got {k[0]} and {k[1]}")
-    if least < 1:
-        raise UserError("max_pixels_per_block, sample and restarts: expected at least 1 of each")
-    if clusters == "frozen" and not int(model.clusters.count):
-        raise UserError("the checkpoint has no clusters: let new ones be found in this cube with --clusters refit")
+    return found if search.cut is None else found.cut(search.cut)
 
 
 @contextmanager
@@ -176,64 +202,206 @@ def _evaluating(model: SegmentationModel, device: torch.device) -> Iterator[None
 class _Encoded(NamedTuple):
     piece: Piece
     z_NL: Tensor
+    explained: Explained | None
     sums: PieceSums | None
 
 
-def _encode(
-    spectra: CubeSpectra,
-    record: PixelRecord,
-    some: SpectraSample,
-    means: ClusterMeans | None,
-    inputs_PQ: Tensor | None,
-) -> None:
-    """First pass: latent points, and labels and means if the clusters are known already."""
-    cube, network = spectra.cube, spectra.model.network
+class _Measured:
+    """The spectra as measured of a sample of pixels, for a clusterer that judges by them.
 
-    def work(piece: Piece) -> _Encoded:
-        seen_ND = piece.y_ND if inputs_PQ is None else inputs_PQ[piece.pixels_N]
-        z_NL = network.encode(seen_ND).mean_NL.float()
-        finite_N = z_NL.isfinite().all(1)
-        if not finite_N.all():
-            piece, z_NL = piece.only(finite_N), z_NL[finite_N]
-        return _Encoded(piece, z_NL, None if means is None else means.sums(piece, z_NL))
+    Args:
+        spectra: what passes.
+        search: which clusterer.
+        sample: most pixels; fewer of many channels, so that they take no more than 256 MiB.
+        seed: of the choice.
+        wanted: whether spectra are clustered at all, and not colours of a picture.
+    """
 
-    mask_P = torch.tensor(cube.mask.reshape(-1), device=spectra.device)
-    for piece, z_NL, sums in spectra.map(work, mask_P, "encoding"):
-        record.z_PL[piece.pixels_N] = z_NL
-        record.total_raw_P[piece.pixels_N] = piece.total_N
-        some.add(piece.pixels_N, piece.y_ND)
-        if means is not None and sums is not None:
-            means.add(sums)
-    if not record.usable_P.any():
-        cube.find_dead()  # raises and explains, if that is the reason
-        raise UserError(
-            f"{cube.path or 'the cube'}: the checkpoint's preprocessing gives NaN for every spectrum, as a square "
-            "root of negative values does; segment with a model fitted on such data"
+    def __init__(self, spectra: CubeSpectra, search: PlannedSearch, sample: int, seed: int, wanted: bool) -> None:
+        self._search, self._unit = search, spectra.cube.axis.unit
+        self._kept: SpectraSample | None = None
+        if search.looks_at_spectra and wanted:
+            channels = spectra.alignment.target.channels
+            size = min(sample, max(1, SAMPLE_VALUES // channels))
+            own = torch.Generator().manual_seed(seed)
+            self._kept = SpectraSample(spectra.cube.mask.size, size, own, spectra.device)
+
+    def add(self, piece: Piece) -> None:
+        """Let a piece pass by."""
+        if self._kept is not None:
+            self._kept.add(piece.pixels_N, piece.aligned_NC)
+
+    def points(self, record: PixelRecord) -> tuple[Tensor, Tensor] | None:
+        """Latent points and spectra of the sample; None where the clusterer goes by the latents alone."""
+        if self._kept is None:
+            return None
+        x_NC = self._kept.spectra_ND
+        if not self._search.judges_by(x_NC, self._unit):
+            return None
+        return record.z_PL[self._kept.pixels_N], x_NC
+
+
+class _Passes:
+    """What is done with the spectra as they pass.
+
+    Args:
+        spectra: of the cube.
+        record: where numbers of each pixel are put.
+        some: a sample of preprocessed spectra, filled in the first pass.
+        inputs_PQ: what the network encodes instead of spectra, or None.
+        labelling: how pixels are labelled.
+    """
+
+    def __init__(
+        self,
+        spectra: CubeSpectra,
+        record: PixelRecord,
+        some: SpectraSample,
+        inputs_PQ: Tensor | None,
+        labelling: LabelOptions,
+    ) -> None:
+        self._spectra, self._record, self._some = spectra, record, some
+        self._inputs_PQ, self._labelling = inputs_PQ, labelling
+
+    def label_frozen(self, partition: Partition) -> tuple[Labels, ClusterMeans]:
+        """A single pass where the clusters are known and no neighbour has a say; else two."""
+        explanations = self._explanations(partition)
+        alone = self._labelling.strength(partition) == 0
+        means = ClusterMeans(self._spectra, _groups(partition), self._record) if alone else None
+        self.encode(None, partition, explanations, means)
+        labels = explanations.labels()
+        return labels, means or self._average(partition, labels)
+
+    def label_found(self, partition: Partition) -> tuple[Labels, ClusterMeans]:
+        """Labels by clusters that were found after the first pass."""
+        explanations, record = self._explanations(partition), self._record
+        if partition.needs_spectra:
+
+            def work(piece: Piece) -> tuple[Tensor, Explained]:
+                return piece.pixels_N, explain(partition, record.z_PL[piece.pixels_N], piece.aligned_NC)
+
+            for pixels_N, explained in self._spectra.map(work, record.usable_P, "labelling"):
+                explanations.add(pixels_N, explained)
+        else:
+            for pixels_N in torch.split(record.usable_P.nonzero()[:, 0], LABELLED_AT_ONCE):
+                explanations.add(pixels_N, explain(partition, record.z_PL[pixels_N], None))
+        labels = explanations.labels()
+        return labels, self._average(partition, labels)
+
+    def encode(
+        self,
+        measured: _Measured | None,
+        partition: Partition | None = None,
+        explanations: Explanations | None = None,
+        means: ClusterMeans | None = None,
+    ) -> None:
+        """The first pass: latent points; and how well clusters that are known explain them, and the means."""
+        cube, network, record, inputs_PQ = (
+            self._spectra.cube,
+            self._spectra.model.network,
+            self._record,
+            self._inputs_PQ,
         )
 
+        def work(piece: Piece) -> _Encoded:
+            seen_ND = piece.y_ND if inputs_PQ is None else inputs_PQ[piece.pixels_N]
+            z_NL = network.encode(seen_ND).mean_NL.float()
+            finite_N = z_NL.isfinite().all(1)
+            if not finite_N.all():
+                piece, z_NL = piece.only(finite_N), z_NL[finite_N]
+            explained = None if partition is None else explain(partition, z_NL, piece.aligned_NC)
+            sums = None
+            if means is not None and partition is not None and explained is not None:
+                sums = means.sums(piece, z_NL, self._leaf_alone(partition, explained))
+            return _Encoded(piece, z_NL, explained, sums)
 
-def _label_frozen(
-    spectra: CubeSpectra, record: PixelRecord, some: SpectraSample, inputs_PQ: Tensor | None
-) -> tuple[Found, ClusterMeans]:
-    """The only pass, where the clusters are known: everything at once."""
-    found = Found(spectra.model.clusters, {}, {})
-    means = ClusterMeans(spectra, found.clusters, record)
-    _encode(spectra, record, some, means, inputs_PQ)
-    return found, means
+        mask_P = torch.tensor(cube.mask.reshape(-1), device=self._spectra.device)
+        for piece, z_NL, explained, sums in self._spectra.map(work, mask_P, "encoding"):
+            record.z_PL[piece.pixels_N] = z_NL
+            record.total_raw_P[piece.pixels_N] = piece.total_N
+            self._some.add(piece.pixels_N, piece.y_ND)
+            if measured is not None:
+                measured.add(piece)
+            if explanations is not None and explained is not None:
+                explanations.add(piece.pixels_N, explained)
+            if means is not None and sums is not None:
+                means.add(sums)
+        if not record.usable_P.any():
+            cube.find_dead()  # raises and explains, if that is the reason
+            raise UserError(
+                f"{cube.path or 'the cube'}: the checkpoint's preprocessing gives NaN for every spectrum, as a square "
+                "root of negative values does; segment with a model fitted on such data"
+            )
+
+    def _explanations(self, partition: Partition) -> Explanations:
+        rows, columns = self._spectra.cube.mask.shape
+        return Explanations((rows, columns), partition, self._labelling)
+
+    def _leaf_alone(self, partition: Partition, explained: Explained) -> Tensor:
+        """(N,) leaf of each pixel without its neighbours, -1 where nothing explains it."""
+        leaf_N = explained.leaves_NK.gather(1, explained.scores_NK.argmax(1)[:, None])[:, 0].long()
+        return leaf_N.masked_fill(explained.unexplained_N, -1) if self._labelling.leaves_out(partition) else leaf_N
+
+    def _average(self, partition: Partition, labels: Labels) -> ClusterMeans:
+        """The last pass: means of the leaves."""
+        record = self._record
+        means = ClusterMeans(self._spectra, _groups(partition), record)
+
+        def work(piece: Piece) -> PieceSums:
+            return means.sums(piece, record.z_PL[piece.pixels_N], labels.leaves_P[piece.pixels_N])
+
+        for sums in self._spectra.map(work, record.usable_P, "averaging"):
+            means.add(sums)
+        return means
 
 
-def _average(spectra: CubeSpectra, record: PixelRecord, found: Found) -> ClusterMeans:
-    """Second pass: labels and means by clusters that were found after the first."""
-    means = ClusterMeans(spectra, found.clusters, record)
-    for sums in spectra.map(lambda piece: means.sums(piece, record.z_PL[piece.pixels_N]), record.usable_P, "averaging"):
-        means.add(sums)
-    return means
+def _groups(partition: Partition) -> int:
+    """Number of leaves, or of clusters without a tree."""
+    return partition.k if partition.search.tree is None else partition.search.tree.leaves
 
 
-def _left_out(cube: SpectralCube, record: PixelRecord) -> tuple[str, ...]:
-    """A note on the pixels without a label, if there are any."""
+def _parents(partition: Partition) -> list[int]:
+    """The cluster of each leaf."""
+    return list(partition.search.parents) if partition.search.tree is not None else list(range(partition.k))
+
+
+def _leaves(
+    model: SegmentationModel,
+    partition: Partition,
+    record: PixelRecord,
+    labels: Labels,
+    means: ClusterMeans,
+    shape: tuple[int, ...],
+) -> Leaves | None:
+    """The finest cut of the merge tree, if there is one."""
+    tree = partition.search.tree
+    if tree is None:
+        return None
+    known_ML = partition.centres[_parents(partition)] if partition.finer is None else partition.finer.centres
+    centres_ML = cluster_means(record.z_PL, labels.leaves_P, known_ML)
+    return Leaves(
+        tree=tree,
+        parents=tuple(_parents(partition)),
+        labels=labels.leaves_P.to(torch.int16).cpu().numpy().reshape(shape),
+        sizes=means.sizes_K.cpu().numpy(),
+        centres=centres_ML.cpu().numpy(),
+        mean_raw=means.raw,
+        mean_input=means.input,
+        mean_reconstructed=means.reconstructed,
+        decoded_centre=model.decode(centres_ML).cpu().double().numpy(),
+    )
+
+
+def _left_out(cube: SpectralCube, record: PixelRecord, labels: Labels) -> tuple[str, ...]:
+    """Notes on the pixels without a label, and on those that their neighbours changed, if there are any."""
     masked = int(cube.mask.size - cube.mask.sum())
-    unusable = cube.mask.size - len(record.usable_latents) - masked
-    if masked + unusable == 0:
-        return ()
-    return (f"left out {masked} masked and {unusable} dead (empty or NaN) of {cube.mask.size} pixels",)
+    usable = len(record.usable_latents)
+    unusable = cube.mask.size - usable - masked
+    notes = []
+    if masked + unusable:
+        notes.append(f"left out {masked} masked and {unusable} dead (empty or NaN) of {cube.mask.size} pixels")
+    if labels.unassigned:
+        notes.append(f"{labels.unassigned} pixels ({labels.unassigned / usable:.1%}) are like no cluster: label -1")
+    if labels.changed:
+        notes.append(f"neighbouring pixels changed the label of {labels.changed:.1%} of the pixels")
+    return tuple(notes)

@@ -1,6 +1,6 @@
 """Segmentation: the labels of a cube and what each of its clusters looks like.
 
-Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions.
+Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions, M leaves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from deepspec.clustering import Tree
     from deepspec.data.axis import SpectralAxis
     from deepspec.functional import SilhouetteEstimate
     from deepspec.segmentation.sample import PixelSample
@@ -35,7 +36,7 @@ class Provenance:
     checkpoint_sha256: str
     """Likewise."""
     clusters: ClustersMode
-    """frozen: the centres of the checkpoint; refit: IKMeans on this cube's latents."""
+    """frozen: the clusters of the checkpoint; refit: found in this cube."""
     seed: int
     """Of everything random."""
     deepspec: str
@@ -60,6 +61,46 @@ class BaselineRecord:
     """Most spectra that the steps were fitted on, chosen with the seed of the provenance."""
 
 
+@dataclass(frozen=True)
+class ClusteringRecord:
+    """How the clusters were found, and the pixels labelled."""
+
+    partition: str
+    """nearest, gaussians or counts: what a pixel is judged by (see `deepspec.clustering`)."""
+    evidence: str
+    """What decided on K, in words."""
+    spatial: float
+    """Strength of the prior that neighbours are alike; 0 without."""
+    changed: float
+    """Share of the pixels that the neighbours changed."""
+    unassigned: int
+    """Pixels of label -1 that no cluster explains."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """The finest cut of the merge tree, of which any coarser one is made without clustering again."""
+
+    tree: Tree
+    """What joins what, the least firm border first."""
+    parents: tuple[int, ...]
+    """(M,) the cluster of each leaf."""
+    labels: NDArray[np.int16]
+    """(H, W), 0 to M - 1, or -1."""
+    sizes: NDArray[np.int64]
+    """(M,) pixels."""
+    centres: NDArray[np.float32]
+    """(M, L) mean latent points."""
+    mean_raw: NDArray[np.float64]
+    """(M, C), like the next three as those of the clusters."""
+    mean_input: NDArray[np.float64]
+    """(M, D)."""
+    mean_reconstructed: NDArray[np.float64]
+    """(M, D)."""
+    decoded_centre: NDArray[np.float64]
+    """(M, D)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
@@ -69,7 +110,7 @@ class Segmentation:
     k: int
     """Number of clusters; frozen ones may be empty here."""
     centres: NDArray[np.float32]
-    """(K, L) latent points; a pixel has the label of the nearest."""
+    """(K, L) latent points: the mean of each cluster's pixels, or where the checkpoint has it."""
     sizes: NDArray[np.int64]
     """(K,) pixels."""
     silhouette: SilhouetteEstimate
@@ -110,12 +151,34 @@ class Segmentation:
     """(H, W, L) latent points, NaN where the label is -1: what `evaluate` clusters again; None likewise."""
     baseline: BaselineRecord | None = None
     """What a baseline did; None for a network."""
+    clustering: ClusteringRecord | None = None
+    """How the clusters were found; None in files of earlier versions."""
+    borders: NDArray[np.float64] | None = None
+    """(K, K) valley ratio r of the border of each pair: towards 0 firm, 1 none. None where it was not looked for."""
+    memberships: NDArray[np.float32] | None = None
+    """(H, W, K) probability of each cluster, adding up to 1; 0 where the label is -1. None where they were not kept."""
+    leaves: Leaves | None = None
+    """Where the clusters could be merged or divided further; None for clusterers without a merge tree."""
 
     @property
     def shares(self) -> NDArray[np.float64]:
         """(K,) share of the labelled pixels in each cluster."""
         shares: NDArray[np.float64] = self.sizes / self.sizes.sum()
         return shares
+
+    def cut(self, k: int | None = None, *, firm: float | None = None) -> Segmentation:
+        """The same segmentation with its merge tree cut elsewhere, coarser or finer; nothing is clustered again.
+
+        Args:
+            k: how many clusters.
+            firm: or the valley ratio r, 0 to 1, below which a border is one.
+
+        Raises:
+            UserError: there is no merge tree, it has too few leaves, or not just one of `k` and `firm` is given.
+        """
+        from deepspec.segmentation.cutting import cut_segmentation
+
+        return cut_segmentation(self, k, firm)
 
     def save(self, path: str | Path) -> None:
         """Write an HDF5 file, which appears under its name when complete; an existing one is replaced."""

@@ -25,6 +25,9 @@ PIECE_VALUES = 2**20
 """Largest number of channels times pixels worked on at once: 4 MiB of float32. C libraries give larger allocations
 back to the system after each use, and fetching their pages anew costs as much as the arithmetic on them."""
 
+SAMPLE_VALUES = 2**26
+"""Most values of a sample of spectra: 256 MiB of float32."""
+
 Result = TypeVar("Result")
 
 
@@ -39,6 +42,8 @@ class Piece(NamedTuple):
     """float32, sums of the raw spectra."""
     y_ND: Tensor
     """float32, preprocessed."""
+    aligned_NC: Tensor
+    """float32, raw, on the model's channels."""
 
     def only(self, chosen_N: Tensor) -> Piece:
         """Those of a boolean selection."""
@@ -116,8 +121,8 @@ class CubeSpectra:
             return None
         if len(pixels_N) < len(x_NC):
             x_NC, total_N = x_NC[pixels_N], total_N[pixels_N]
-        y_ND = self.model.preprocess(self.alignment.to_model(x_NC))
-        return Piece(pixels_N + first, x_NC, total_N, y_ND)
+        aligned_NC = self.alignment.to_model(x_NC)
+        return Piece(pixels_N + first, x_NC, total_N, self.model.preprocess(aligned_NC), aligned_NC)
 
 
 class SpectraSample:

@@ -1,6 +1,6 @@
 """The command line of `fit`: a LightningCLI with fixed classes, so that a configuration is flat.
 
-Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `tracking`, `trainer`.
+Keys: `seed_everything`, `run_dir`, `model`, `data`, `loss_schedule`, `ikmeans`, `clusterer`, `tracking`, `trainer`.
 A run folder holds
 
     config.yaml         the resolved configuration
@@ -11,16 +11,19 @@ A run folder holds
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import lightning
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from deepspec.clustering import ClustererConfig
 from deepspec.command import OneLineErrors
 from deepspec.data.complete_file import complete_or_absent
 from deepspec.data.datamodule import SpectraDataModule
@@ -30,6 +33,7 @@ from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
+from deepspec.training.fit_help import OWN, PROG
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
@@ -43,10 +47,8 @@ from deepspec.training.run_folder import (
     refuse_earlier_run,
     set_aside,
 )
-from deepspec.training.tracking import Tracking, TrackingConfig
-
-if TYPE_CHECKING:
-    import lightning
+from deepspec.training.tracking import Tracking, ikmeans_of
+from deepspec.training.tracking_config import TrackingConfig
 
 
 class FitParser(OneLineErrors, LightningArgumentParser):
@@ -77,7 +79,7 @@ class FitCLI(LightningCLI):
             run=False,
             save_config_callback=None,
             parser_class=FitParser,
-            parser_kwargs={"prog": "python -m deepspec.fit", "description": "Fit a model to shards of spectra."},
+            parser_kwargs={"prog": PROG, "description": "Fit a model to shards of spectra."},
             trainer_defaults={
                 "max_epochs": 20,
                 "enable_model_summary": False,
@@ -92,21 +94,17 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
-        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of this run; made if missing")
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="continue from this checkpoint; `last`: where this run was",
-        )
-        parser.add_argument(
-            "--keep", type=Literal["best", "last"], default="best", help="which epoch's weights model.ckpt gets"
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
+        told = {key: text for key, (_, _, text) in OWN.items()}
+        parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
+        parser.add_argument("--keep", type=Literal["best", "last"], default="best", help=told["keep"])
+        parser.add_argument("--overwrite", type=bool, default=False, help=told["overwrite"])
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
+        parser.add_class_arguments(ClustererConfig, "clusterer")
         parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
+        parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
 
@@ -178,6 +176,8 @@ class FitCLI(LightningCLI):
 
     def _fit(self) -> Path:
         check_run(self.model.deep_baseline, self.trainer)  # before anything is written
+        if self.model.preprocess.needs_neighbours:
+            self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
         if _is_first_rank():
@@ -186,19 +186,20 @@ class FitCLI(LightningCLI):
             with complete_or_absent(self.run_dir / "config.yaml", durable=True) as part:
                 part.write_text(self.model.run_config)
             self._announce()
+        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
         self._take_best()
-        ikmeans = next(callback for callback in self.trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]
-        result = ikmeans.finish(self.trainer, self.model)
+        result = ikmeans_of(self.trainer).finish(self.trainer, self.model)
         path = self.run_dir / "model.ckpt"
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
             drop_earlier(self.run_dir)
             found = (
-                "no clusters: the latents coincide"
+                "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else f"K = {result.k}, silhouette {result.score:.3f}"
+                else f"K = {result.partition.k}, silhouette of the latents of {len(result.labels_N)} spectra "
+                f"{result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
@@ -208,9 +209,13 @@ class FitCLI(LightningCLI):
         data, model = self.datamodule, self.model
         rows = "  ".join(f"{split} {data.rows(split):,}" for split in data.shards.splits)
         parameters = sum(p.numel() for p in model.network.parameters())
+        widths = model.network_config.encoder
+        narrowed = widths is not None and widths != self.config["model"]["network"]["encoder"]
         print(
             f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
-            f"network with {parameters:,} parameters; run folder {self.run_dir}; watching {self.monitor}",
+            f"network with {parameters:,} parameters"
+            + (f" (hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" if narrowed else "")
+            + f"; run folder {self.run_dir}; watching {self.monitor}",
             flush=True,
         )
 
@@ -221,6 +226,13 @@ class FitCLI(LightningCLI):
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
 
 
+def trainer_help() -> str:
+    """What `--help.trainer` prints: the keys of Lightning's trainer, as Lightning describes them."""
+    parser = FitParser(prog=PROG, usage=argparse.SUPPRESS, add_help=False)
+    parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    return str(parser.format_help()).strip()
+
+
 def _is_first_rank() -> bool:
     """Whether this process is rank 0, before there is a trainer to ask."""
     return getattr(rank_zero_only, "rank", 0) == 0
@@ -228,3 +240,7 @@ def _is_first_rank() -> bool:
 
 def _axis_of(data: SpectraDataModule) -> dict[str, Any]:
     return data.axis.to_dict()
+
+
+def _training_spectra_of(data: SpectraDataModule) -> int:
+    return data.rows("train") if "train" in data.shards.splits else 0

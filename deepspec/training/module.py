@@ -5,21 +5,25 @@ Shapes: N spectra, D preprocessed channels, L latent dimensions.
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import lightning
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_range
+from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_rows
+from deepspec.training.seeding import seed_draws
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +31,42 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Batch = dict[str, torch.Tensor]
+Schedule = Literal["plateau", "cosine"]
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """ADAM, and a learning rate that falls when the target stops falling."""
+    """ADAM, and a learning rate that falls when the target stops falling, or along a cosine."""
 
     lr: float = 1e-3
     """Learning rate at the start."""
     weight_decay: float = 0.0
     """L2 penalty on the weights."""
+    schedule: Schedule = "plateau"
+    """How the learning rate falls: `plateau`, when the target stops falling; `cosine`, step by step to 0 at the end of
+    the run (`trainer.max_epochs` or `trainer.max_steps`, whichever comes first). The next three are for plateau."""
     factor: float = 0.1
     """What the learning rate is multiplied by on a plateau."""
     patience: int = 5
     """Epochs without a lower target before that."""
     min_lr: float = 1e-6
     """The learning rate never falls below this."""
+
+    def __post_init__(self) -> None:
+        """Check the choice."""
+        if self.schedule not in get_args(Schedule):
+            raise UserError(f"optimiser.schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}")
+
+
+def cosine_rate(lr: float, step: int, steps: int) -> float:
+    """Learning rate of a step, counted from 0, in a run of so many: lr / 2 (1 + cos(pi step / steps)).
+
+    The cosine annealing of Loshchilov and Hutter (2017), SGDR, equation 5, without restarts and to 0.
+
+    >>> cosine_rate(0.01, 0, 100), cosine_rate(0.01, 50, 100)
+    (0.01, 0.005)
+    """
+    return lr / 2 * (1 + math.cos(math.pi * min(step, steps) / steps))
 
 
 class DeepClustering(SpectralModel, lightning.LightningModule):
@@ -63,6 +87,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
             does not.
         deep_baseline: a published deep clustering method in place of the silhouette, to compare with.
+        training_spectra: how many there are, which bounds the widths of the network (`network.spectra_per_node`);
+            taken from the data by `fit`. None: the widths are as given.
         compile: whether encoder and decoder are compiled (`torch.compile`) for training, which needs a compiler on this
             machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
     """
@@ -78,9 +104,10 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
         deep_baseline: DeepBaselineConfig | None = None,
+        training_spectra: int | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(axis, network, preprocess or [], max_clusters)
+        super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
         self.objective = Objective(objective)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
@@ -89,7 +116,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
-            "network": asdict(network),
+            "network": asdict(self.network_config),
             "preprocess": self.preprocess.spec,
             "objective": asdict(objective),
             "optimiser": asdict(optimiser),
@@ -107,6 +134,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self._step_seed = 0
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
+        self._steps_of_run = 0
 
     @classmethod
     def load(cls, path: str | Path) -> DeepClustering:
@@ -122,7 +150,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
                 settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
             model = cls(**settings)
             model.load_state_dict(content["state_dict"])
-            model.k_range = trained_range(content)
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
             model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
         return model.eval()
 
@@ -133,7 +161,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         check_run(self.deep_baseline, self.trainer)
         if stage == "fit":  # a checkpoint to resume from is read later and brings the same
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.preprocess.fit(data.sample("train", self.statistics_rows, seed=self.seed))
+            sample_NC = data.sample("train", self.statistics_rows, seed=self.seed)
+            pairs = data.shards.read_neighbours() if self.preprocess.needs_neighbours else None
+            self.preprocess.fit(sample_NC, None if pairs is None else torch.from_numpy(pairs))
+            if self.trainer.is_global_zero:
+                for note in self.preprocess.notes:
+                    warnings.warn(note, stacklevel=1)
             if self.compiles:
                 compile_network(self.network, self.trainer.strategy.root_device)
 
@@ -141,10 +174,19 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         """ADAM. The plateau scheduler is stepped here and not by Lightning.
 
         Lightning steps it after the checkpoint of the epoch was written: a run resumed from there would have missed
-        one step and ended elsewhere.
+        one step and ended elsewhere. The cosine has no state: it follows from the number of the step.
+
+        Raises:
+            UserError: a cosine is wanted for a run without an end.
         """
         options = self.optimiser
         optimiser = torch.optim.Adam(self.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        if options.schedule == "cosine":
+            steps = self.trainer.estimated_stepping_batches
+            if math.isinf(steps):
+                raise UserError("optimiser.schedule cosine needs to know the end: give trainer.max_epochs or max_steps")
+            self._steps_of_run = int(steps)
+            return optimiser
         self._plateau = ReduceLROnPlateau(
             optimiser, factor=options.factor, patience=options.patience, min_lr=options.min_lr
         )
@@ -162,7 +204,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed by place in the run alone, so that a resumed run draws what an uninterrupted one would have."""
-        torch.manual_seed(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank))
+        seed_draws(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank), self.device)
         self._step_seed = _seed_of(self.seed, self.current_epoch + 1, batch_idx, _ALL_RANKS)
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -171,16 +213,22 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         Batches are dealt out to the ranks, so this is the number that the batch has in one process.
         """
         number = batch_idx * self.trainer.world_size + self.global_rank
-        torch.manual_seed(_seed_of(self.seed, 0, number, 0))
+        seed_draws(_seed_of(self.seed, 0, number, 0), self.device)
         self._step_seed = _seed_of(self.seed, 0, batch_idx, _ALL_RANKS)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set the learning rate of a cosine; see `configure_optimizers`."""
+        if self.optimiser.schedule == "cosine":
+            rate = cosine_rate(self.optimiser.lr, self.trainer.global_step, self._steps_of_run)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def on_train_epoch_end(self) -> None:
         """Step the learning rate by the target; see `configure_optimizers`."""
         target = self.trainer.callback_metrics.get(self.monitor)
-        assert self._plateau is not None
-        if target is not None and target != torch.inf:  # infinite until a deep baseline begins
-            self._plateau.step(float(target))
-        self.log("lr", self._plateau.optimizer.param_groups[0]["lr"])
+        if self._plateau is not None and target is not None and target != torch.inf:
+            self._plateau.step(float(target))  # infinite until a deep baseline begins
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     @property
     def monitor(self) -> str:
@@ -227,7 +275,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         if not self.objective.config.global_batch:
             return mean_NL, z_NL
         both_ML = joint_rows(torch.cat([mean_NL, z_NL], 1), equal=stage == "train")
-        torch.manual_seed(self._step_seed)  # the same K-means seeds and prior draws on every rank
+        seed_draws(self._step_seed, self.device)  # the same K-means seeds and prior draws on every rank
         mean_ML, z_ML = both_ML.chunk(2, 1)
         return mean_ML, z_ML
 
@@ -250,8 +298,13 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             start_epoch(self.deep_baseline, self)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Log the means with the last batch: callbacks look for them when the epoch ends, before the model is asked."""
-        if self.trainer.is_last_batch:
+        """Log the means with the last batch: callbacks look for them when the epoch ends, before the model is asked.
+
+        The last is also the one that reaches `trainer.max_steps` within an epoch; asked to stop, Lightning validates.
+        """
+        if 0 <= self.trainer.max_steps <= self.trainer.global_step:
+            self.trainer.should_stop = True
+        if self.trainer.is_last_batch or self.trainer.should_stop:
             self.log_dict(self._means["train"].values("train/", self.trainer), on_step=False, on_epoch=True)
 
     def on_validation_epoch_start(self) -> None:

@@ -93,7 +93,8 @@ def test_a_kill_while_replacing_a_set(folder, capsys):
     kill_at(folder, "shard_writer", "write_manifest", "--overwrite")
     ingest(folder, "--overwrite")
     ShardSet(folder / "out").verify()
-    assert sorted(contents(folder / "out")) == ["manifest.json", "notes.txt", "train-00000.h5", "val-00000.h5"]
+    names = ["manifest.json", "neighbours.h5", "notes.txt", "train-00000.h5", "val-00000.h5"]
+    assert sorted(contents(folder / "out")) == names
 
 
 def test_a_living_writer_is_left_alone(tmp_path):

@@ -238,13 +238,13 @@ def test_impossible_requests_are_explained():
     model = LinearModel(cube)
     with pytest.raises(UserError, match=r"no clusters.*--clusters refit"):
         segment_cube(cube, model)
-    with pytest.raises(UserError, match="2 <= fewest <= most clusters, got 5 and 3"):
+    with pytest.raises(UserError, match="1 <= fewest <= most clusters, got 5 and 3"):
         segment_cube(cube, model, clusters="refit", k=(5, 3))
     with pytest.raises(UserError, match="at least 1 of each"):
         segment_cube(cube, model, clusters="refit", restarts=0)
     few = SpectralCube.from_array(cube.read_rows(0, 1)[:, :8], AXIS)
     with pytest.raises(UserError, match=r"8 usable pixels cannot be divided into 3 to 10 clusters.*--k"):
-        segment_cube(few, model, clusters="refit")
+        segment_cube(few, model, clusters="refit", k=(3, 10))
 
 
 def test_equal_spectra_are_explained():

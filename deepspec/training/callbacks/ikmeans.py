@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
+from deepspec.clustering import ClustererConfig, IKMeans, Partition
+from deepspec.clustering.countable import are_counts
+from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
-from deepspec.functional import (
-    TooFewPositionsError,
-    contingency_table,
-    ikmeans,
-    match_labels,
-    silhouette_estimate,
-    stability,
-)
+from deepspec.functional import silhouette_estimate, stability
+from deepspec.functional.k_range import fitting_range
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -28,14 +26,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     import lightning
-    from torch import Tensor
 
-    from deepspec.functional import IKMeansResult
+    from deepspec.data.datamodule import SpectraDataModule
     from deepspec.training.module import DeepClustering
 
 
 ANCHORS = 512
 """Spectra whose silhouettes among the measured ones are worked out."""
+
+ENOUGH_PER_CLUSTER = 10
+"""Validation spectra for each of `k_max` clusters; where there are fewer, training spectra are clustered with them."""
 
 REFITS = 10
 """On resampled latents, for the stability."""
@@ -43,18 +43,30 @@ REFITS = 10
 JUDGED_BY = ("silhouette_measured", "stability")
 
 
+class Clustered(NamedTuple):
+    """A clustering of the sample."""
+
+    partition: Partition
+    """What labels any point."""
+    labels_N: Tensor
+    """(N,) those of the sample."""
+    score: float
+    """Silhouette of the sample's latents; NaN with a single cluster."""
+
+
 class CollapseWarning(UserWarning):
     """The latent space has lost what the silhouette was meant to bring out."""
 
 
 class IKMeansCallback(Callback):
-    """IKMeans on a sample of validation latents; the centres go into the model's `clusters`.
+    """Clusters a sample of validation latents, by IKMeans or by the run's `clusterer`; they go into `model.clusters`.
 
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K; what settings can be compared by
-    without labels, `ikmeans/silhouette_measured` (of the same clusters among the measured spectra) and
+    Logged: `ikmeans/k`, `ikmeans/silhouette` (of the sample's latents, not those of a cube), `ikmeans/silhouette_K` for
+    every K; what settings can be compared by without labels, `ikmeans/silhouette_measured` (of the same clusters among
+    the sample's spectra as measured) and
     `ikmeans/stability` (ARI of refits on resampled latents); `ikmeans/spread` (root mean square distance of the latents
     from their mean), `ikmeans/rank` (effective number of latent dimensions in use), `ikmeans/moved` (share of the
     sample that changed its cluster), `ikmeans/empty` (values of K that the sample has too few distinct latents for) and
@@ -62,9 +74,10 @@ class IKMeansCallback(Callback):
 
     Args:
         k_min: fewest clusters tried.
-        k_max: most clusters tried.
+        k_max: most clusters tried; never more than a quarter of the spectra.
         every_n_epochs: how often, counted from the first epoch; always after the last.
-        sample: validation spectra (training spectra if the run has no validation) that are clustered.
+        sample: validation spectra that are clustered; training spectra if the run has no validation, and both if it
+            has fewer than ten validation spectra for each of `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -86,6 +99,8 @@ class IKMeansCallback(Callback):
             raise UserError(f"ikmeans: expected sample > k_max and the other numbers >= 1, got sample = {sample}")
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
+        self.clusterer = ClustererConfig()
+        """What divides the latents; set by `fit` from the key `clusterer`. ikmeans takes its numbers from here."""
         self.clustered_at = -1
         """The epoch of the latest clustering."""
         self.signs: list[str] = []
@@ -95,8 +110,7 @@ class IKMeansCallback(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
         """Cluster, keep the numbering, log, and warn of a collapse."""
-        last = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs
-        if trainer.current_epoch % self.every_n_epochs and not last and not trainer.should_stop:
+        if trainer.current_epoch % self.every_n_epochs and not self._is_last(trainer):
             return
         self.clustered_at = trainer.current_epoch
         z_NL, result, judged = self._clustered(trainer, pl_module)
@@ -105,30 +119,39 @@ class IKMeansCallback(Callback):
             logged |= {"k": 1.0, "silhouette": math.nan, **dict.fromkeys(JUDGED_BY, math.nan)}
         else:
             logged["moved"] = self._store(pl_module, z_NL, result)
-            logged |= {"k": float(result.k), "silhouette": result.score, **judged}
-            logged |= {f"silhouette_{k}": score for k, score in result.scores.items()}
-            logged["empty"] = float(sum(math.isnan(score) for score in result.scores.values()))
+            scores = result.partition.search.scores
+            logged |= {"k": float(result.partition.k), "silhouette": result.score, **judged}
+            logged |= {f"silhouette_{k}": score for k, score in scores.items()}
+            logged["empty"] = float(sum(math.isnan(score) for score in scores.values()))
         reconstruction = trainer.callback_metrics.get(
             "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
         )
         self._history.append({**logged, "reconstruction": float(reconstruction)})
-        self.signs = signs_of_collapse(self._history, self.k_min)
+        self.signs = signs_of_collapse(self._history, self._fewest(result))
         logged["warnings"] = float(len(self.signs))
         pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
         for message in self.signs:
             if trainer.is_global_zero:
                 warnings.warn(f"epoch {trainer.current_epoch}: {message}", CollapseWarning, stacklevel=2)
 
+    def _is_last(self, trainer: lightning.Trainer) -> bool:
+        """Whether no epoch follows this one."""
+        epochs = trainer.max_epochs  # -1 where there is no bound
+        ended = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
+        return ended or 0 <= trainer.max_steps <= trainer.global_step or trainer.should_stop
+
     @torch.no_grad()
-    def finish(self, trainer: lightning.Trainer, model: DeepClustering) -> IKMeansResult | None:
-        """Cluster once more with the final weights and put the clusters into canonical order.
+    def finish(self, trainer: lightning.Trainer, model: DeepClustering) -> Clustered | None:
+        """Cluster once more with the final weights and keep the clusters, the largest first.
 
         Returns:
-            The clustering, in canonical order; None if the latents have fewer than k_min distinct positions.
+            The clustering; None if the latents have fewer than k_min distinct positions.
         """
-        _, result, _ = self._clustered(trainer, model)
+        if self.clusterer.kind != "ikmeans":
+            self._spectra = self._drawn(trainer, "train")  # many more: clusters that are small there may be none in val
+        _, result, _ = self._clustered(trainer, model, judged=False)
         if result is not None:
-            model.clusters.set(result.centres[canonical_order(result.labels, result.centres)].to(model.device))
+            model.clusters.set(result.partition.to(model.device))
         return result
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,87 +163,116 @@ class IKMeansCallback(Callback):
         self._history = state_dict["history"]
 
     def _clustered(
-        self, trainer: lightning.Trainer, model: DeepClustering
-    ) -> tuple[Tensor, IKMeansResult | None, dict[str, float]]:
-        """Latents of the sample, their clustering, and what it is judged by.
+        self, trainer: lightning.Trainer, model: DeepClustering, *, judged: bool = True
+    ) -> tuple[Tensor, Clustered | None, dict[str, float]]:
+        """Latents of the sample, their clustering, and what it is judged by, if that is wanted.
 
         Rank 0's, so that no rank's can differ by rounding.
         """
-        found: tuple[Tensor, IKMeansResult | None, dict[str, float]] = (torch.empty(0), None, {})
+        found: tuple[Tensor, Clustered | None, dict[str, float]] = (torch.empty(0), None, {})
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
-            result = self._cluster(z_NL)
-            found = z_NL, result, {} if result is None else self._judge(z_NL, result)
+            result = self._cluster(z_NL, model.axis.unit)
+            found = z_NL, result, self._judge(z_NL, result) if judged and result is not None else {}
         return trainer.strategy.broadcast(found)
 
-    def _judge(self, z_NL: Tensor, result: IKMeansResult) -> dict[str, float]:
+    def _judge(self, z_NL: Tensor, result: Clustered) -> dict[str, float]:
         """Silhouette of the clusters among the measured spectra, whose distances no training can change; stability."""
         assert self._spectra is not None
+        k = result.partition.k
+        if math.isnan(result.score):
+            return dict.fromkeys(JUDGED_BY, math.nan)
         generator = torch.Generator().manual_seed(self.seed)
-        anchors = max(ANCHORS, 2 * result.k)
-        silhouette = silhouette_estimate(self._spectra.float(), result.labels, anchors, generator=generator).score
-        stable = stability(z_NL, result.labels, result.k, refits=REFITS, restarts=self.restarts, generator=generator)
+        anchors = max(ANCHORS, 2 * k)
+        silhouette = silhouette_estimate(self._spectra.float(), result.labels_N, anchors, generator=generator).score
+        stable = stability(z_NL, result.labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
-    def _cluster(self, z_NL: Tensor) -> IKMeansResult | None:
+    def _cluster(self, z_NL: Tensor, unit: str) -> Clustered | None:
+        """The clustering of the sample; None where its latents coincide."""
         refuse_diverged(z_NL)
+        assert self._spectra is not None
+        if self.clusterer.kind != "ikmeans":
+            return self._cluster_otherwise(z_NL, unit)
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(z_NL))
+        if len(z_NL) <= k_min or len(torch.unique(z_NL, dim=0)) < k_min:
+            return None
         generator = torch.Generator().manual_seed(self.seed)
-        k_max = min(self.k_max, len(z_NL) - 1)
-        if k_max < self.k_min:
+        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (k_min, k_max), generator)
+        return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
+
+    def _cluster_otherwise(self, z_NL: Tensor, unit: str) -> Clustered | None:
+        """By a clusterer that finds K itself, and may find 1."""
+        assert self._spectra is not None
+        if len(torch.unique(z_NL, dim=0)) < 2:
             return None
-        try:
-            return ikmeans(
-                z_NL, self.k_min, k_max, iterations=self.iterations, restarts=self.restarts, generator=generator
-            )
-        except TooFewPositionsError:
-            return None
+        x_NC = self._spectra.float()
+        judged_by_spectra = self.clusterer.evidence == "counts" or (
+            self.clusterer.evidence == "auto" and are_counts(x_NC, unit)
+        )
+        generator = torch.Generator().manual_seed(self.seed)
+        partition = self.clusterer.build().fit(z_NL, None, generator, x_NC if judged_by_spectra else None)
+        labels_N = partition.assign(z_NL, x_NC)
+        score = math.nan
+        if 2 <= len(torch.unique(labels_N)) < len(labels_N):
+            score = silhouette_estimate(z_NL, labels_N, max(ANCHORS, 2 * partition.k), generator=generator).score
+        return Clustered(partition, labels_N, score)
 
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            split = "val" if "val" in data.shards.splits else "train"
-            self._spectra = data.sample(split, self.sample, seed=self.seed)
+            self._spectra = self._draw(trainer.datamodule)  # type: ignore[attr-defined]
         return encode_sample(model, self._spectra)
 
-    def _store(self, model: DeepClustering, z_NL: Tensor, result: IKMeansResult) -> float:
-        """Put the centres into the model under the numbers they had before; the share of points that moved."""
-        order = torch.arange(result.k)
+    def _fewest(self, result: Clustered | None) -> int:
+        """The fewest clusters that were tried, which few spectra may have lowered."""
+        return self.k_min if result is None else min(result.partition.search.scores, default=self.k_min)
+
+    def _draw(self, data: SpectraDataModule) -> Tensor:
+        """The sample (N, C), of the type stored; what is other than asked for is said."""
+        if "val" not in data.shards.splits:
+            spectra_NC = data.sample("train", self.sample, seed=self.seed)
+        else:
+            spectra_NC = data.sample("val", self.sample, seed=self.seed)
+            validation = len(spectra_NC)
+            if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
+                more_NC = data.sample("train", self.sample - validation, seed=self.seed)
+                spectra_NC = torch.cat([spectra_NC, more_NC])
+                print(
+                    f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
+                    f"{validation} of validation are too few for {self.k_max} clusters",
+                    flush=True,
+                )
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
+        if self.clusterer.kind == "ikmeans" and (k_min, k_max) != (self.k_min, self.k_max):
+            print(
+                f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
+                "too few for more",
+                flush=True,
+            )
+        return spectra_NC
+
+    def _drawn(self, trainer: lightning.Trainer, split: str) -> Tensor:
+        drawn: Tensor = trainer.datamodule.sample(split, self.sample, seed=self.seed)  # type: ignore[attr-defined]
+        return drawn
+
+    def _store(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
+        """Put the clusters into the model under the numbers they had before; the share of points that moved."""
+        k = result.partition.k
+        order = torch.arange(k)
         moved = 1.0
         if int(model.clusters.count):
-            # With the old centres and the new weights most points are where they were: that carries the numbers over.
-            before = model.clusters.assign(z_NL.to(model.device)).cpu()
-            order = numbering(result.labels, before, result.k)
-        labels = order[result.labels]
-        if int(model.clusters.count):
-            moved = float((labels != before).double().mean())
-        centres = torch.empty_like(result.centres)
-        centres[order] = result.centres
-        model.clusters.set(centres.to(model.device))
+            # With the old clusters and the new weights most points are where they were: that carries the numbers over.
+            before = model.clusters.assign(z_NL.to(model.device), self.measured(model)).cpu()
+            order = numbering(result.labels_N, before, k)
+            moved = float((order[result.labels_N] != before).double().mean())
+        model.clusters.set(result.partition.reordered(order.argsort()).to(model.device))
         return moved
 
-
-def numbering(labels_N: Tensor, before_N: Tensor, k: int) -> Tensor:
-    """New number of each of k clusters: that of the earlier cluster it shares most points with.
-
-    Clusters without a partner get the numbers left over, in order; numbers are 0 to k - 1.
-
-    >>> numbering(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 1, 0, 0]), 3).tolist()
-    [1, 0, 2]
-    """
-    table = contingency_table(labels_N, before_N)
-    match = torch.full((k,), -1)
-    match[: len(table)] = match_labels(table)
-    match[match >= k] = -1
-    free = iter(sorted(set(range(k)) - set(match.tolist())))
-    return torch.tensor([number if number >= 0 else next(free) for number in match.tolist()])
-
-
-def canonical_order(labels_N: Tensor, centres_KL: Tensor) -> Tensor:
-    """Indices that sort clusters by falling size, and equal ones by their centres."""
-    sizes = torch.bincount(labels_N, minlength=len(centres_KL)).tolist()
-    keys = [(-size, centre) for size, centre in zip(sizes, centres_KL.tolist(), strict=True)]
-    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+    def measured(self, model: DeepClustering) -> Tensor | None:
+        """The sample as measured, once it was drawn, where the model's clusters are judged by it."""
+        assert self._spectra is not None
+        return self._spectra.float().to(model.device) if model.clusters.partition.needs_spectra else None
 
 
 def signs_of_collapse(history: list[dict[str, float]], k_min: int) -> list[str]:

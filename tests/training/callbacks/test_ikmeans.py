@@ -10,14 +10,13 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from deepspec import DeepClustering, SpectraDataModule
+from deepspec.clustering.numbering import canonical_order, numbering
 from deepspec.errors import UserError
 from deepspec.fit import main as fit
 from deepspec.training.callbacks.ikmeans import (
     IKMeansCallback,
     _effective_rank,
     _spread,
-    canonical_order,
-    numbering,
     signs_of_collapse,
 )
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from deepspec import clusters as clusters_module
-from deepspec.clusters import Clusters
+from deepspec.clustering import Clusters
+from deepspec.clustering import clusters as clusters_module
 
 
 @pytest.fixture

@@ -1,0 +1,162 @@
+"""The clusters of a fitted model, kept where checkpoints and devices find them.
+
+N spectra, C channels, L latent dimensions, K clusters in use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from deepspec.clustering.partitions import PARTITIONS, NearestCentres, distances_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deepspec.clustering.base import Partition
+
+BLOCK_DISTANCES = 2**22
+"""Distances held at a time by `assign`: 16 MiB."""
+
+
+_PARTITION = "partition"
+"""Its entry in a state dict."""
+
+
+class Clusters(nn.Module):
+    """Up to `k_max` clusters: their centres, and the partition that says which cluster a point belongs to.
+
+    Buffers keep their shape whatever K is, so checkpoints and ranks always agree.
+
+    >>> clusters = Clusters(latent=1, k_max=4)
+    >>> clusters.set(torch.tensor([[0.0], [10.0]]))
+    >>> clusters.assign(torch.tensor([[9.0], [5.0]]))
+    tensor([1, 0])
+
+    Args:
+        latent: dimension L of the latent space, at least 1.
+        k_max: the most clusters that can ever be in use, at least 1.
+
+    Attributes:
+        centres: buffer, float32 (k_max, L); rows from `count` on are zero.
+        count: buffer, int64 (): number K of clusters in use, 0 as long as none were set.
+
+    Raises:
+        ValueError: `latent` or `k_max` is below 1.
+    """
+
+    centres: Tensor
+    count: Tensor
+
+    def __init__(self, latent: int, k_max: int) -> None:
+        super().__init__()
+        if latent < 1 or k_max < 1:
+            raise ValueError(f"clusters need latent >= 1 and k_max >= 1; got latent={latent}, k_max={k_max}")
+        self.register_buffer("centres", torch.zeros(k_max, latent))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self._partition: Partition | None = None
+
+    @torch.no_grad()
+    def set(self, partition: Tensor | Partition) -> None:
+        """Replace the clusters, in this order: label k is row k.
+
+        Args:
+            partition: how points are assigned; or centres alone, float (K, L), of which the nearest decides. K is from
+                1 to k_max, the centres are finite, on any device.
+
+        Raises:
+            ValueError: another shape, too many centres, or one that is not finite.
+        """
+        centres_KL = partition if isinstance(partition, Tensor) else partition.centres
+        k_max, latent = self.centres.shape
+        if centres_KL.ndim != 2 or centres_KL.shape[1] != latent:
+            raise ValueError(f"expected centres of shape (K, {latent}); got {tuple(centres_KL.shape)}")
+        k = len(centres_KL)
+        if not 1 <= k <= k_max:
+            raise ValueError(f"expected 1 to k_max={k_max} centres; got {k}")
+        if not centres_KL.isfinite().all():
+            raise ValueError("centres must be finite; got NaN or infinity")
+        self.centres[:k] = centres_KL
+        self.centres[k:] = 0
+        self.count.fill_(k)
+        self._partition = None if isinstance(partition, Tensor) else partition.to(self.centres.device)
+
+    @property
+    def used(self) -> Tensor:
+        """The centres in use, float (K, L), a view of the buffer.
+
+        Raises:
+            RuntimeError: no centres were set.
+        """
+        k = int(self.count)
+        if k == 0:
+            raise RuntimeError("there are no clusters yet: fit the model, or call set(centres)")
+        return self.centres[:k]
+
+    @property
+    def partition(self) -> Partition:
+        """What says which cluster a point belongs to.
+
+        Raises:
+            RuntimeError: no clusters were set.
+        """
+        return NearestCentres(centres=self.used) if self._partition is None else self._partition
+
+    def distances(self, z_NL: Tensor) -> Tensor:
+        """Euclidean distance (N, K) of each latent point to each centre in use, in the centres' dtype.
+
+        Raises:
+            ValueError: `z_NL` is not (N, L).
+            RuntimeError: no clusters were set.
+        """
+        self._check(z_NL)
+        return distances_to(self.used, z_NL)
+
+    @torch.no_grad()
+    def assign(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor:
+        """Label (N,), int64, of the cluster that explains each point best: 0 to K - 1, the lowest of equal ones.
+
+        A point with a NaN is near nothing and gets -1. Memory is bounded beside the labels, so N may be a whole cube.
+
+        Args:
+            z_NL: latent points.
+            x_NC: spectra as measured, where the partition needs them.
+
+        Raises:
+            ValueError: `z_NL` is not (N, L).
+            RuntimeError: no clusters were set.
+        """
+        partition = self.partition
+        self._check(z_NL)
+        rows = max(1, BLOCK_DISTANCES // partition.k)
+        labels = [
+            partition.assign(z_nL, None if x_NC is None else x_NC[first : first + rows])
+            for first, z_nL in zip(range(0, max(1, len(z_NL)), rows), torch.split(z_NL, rows), strict=True)
+        ]
+        return torch.cat(labels).masked_fill_(z_NL.isnan().any(1), -1)
+
+    def _check(self, z_NL: Tensor) -> None:
+        latent = self.used.shape[1]
+        if z_NL.ndim != 2 or z_NL.shape[1] != latent:
+            raise ValueError(f"expected latent points of shape (N, {latent}); got {tuple(z_NL.shape)}")
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Add what the buffers do not hold, as tensors and plain values, where there is any of it."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._partition is not None:
+            destination[f"{prefix}{_PARTITION}"] = self._partition.state()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Take it back."""
+        state = state_dict.pop(f"{prefix}{_PARTITION}", None)
+        super()._load_from_state_dict(state_dict, prefix, *more)
+        partition = None if state is None else PARTITIONS[state["kind"]].from_state(state)
+        self._partition = None if partition is None else partition.to(self.centres.device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Clusters:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._partition is not None:
+            self._partition = self._partition.to(self.centres.device)
+        return self

@@ -1,0 +1,57 @@
+"""Gaussian mixtures: scikit-learn's, of which the Bayesian information criterion picks K.
+
+Shapes: N points, L latent dimensions, K clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from deepspec.clustering.base import Search
+from deepspec.clustering.bounds import bounds_of
+from deepspec.clustering.numbering import canonical_order
+from deepspec.clustering.partitions import Gaussians
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+K_RANGE = (1, 16)
+"""Fewest and most clusters that are looked for where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class GaussianMixtures:
+    """A Gaussian with a full covariance for each cluster, fitted by expectation and maximisation."""
+
+    restarts: int = 3
+    """K-means starts for each K."""
+
+    def fit(
+        self,
+        z_NL: Tensor,
+        k: int | tuple[int, int] | None = None,
+        generator: torch.Generator | None = None,
+        spectra: Tensor | None = None,
+    ) -> Gaussians:
+        """Cluster points; see `Clusterer.fit`. The K with the lowest BIC wins."""
+        from sklearn.mixture import GaussianMixture
+
+        fewest, most = bounds_of(k, K_RANGE, len(z_NL))
+        points_NL = z_NL.detach().cpu().double().numpy()
+        seed = int(torch.randint(2**31, (), generator=generator))
+        variance = max(float(points_NL.var(0).mean()), 1e-12)
+        tried = [
+            GaussianMixture(count, n_init=self.restarts, random_state=seed, reg_covar=1e-6 * variance).fit(points_NL)
+            for count in range(fewest, most + 1)
+        ]
+        best = min(tried, key=lambda mixture: mixture.bic(points_NL))
+        labels_N = torch.from_numpy(best.predict(points_NL)).to(z_NL.device)
+        # A component of which no point is most probable is no cluster.
+        labels_N = torch.unique(labels_N, return_inverse=True)[1]
+        count = int(labels_N.max()) + 1
+        evidence = "the Bayesian information criterion" if most > fewest else "as asked for"
+        found = Gaussians.of(z_NL, labels_N, count, search=Search(evidence=evidence))
+        return found.reordered(canonical_order(labels_N, found.centres))

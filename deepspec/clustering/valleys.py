@@ -1,0 +1,163 @@
+"""Valleys: over-segment, merge what no valley divides, split where one runs, by latent points or by counts.
+
+How many clusters there are comes from the data, and may be one. The definitions and what they were chosen by are in
+`experiments/README.md`.
+
+Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from deepspec.clustering.base import Partition, Search
+from deepspec.clustering.bounds import bounds_of
+from deepspec.clustering.counts import FIRM as FIRM_COUNTS
+from deepspec.clustering.counts import CountEvidence
+from deepspec.clustering.latents import FIRM as FIRM_LATENTS
+from deepspec.clustering.latents import LatentEvidence
+from deepspec.clustering.merging import Grouping
+from deepspec.clustering.partitions import FARTHEST, INSIDE, CountSpectra, Gaussians, bins_of, chi_squares
+from deepspec.errors import UserError
+from deepspec.functional import kmeans
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+MOST = 64
+"""Most clusters that are looked for."""
+
+SETTLING = 5
+"""Rounds in which every pixel goes to the spectrum that explains it best."""
+
+SMALL = 500
+"""Fewer points than this start from fewer clusters."""
+
+Evidence = Literal["auto", "counts", "latents"]
+
+
+@dataclass(frozen=True)
+class Valleys:
+    """Clusters divided by valleys of density."""
+
+    evidence: Evidence = "auto"
+    """counts: the cross-validated likelihood ratio of the spectra, which must be counts; latents: the density of the
+    latent points; auto: counts where spectra are given."""
+    firm: float | None = None
+    """A border is one if its valley ratio r is below this, 0 to 1; None: .85 for counts, .5 for latent points."""
+    start: int = 16
+    """Clusters of the over-segmentation; 10 for fewer than 500 points."""
+    restarts: int = 3
+    """K-means runs of the over-segmentation."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.firm is not None and not 0 < self.firm <= 1:
+            raise UserError(f"clusterer.firm: expected above 0 and at most 1, got {self.firm}")
+        if self.start < 1 or self.restarts < 1:
+            raise UserError("clusterer.start and restarts: expected at least 1 of each")
+
+    def fit(
+        self,
+        z_NL: Tensor,
+        k: int | tuple[int, int] | None = None,
+        generator: torch.Generator | None = None,
+        spectra: Tensor | None = None,
+    ) -> Partition:
+        """Cluster points; see `Clusterer.fit`. K may come out as 1."""
+        fewest, most = bounds_of(k, (1, MOST), len(z_NL))
+        generator = generator or torch.default_generator
+        if self.evidence == "counts" and spectra is None:
+            raise UserError("clusterer.evidence counts: needs the spectra, which are not at hand here")
+        start = min(self.start if len(z_NL) >= SMALL else min(self.start, 10), len(z_NL))
+        labels_N = kmeans(z_NL, start, restarts=self.restarts, generator=generator).labels.cpu().numpy()
+        if spectra is None or self.evidence == "latents":
+            return self._by_latents(z_NL, labels_N, fewest, most, generator)
+        return self._by_counts(z_NL, spectra, labels_N, fewest, most, generator)
+
+    def _by_latents(
+        self, z_NL: Tensor, labels_N: NDArray[Any], fewest: int, most: int, generator: torch.Generator
+    ) -> Gaussians:
+        firm = FIRM_LATENTS if self.firm is None else self.firm
+        grouping = Grouping(LatentEvidence(z_NL), labels_N, generator)
+        grouping.merge(firm, fewest, most)
+        grouping.split(firm, fewest, most)
+        grouping.sort()
+        search, leaves_N, found_N = _searched(grouping, "valleys of the latent points", z_NL.device)
+        finer = None
+        if search.tree is not None and search.tree.leaves > len(grouping.groups):
+            finer = Gaussians.of(z_NL, leaves_N, search.tree.leaves)
+        return Gaussians.of(z_NL, found_N, len(grouping.groups), search=search, finer=finer)
+
+    def _by_counts(
+        self, z_NL: Tensor, x_NC: Tensor, labels_N: NDArray[Any], fewest: int, most: int, generator: torch.Generator
+    ) -> CountSpectra:
+        firm = FIRM_COUNTS if self.firm is None else self.firm
+        x_NC = x_NC.float().clamp(min=0)
+        evidence = CountEvidence(x_NC, generator)
+
+        def likeliest(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
+            member_KN = _members(torch.from_numpy(labels_N).to(x_NC.device))
+            scores_NK = x_NC @ evidence.log_spectra(member_KN).T + member_KN.mean(1).log()
+            found: NDArray[np.int64] = scores_NK.argmax(1).cpu().numpy()
+            return found
+
+        grouping = Grouping(evidence, labels_N, generator)
+        grouping.merge(firm, fewest, most)
+        grouping.split(firm, fewest, most)
+        grouping.settle(likeliest, SETTLING)
+        grouping.merge(firm, fewest, most)
+        grouping.sort()
+        search, leaves_N, found_N = _searched(grouping, "valleys of the counts", z_NL.device)
+        finer = None
+        if search.tree is not None and search.tree.leaves > len(grouping.groups):
+            finer = _count_spectra(evidence, z_NL, leaves_N, 1.0)
+        dispersion = _dispersion(x_NC, found_N, evidence.log_spectra(_members(found_N)))
+        found = _count_spectra(evidence, z_NL, found_N, dispersion)
+        return replace(found, search=search, finer=None if finer is None else replace(finer, dispersion=dispersion))
+
+
+def _members(labels_N: Tensor) -> Tensor:
+    """(K, N) float, 1 where a point is in a cluster."""
+    return torch.nn.functional.one_hot(labels_N).T.float().contiguous()
+
+
+def _searched(grouping: Grouping, evidence: str, device: torch.device) -> tuple[Search, Tensor, Tensor]:
+    """What was found, the leaf and the cluster of every point."""
+    found_N = torch.from_numpy(grouping.labels_N).to(device)
+    borders = tuple(tuple(row) for row in grouping.borders().tolist())
+    tree, leaves_N = grouping.tree()
+    parents = [0] * tree.leaves
+    for cluster, leaves in enumerate(tree.clusters(len(grouping.groups))):
+        for leaf in leaves:
+            parents[leaf] = cluster
+    search = Search(evidence=evidence, borders=borders, tree=tree, parents=tuple(parents))
+    return search, torch.from_numpy(leaves_N).to(device), found_N
+
+
+def _count_spectra(evidence: CountEvidence, z_NL: Tensor, labels_N: Tensor, dispersion: float) -> CountSpectra:
+    """Clusters of labelled pixels, each of which occurs."""
+    member_KN = _members(labels_N)
+    log_spectra_KC = evidence.log_spectra(member_KN)
+    chi_N, counts_N = chi_squares(evidence.x_NC, labels_N, log_spectra_KC)
+    excess_N = (chi_N - bins_of(log_spectra_KC.shape[1]) + 1) / counts_N.clamp(min=1)
+    misfit = [torch.quantile(excess_N[labels_N == cluster][: 2**20], INSIDE) for cluster in range(len(member_KN))]
+    sizes_K = member_KN.sum(1)
+    return CountSpectra(
+        centres=(member_KN @ z_NL.float()) / sizes_K[:, None],
+        log_spectra=log_spectra_KC,
+        log_shares=(sizes_K / sizes_K.sum()).log(),
+        misfit=FARTHEST * torch.stack(misfit).clamp(min=0),
+        dispersion=dispersion,
+    )
+
+
+def _dispersion(x_NC: Tensor, labels_N: Tensor, log_spectra_KC: Tensor) -> float:
+    """Median over the pixels of chi-square per degree of freedom, at least 1."""
+    chi_N, _ = chi_squares(x_NC, labels_N, log_spectra_KC)
+    return max(1.0, float(chi_N.median()) / (bins_of(log_spectra_KC.shape[1]) - 1)) if x_NC.shape[1] > 1 else 1.0
