@@ -1,8 +1,8 @@
 """Follow the links of an HDF5 file, those into other files too, but not out of the file's folder.
 
 Beamlines write master files: external links and virtual data sets whose numbers lie in files beside them. A file from
-somebody else could point anywhere, so what lies outside of the folder of the opened file is refused, unless the
-environment variable `DEEPSPEC_LINKS` is `anywhere`.
+somebody else could point anywhere, so what lies outside of the folder of the opened file is refused, as by
+`read_hdf5`, through which each file is opened.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from deepspec.data.hdf5_check import check_heaps
+from deepspec.data.hdf5_file import ELSEWHERE, read_hdf5
 from deepspec.data.readers.raw_pair import map_raw
 from deepspec.errors import UserError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK_CACHE = 64 * 2**20  # bytes
 _FOLLOWED = 32  # links one after the other; more are a circle
-_HINT = "set the environment variable DEEPSPEC_LINKS=anywhere to follow it"
+_HINT = f"if you trust the file, set {ELSEWHERE}=allow"
 
 
 class Links:
@@ -43,7 +43,7 @@ class Links:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._folder = path.parent.resolve()
+        self._folders = {path.absolute().parent.resolve(), path.resolve().parent}
         self._files: dict[Path, h5py.File] = {}
         self.broken: dict[str, str] = {}
         self.file = self._open(path)
@@ -170,16 +170,15 @@ class Links:
         found = given if given.is_file() else beside if beside.is_file() else None
         if found is None:
             raise UserError(f"{self.path}: {what} in {name}, which is missing: it should lie beside this file")
-        allowed = os.environ.get("DEEPSPEC_LINKS") == "anywhere"
-        if not allowed and not found.resolve().is_relative_to(self._folder):
-            raise UserError(f"{self.path}: {what} in {name}, outside of the folder of this file: {_HINT}")
+        inside = any(found.resolve().is_relative_to(allowed) for allowed in self._folders)
+        if not inside and os.environ.get(ELSEWHERE) != "allow":
+            raise UserError(f"{self.path}: {what} in {name}, outside its folder; {_HINT}")
         return found
 
     def _open(self, path: Path) -> h5py.File:
         where = path.resolve()
         if where not in self._files:
-            check_heaps(path)
-            self._files[where] = h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE)
+            self._files[where] = read_hdf5(path, locking=False, rdcc_nbytes=CHUNK_CACHE)
         return self._files[where]
 
 

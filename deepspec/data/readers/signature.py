@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.readers.foreign import EXTENSIONS as FOREIGN
 from deepspec.data.readers.foreign import HDF5_EXTENSIONS
 from deepspec.errors import UserError
@@ -131,9 +132,9 @@ def _is_ncem(path: Path) -> bool:
     if path.suffix.lower() != ".emd":
         return False
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with read_hdf5(path, locking=False) as file:
             return "version_major" in file.attrs and "Data" not in file
-    except (OSError, RuntimeError, KeyError, ValueError):  # damaged: whoever reads it will say so
+    except (UserError, OSError, RuntimeError, KeyError, ValueError):  # damaged: whoever reads it will say so
         return False
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, is_of_the_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -135,6 +135,8 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         zipfile.BadZipFile,
         tokenize.TokenError,  # NumPy reads the header of an array as Python
     ) as error:
+        if is_of_the_system(error):  # such as too many open files: the file is good
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         if (lacking := re.search(r"requires the '(\w+)' package|No module named '(\w+)'", reason)) is not None:
             raise _lacks(path, kind, lacking[1] or lacking[2]) from error

@@ -66,11 +66,11 @@ def test_links_out_of_the_folder_need_leave(tmp_path, target, monkeypatch, absol
     inner.mkdir()
     name = str(target) if absolute else "../target.h5"
     path = master(inner, {"entry/mca": h5py.ExternalLink(name, "/scan/mca")})
-    with pytest.raises(UserError, match=r"outside of the folder of this file: .*DEEPSPEC_LINKS=anywhere"):
+    with pytest.raises(UserError, match=r"outside its folder; .*DEEPSPEC_EXTERNAL_FILES=allow"):
         read_cube(path, dataset="entry/mca", **OPTIONS)
     with pytest.raises(UserError, match="master"):
         read_cube(path, **OPTIONS)
-    monkeypatch.setenv("DEEPSPEC_LINKS", "anywhere")
+    monkeypatch.setenv("DEEPSPEC_EXTERNAL_FILES", "allow")
     with read_cube(path, **OPTIONS) as cube:
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
 
@@ -80,7 +80,7 @@ def test_a_symbolic_link_does_not_lead_out(tmp_path, target):
     inner.mkdir()
     (inner / "target.h5").symlink_to(target)
     path = master(inner, {"entry/mca": h5py.ExternalLink("target.h5", "/scan/mca")})
-    with pytest.raises(UserError, match="outside of the folder"):
+    with pytest.raises(UserError, match="outside its folder"):
         read_cube(path, dataset="entry/mca", **OPTIONS)
 
 
@@ -136,7 +136,7 @@ def test_a_virtual_dataset_with_a_missing_source_names_it(tmp_path, target):
 
 def test_a_virtual_dataset_out_of_the_folder(tmp_path, target):
     (tmp_path / "inner").mkdir()
-    with pytest.raises(UserError, match="outside of the folder"):
+    with pytest.raises(UserError, match="outside its folder"):
         read_cube(virtual(tmp_path / "inner", str(target)), **OPTIONS)
 
 
