@@ -31,7 +31,7 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "real": "f4", "floatieee32": "f4", "float32": "f4",
     "double": "f8", "doublevalue": "f8", "doubleieee64": "f8", "float64": "f8",
 }  # fmt: skip
-_LONGEST = 2**20  # bytes of a header
+_BLOCK, _LONGEST = 4096, 2**20  # bytes of a header that are read at once, and at most
 
 
 class Frame(NamedTuple):
@@ -105,7 +105,9 @@ def read_frames(path: Path) -> list[Frame]:
         start = 0
         while start < size:
             file.seek(start)
-            head = file.read(_LONGEST)
+            head = file.read(_BLOCK)
+            while b"}" not in head and len(head) < _LONGEST and (more := file.read(_BLOCK)):
+                head += more
             if not head.strip(b"\0 \r\n"):
                 break
             end = head.find(b"}")
