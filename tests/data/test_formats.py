@@ -73,7 +73,7 @@ def test_nothing_but_the_rows_comes_into_memory(name, tmp_path, monkeypatch):
 def test_cut_short(path, name):
     data = data_file(path)
     content = data.read_bytes()
-    for part in (0.97, 0.5, 0.02):
+    for part in (0.97, 0.47, 0.02):  # half of an EDF file ends with a frame, and nothing in it says how many there are
         data.write_bytes(content[: int(len(content) * part)])
         with pytest.raises(UserError, match="cube"), read_cube(path) as cube:
             cube.find_dead()
@@ -118,7 +118,7 @@ def test_the_numbers_of_a_pair_are_missing_or_empty(name, tmp_path):
         read_cube(path)
 
 
-ONE_DIMENSION = [n for n in WRITERS if n not in (*PAIRS, *SINGLE, "NeXus", "own", "HDF5 gzip", "TIFF samples")]
+ONE_DIMENSION = [n for n in WRITERS if n not in (*PAIRS, *SINGLE, "NeXus", "own", "HDF5 gzip", "TIFF samples", "EDF")]
 
 
 @pytest.mark.parametrize("name", ONE_DIMENSION)
