@@ -91,6 +91,7 @@ def baseline(
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
     from deepspec.baselines import BaselineOptions, segment_by_baseline
     from deepspec.progress import progress_bars
+    from deepspec.result_folder import claimed_folder
     from deepspec.segmentation.device import choose_device
 
     opened = reading.open(cube, mask)
@@ -104,21 +105,22 @@ def baseline(
         sample=sample,
         seed=seed,
     )
-    with opened, progress_bars() as show:
-        segmentation = segment_by_baseline(
-            opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
+    with opened, claimed_folder(folder):
+        with progress_bars() as show:
+            segmentation = segment_by_baseline(
+                opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
+            )
+        write_segmentation_folder(
+            segmentation,
+            folder,
+            exports=exports,
+            scale=scale,
+            redshift=redshift,
+            dataset=reading.dataset,
+            options=settings,
+            lines=lines,
+            calibratable=reading.channels is None,
         )
-    write_segmentation_folder(
-        segmentation,
-        folder,
-        exports=exports,
-        scale=scale,
-        redshift=redshift,
-        dataset=reading.dataset,
-        options=settings,
-        lines=lines,
-        calibratable=reading.channels is None,
-    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

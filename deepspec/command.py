@@ -8,15 +8,16 @@ import inspect
 import itertools
 import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, failure_of_the_system
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 
 class OneLineErrors:
@@ -53,10 +54,29 @@ def nearest_key(message: str, known: set[str]) -> str:
     return ""
 
 
-def fail(prog: str, message: str) -> NoReturn:
-    """Print one error line to standard error and exit with status 2."""
+def fail(prog: str, message: str, status: int = 2) -> NoReturn:
+    """Print one error line to standard error and exit."""
     sys.stderr.write(f"{prog}: error: {message}\n")
-    raise SystemExit(2)
+    raise SystemExit(status)
+
+
+@contextmanager
+def one_line_errors(prog: str) -> Iterator[None]:
+    """Turn what the user or the system has to mend into one line and an exit status; anything else is a bug of ours.
+
+    Raises:
+        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full.
+    """
+    try:
+        yield
+    except UserError as error:
+        found = failure_of_the_system(error.__cause__) if error.__cause__ is not None else None
+        fail(prog, str(error), 1 if found is not None and found[1] == 1 else 2)
+    except Exception as error:
+        found = failure_of_the_system(error)
+        if found is None:
+            raise
+        fail(prog, *found)
 
 
 def join_numbers(args: Sequence[str]) -> list[str]:
@@ -128,7 +148,7 @@ def run_command(
             like any other option.
 
     Raises:
-        SystemExit: status 2 after a `UserError` or an invalid command line; nothing else is caught.
+        SystemExit: after an invalid command line, or as `one_line_errors`.
     """
     summary = (function.__doc__ or "").strip().split("\n\n")[0]
     parser = CommandParser(prog=prog, description=summary)
@@ -151,7 +171,5 @@ def run_command(
     values.pop("config", None)
     for parameter, group in groups.items():
         values[parameter] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
-    try:
+    with one_line_errors(prog):
         function(**values)
-    except UserError as error:
-        fail(prog, str(error))

@@ -146,11 +146,14 @@ def _plan(
 def _segment_one(job: SegmentJob) -> None:
     from deepspec.progress import progress_bars
     from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
+    from deepspec.result_folder import claimed_folder
 
     check_segmentation_folder(Path(job.folder), job.options.redshift, overwrite=job.options.overwrite)
-    with progress_bars() as show:
-        segmentation = job.segment(show)
-    print_segmentation(job.save(segmentation, job.request()), Path(job.folder))
+    with claimed_folder(Path(job.folder)):
+        with progress_bars() as show:
+            segmentation = job.segment(show)
+        segmentation = job.save(segmentation, job.request())
+    print_segmentation(segmentation, Path(job.folder))
 
 
 def main(args: Sequence[str] | None = None) -> None:

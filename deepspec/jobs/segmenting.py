@@ -14,6 +14,7 @@ from deepspec.jobs.attempt import Finished, RefusedError
 from deepspec.jobs.earlier import kept_result
 from deepspec.jobs.files import absolute, by_content, companions
 from deepspec.lines.options import LineOptions
+from deepspec.result_folder import claimed_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,12 +99,13 @@ class SegmentJob:
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
         check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=overwrite)
-        try:
-            prepare(self.options, self.checkpoint_sha256)
-        except UserError as error:
-            raise RefusedError(str(error)) from error
-        found = self.segment()
-        self.save(found, request)
+        with claimed_folder(Path(self.folder)):
+            try:
+                prepare(self.options, self.checkpoint_sha256)
+            except UserError as error:
+                raise RefusedError(str(error)) from error
+            found = self.segment()
+            self.save(found, request)
         return Finished(f"{headline(found)}, in {self.folder}")
 
     def segment(self, progress: Callable[[str, int, int], None] | None = None) -> Segmentation:

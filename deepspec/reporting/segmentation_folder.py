@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deepspec.data.fingerprint import write_request
+from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
 from deepspec.lines import LineOptions, identify, refined_axis, sentences
 from deepspec.reporting.maps import cluster_name, headline
@@ -82,8 +82,6 @@ def save_segmentation_folder(
     segmentation, found = with_lines(segmentation, redshift, lines or LineOptions(), calibratable=calibratable)
     with complete_folder(folder) as part:
         segmentation.save(part / RESULT)
-        if request is not None:
-            write_request(part / RESULT, request)
         write_outputs(
             segmentation,
             part,
@@ -94,6 +92,8 @@ def save_segmentation_folder(
             options=options,
             labels=found.labels,
         )
+        if request is not None:
+            write_request(part / RESULT, with_files(request, part))
     return segmentation
 
 

@@ -12,10 +12,13 @@ import numpy as np
 from deepspec.clustering import Merge, Tree
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
 from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
+from deepspec.segmentation.soundness import check_sound
 from deepspec.segmentation.structure import Structure
 
 FORMAT = "deepspec-segmentation"
@@ -50,7 +53,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
-    with complete_or_absent(path) as part, h5py.File(part, "w") as file:
+    with complete_or_absent(path) as part, sealed_hdf5(part) as file:
         file.attrs.update(format=FORMAT, version=VERSION, k=segmentation.k, quantity=segmentation.quantity)
         file.attrs["notes"] = np.array(segmentation.notes, dtype=h5py.string_dtype())
         for name in _ARRAYS:
@@ -96,10 +99,14 @@ def read_segmentation(path: str | Path) -> Segmentation:
     if not path.is_file():
         raise UserError(f"{path}: no such segmentation; `segment` writes segmentation.h5 into its output folder")
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             _check_format(file, path)
-            return _read(file)
-    except (OSError, KeyError) as error:
+            found = _read(file)
+        check_sound(found)
+        return found
+    except UserError as error:
+        raise error if str(error).startswith(str(path)) else UserError(f"{path}: {error}") from error
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: expected a segmentation written by deepspec.segment, got a file that is damaged or of another "
             f"kind ({' '.join(str(error).split())})"
@@ -113,7 +120,7 @@ def read_provenance(path: Path) -> Provenance:
         OSError: it cannot be read.
         KeyError: it is no segmentation.
     """
-    with h5py.File(path, "r") as file:
+    with read_hdf5(path) as file:
         found: Provenance = _record(file["provenance"], Provenance)
         return found
 
@@ -121,7 +128,7 @@ def read_provenance(path: Path) -> Provenance:
 def is_segmentation(path: Path) -> bool:
     """Whether a file is a segmentation of any version."""
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except OSError:
         return False
