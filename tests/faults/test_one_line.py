@@ -1,4 +1,4 @@
-"""What the system refuses, and what cannot be, is one line and an exit status, in every verb; no line tells a secret."""
+"""What the system refuses, and what cannot be, is one line and an exit status; no line tells a secret."""
 
 import errno
 import os
