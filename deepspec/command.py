@@ -113,6 +113,16 @@ def complete_flags(args: Sequence[str], switches: Collection[str]) -> list[str]:
     return complete
 
 
+def underscored(args: Sequence[str], switches: Collection[str]) -> list[str]:
+    """Write `--refine-axis` as `--refine_axis`, for flags that are known.
+
+    >>> underscored(["a-b.h5", "--refine-axis", "--out", "--x-y"], {"refine_axis"})
+    ['a-b.h5', '--refine_axis', '--out', '--x-y']
+    """
+    spelt = {f"--{switch.replace('_', '-')}": f"--{switch}" for switch in switches}
+    return [spelt.get(arg, arg) for arg in args]
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
@@ -157,8 +167,9 @@ def run_command(
         parser.add_class_arguments(group)
     switches = {
         name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
-    }
-    given = complete_flags(join_numbers(sys.argv[1:] if args is None else args), switches)
+    } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}
+    words = underscored(sys.argv[1:] if args is None else args, switches)
+    given = complete_flags(join_numbers(words), switches)
     with one_line_errors(prog):
         values: dict[str, Any] = parser.parse_args(given).as_dict()
         values.pop("config", None)

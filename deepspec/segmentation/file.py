@@ -62,10 +62,11 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
         if segmentation.latents is not None:
             file["latents"] = segmentation.latents  # noise, which does not shrink
-        for name in _AXES:
+        for name in (*_AXES, "measured_axis"):
             axis = getattr(segmentation, name)
-            file[name] = axis.values
-            file[name].attrs["unit"] = axis.unit
+            if axis is not None:
+                file[name] = axis.values
+                file[name].attrs["unit"] = axis.unit
         for name in _RECORDS:
             _write_record(file, name, getattr(segmentation, name))
         for name in _OPTIONAL_RECORDS:
@@ -144,7 +145,8 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 def _read(file: h5py.File) -> Segmentation:
     values: dict[str, Any] = {name: file[name][()] for name in _ARRAYS}
-    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
+    axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
+    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in axes}
     records = _RECORDS | {name: kind for name, kind in _OPTIONAL_RECORDS.items() if name in file}
     for name, record in records.items():
         values[name] = _record(file[name], record)

@@ -189,8 +189,8 @@ class FitCLI(LightningCLI):
         ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
-        self._take_best()
-        result = ikmeans_of(self.trainer).finish(self.trainer, self.model)
+        best = self._take_best()
+        result = ikmeans_of(self.trainer).finish(self.trainer, self.model, same_weights=not best)
         path = self.run_dir / "model.ckpt"
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
@@ -198,8 +198,12 @@ class FitCLI(LightningCLI):
             found = (
                 "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else f"K = {result.partition.k}, silhouette of the latents of {len(result.labels_N)} spectra "
-                f"{result.score:.3f}"
+                else f"K = {result.partition.k}, by {result.partition.search.evidence}; "
+                + (
+                    "one material"
+                    if result.partition.k == 1
+                    else f"silhouette of the latents of {len(result.labels_N)} spectra {result.score:.3f}"
+                )
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
@@ -219,11 +223,13 @@ class FitCLI(LightningCLI):
             flush=True,
         )
 
-    def _take_best(self) -> None:
-        """Go back to the epoch with the best target, if that is what is kept."""
+    def _take_best(self) -> bool:
+        """Go back to the epoch with the best target, if that is what is kept; whether that was done."""
         best = self.run_dir / "checkpoints" / "best.ckpt"
-        if self.config["keep"] == "best" and best.is_file():
+        wanted = self.config["keep"] == "best" and best.is_file()
+        if wanted:
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+        return wanted
 
 
 def trainer_help() -> str:

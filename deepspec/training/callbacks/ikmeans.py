@@ -40,6 +40,9 @@ ENOUGH_PER_CLUSTER = 10
 REFITS = 10
 """On resampled latents, for the stability."""
 
+JUDGED = 4096
+"""Most spectra of the sample that clusters are judged on."""
+
 JUDGED_BY = ("silhouette_measured", "stability")
 
 
@@ -75,9 +78,9 @@ class IKMeansCallback(Callback):
     Args:
         k_min: fewest clusters tried.
         k_max: most clusters tried; never more than a quarter of the spectra.
-        every_n_epochs: how often, counted from the first epoch; always after the last.
-        sample: validation spectra that are clustered; training spectra if the run has no validation, and both if it
-            has fewer than ten validation spectra for each of `k_max` clusters.
+        every_n_epochs: how often, counted from the first epoch; always after the last, and with 0 only then.
+        sample: validation spectra that are clustered; training spectra if the run has no validation or its `clusterer`
+            is not ikmeans, and both if it has fewer than ten validation spectra for each of `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -95,8 +98,11 @@ class IKMeansCallback(Callback):
     ) -> None:
         if not 2 <= k_min <= k_max:
             raise UserError(f"ikmeans: expected 2 <= k_min <= k_max, got k_min = {k_min}, k_max = {k_max}")
-        if sample <= k_max or min(every_n_epochs, restarts, iterations) < 1:
-            raise UserError(f"ikmeans: expected sample > k_max and the other numbers >= 1, got sample = {sample}")
+        if sample <= k_max or min(restarts, iterations) < 1 or every_n_epochs < 0:
+            raise UserError(
+                f"ikmeans: expected sample > k_max, restarts and iterations >= 1 and every_n_epochs >= 0, got sample = "
+                f"{sample}, restarts = {restarts}, iterations = {iterations}, every_n_epochs = {every_n_epochs}"
+            )
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
         self.clusterer = ClustererConfig()
@@ -106,11 +112,13 @@ class IKMeansCallback(Callback):
         self.signs: list[str] = []
         """Of a collapse, in that epoch."""
         self._spectra: Tensor | None = None
+        self._latest: tuple[int, Clustered] | None = None
         self._history: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
         """Cluster, keep the numbering, log, and warn of a collapse."""
-        if trainer.current_epoch % self.every_n_epochs and not self._is_last(trainer):
+        due = self.every_n_epochs > 0 and trainer.current_epoch % self.every_n_epochs == 0
+        if not due and not self._is_last(trainer):
             return
         self.clustered_at = trainer.current_epoch
         z_NL, result, judged = self._clustered(trainer, pl_module)
@@ -118,6 +126,7 @@ class IKMeansCallback(Callback):
         if result is None:
             logged |= {"k": 1.0, "silhouette": math.nan, **dict.fromkeys(JUDGED_BY, math.nan)}
         else:
+            self._latest = trainer.global_step, result
             logged["moved"] = self._store(pl_module, z_NL, result)
             scores = result.partition.search.scores
             logged |= {"k": float(result.partition.k), "silhouette": result.score, **judged}
@@ -141,15 +150,23 @@ class IKMeansCallback(Callback):
         return ended or 0 <= trainer.max_steps <= trainer.global_step or trainer.should_stop
 
     @torch.no_grad()
-    def finish(self, trainer: lightning.Trainer, model: DeepClustering) -> Clustered | None:
-        """Cluster once more with the final weights and keep the clusters, the largest first.
+    def finish(
+        self, trainer: lightning.Trainer, model: DeepClustering, *, same_weights: bool = False
+    ) -> Clustered | None:
+        """Cluster with the final weights and keep the clusters, the largest first.
+
+        Args:
+            trainer: after training.
+            model: with its final weights.
+            same_weights: whether they are those that the training ended with, whose clusters may be known.
 
         Returns:
             The clustering; None if the latents have fewer than k_min distinct positions.
         """
-        if self.clusterer.kind != "ikmeans":
-            self._spectra = self._drawn(trainer, "train")  # many more: clusters that are small there may be none in val
-        _, result, _ = self._clustered(trainer, model, judged=False)
+        if same_weights and self._latest is not None and self._latest[0] == trainer.global_step:
+            result: Clustered | None = self._latest[1]
+        else:
+            _, result, _ = self._clustered(trainer, model, judged=False)
         if result is not None:
             model.clusters.set(result.partition.to(model.device))
         return result
@@ -183,9 +200,12 @@ class IKMeansCallback(Callback):
         if math.isnan(result.score):
             return dict.fromkeys(JUDGED_BY, math.nan)
         generator = torch.Generator().manual_seed(self.seed)
+        spectra_NC, labels_N, z_NL = self._spectra[:JUDGED], result.labels_N[:JUDGED], z_NL[:JUDGED]
+        if len(torch.unique(labels_N)) < k:
+            return dict.fromkeys(JUDGED_BY, math.nan)
         anchors = max(ANCHORS, 2 * k)
-        silhouette = silhouette_estimate(self._spectra.float(), result.labels_N, anchors, generator=generator).score
-        stable = stability(z_NL, result.labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
+        silhouette = silhouette_estimate(spectra_NC.float(), labels_N, anchors, generator=generator).score
+        stable = stability(z_NL, labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
     def _cluster(self, z_NL: Tensor, unit: str) -> Clustered | None:
@@ -226,11 +246,14 @@ class IKMeansCallback(Callback):
 
     def _fewest(self, result: Clustered | None) -> int:
         """The fewest clusters that were tried, which few spectra may have lowered."""
+        if self.clusterer.kind != "ikmeans":
+            return 2 if result is None else 1
         return self.k_min if result is None else min(result.partition.search.scores, default=self.k_min)
 
     def _draw(self, data: SpectraDataModule) -> Tensor:
         """The sample (N, C), of the type stored; what is other than asked for is said."""
-        if "val" not in data.shards.splits:
+        if "val" not in data.shards.splits or self.clusterer.kind != "ikmeans":
+            # Blocks of validation may lack whole materials, which is no matter where K-means is only watched.
             spectra_NC = data.sample("train", self.sample, seed=self.seed)
         else:
             spectra_NC = data.sample("val", self.sample, seed=self.seed)
@@ -251,10 +274,6 @@ class IKMeansCallback(Callback):
                 flush=True,
             )
         return spectra_NC
-
-    def _drawn(self, trainer: lightning.Trainer, split: str) -> Tensor:
-        drawn: Tensor = trainer.datamodule.sample(split, self.sample, seed=self.seed)  # type: ignore[attr-defined]
-        return drawn
 
     def _store(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
         """Put the clusters into the model under the numbers they had before; the share of points that moved."""
