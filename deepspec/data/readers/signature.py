@@ -38,6 +38,7 @@ _EXTENSIONS = {
     ".hdf5": "HDF5",
     ".hdf": "HDF5",
     ".nxs": "HDF5",
+    ".hspy": "HDF5",
     ".npy": "NPY",
     ".npz": "NPZ",
     ".mat": "MATLAB",
