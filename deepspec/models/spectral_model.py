@@ -3,7 +3,8 @@
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
 Lightning takes.
 
-Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions.
+Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions (of all members
+of an ensemble).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class SpectralModel(nn.Module):
         self.axis = SpectralAxis.from_dict(axis)
         self.preprocess = Preprocess(self.axis.channels, preprocess)
         self.network = build_network(self.preprocess.channels_out, network)
-        self.clusters = Clusters(network.latent, max_clusters)
+        self.clusters = Clusters(self.network.latent, max_clusters)
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""
         self.clusterer: ClustererConfig | None = None

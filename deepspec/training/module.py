@@ -104,7 +104,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters)
-        self.objective = Objective(objective)
+        self.objective = Objective(objective, network.ensemble)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
@@ -244,7 +244,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         z_NL = latent.mean_NL
         if isinstance(self.network, VariationalAutoencoder) and self._draws_latents():
             z_NL = self.network.reparameterise(latent)
-        reconstruction_ND = self.network.decode(z_NL).float()
+        reconstruction_ND = self.network.reconstructions(z_NL).float()  # (S, N, D) of an ensemble
         with torch.autocast(self.device.type, enabled=False):
             parts, target = self._parts(x_ND, reconstruction_ND, latent, z_NL, stage)
         logged = parts.named() | {"target": target}

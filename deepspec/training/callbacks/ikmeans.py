@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from deepspec.clustering import ClustererConfig, IKMeans, Partition
+from deepspec.clustering import ClustererConfig, ConsensusKMeans, IKMeans, Partition
 from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
@@ -46,7 +46,7 @@ class Clustered(NamedTuple):
     labels_N: Tensor
     """(N,) those of the sample."""
     score: float
-    """Silhouette of the sample's latents; NaN with a single cluster."""
+    """Silhouette of the sample's latents, of an ensemble by IKMeans the mean of its networks'; NaN with one cluster."""
 
 
 class CollapseWarning(UserWarning):
@@ -55,6 +55,9 @@ class CollapseWarning(UserWarning):
 
 class IKMeansCallback(Callback):
     """Clusters a sample of validation latents, by IKMeans or by the run's `clusterer`; they go into `model.clusters`.
+
+    Of an ensemble of networks the consensus is kept. Its final clusters, and those of any clusterer but IKMeans, are of
+    training latents: a validation split of a small scene may lack what is rare in it.
 
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
@@ -140,7 +143,7 @@ class IKMeansCallback(Callback):
         Returns:
             The clustering; None if the latents have fewer than k_min distinct positions.
         """
-        if self.clusterer.kind != "ikmeans":
+        if self.clusterer.kind != "ikmeans" or model.network.members > 1:
             self._spectra = self._drawn(trainer, "train")  # many more: clusters that are small there may be none in val
         _, result, _ = self._clustered(trainer, model)
         if result is not None:
@@ -165,7 +168,7 @@ class IKMeansCallback(Callback):
         found: tuple[Tensor, Clustered | None, dict[str, float]] = (torch.empty(0), None, {})
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
-            result = self._cluster(z_NL, model.axis.unit)
+            result = self._cluster(z_NL, model.axis.unit, model.network.members)
             found = z_NL, result, {} if result is None else self._judge(z_NL, result)
         return trainer.strategy.broadcast(found)
 
@@ -181,20 +184,24 @@ class IKMeansCallback(Callback):
         stable = stability(z_NL, result.labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
-    def _cluster(self, z_NL: Tensor, unit: str) -> Clustered | None:
+    def _cluster(self, z_NL: Tensor, unit: str, members: int) -> Clustered | None:
         """The clustering of the sample; None where its latents coincide."""
         refuse_diverged(z_NL)
         assert self._spectra is not None
         if self.clusterer.kind != "ikmeans":
-            return self._cluster_otherwise(z_NL, unit)
+            return self._cluster_otherwise(z_NL, unit, members)
         k_max = min(self.k_max, len(z_NL) - 1)
-        if k_max < self.k_min or len(torch.unique(z_NL, dim=0)) < self.k_min:
+        if k_max < self.k_min or any(
+            len(torch.unique(own_NL, dim=0)) < self.k_min for own_NL in z_NL.chunk(members, 1)
+        ):
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (self.k_min, k_max), generator)
+        options = self.restarts, self.iterations
+        clusterer = IKMeans(*options) if members == 1 else ConsensusKMeans(members, *options)
+        partition = clusterer.fit(z_NL, (self.k_min, k_max), generator)
         return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
 
-    def _cluster_otherwise(self, z_NL: Tensor, unit: str) -> Clustered | None:
+    def _cluster_otherwise(self, z_NL: Tensor, unit: str, members: int) -> Clustered | None:
         """By a clusterer that finds K itself, and may find 1."""
         assert self._spectra is not None
         if len(torch.unique(z_NL, dim=0)) < 2:
@@ -204,7 +211,7 @@ class IKMeansCallback(Callback):
             self.clusterer.evidence == "auto" and are_counts(x_NC, unit)
         )
         generator = torch.Generator().manual_seed(self.seed)
-        partition = self.clusterer.build().fit(z_NL, None, generator, x_NC if judged_by_spectra else None)
+        partition = self.clusterer.build(members).fit(z_NL, None, generator, x_NC if judged_by_spectra else None)
         labels_N = partition.assign(z_NL, x_NC)
         score = math.nan
         if 2 <= len(torch.unique(labels_N)) < len(labels_N):
