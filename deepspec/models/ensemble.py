@@ -53,7 +53,7 @@ class EnsembleAutoencoder(nn.Module):
 
     The latent point of a spectrum is that of the members one after another, and what is decoded is the mean of their
     reconstructions. Under the mean of the members' own losses a member gets the gradient that it would get alone, over
-    S, which ADAM does not notice.
+    S.
 
     Args:
         channels: number of channels C of a spectrum, after preprocessing.

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+ADAM_EPS = 1e-8
+"""What ADAM adds to the size of a gradient, as in its paper."""
+
 Batch = dict[str, torch.Tensor]
 Schedule = Literal["plateau", "cosine"]
 
@@ -175,7 +178,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             UserError: a cosine is wanted for a run without an end.
         """
         options = self.optimiser
-        optimiser = torch.optim.Adam(self.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        # The loss of an ensemble is the mean of its members', whose gradients are then so many times smaller. ADAM does
+        # not notice if what it adds to gradients and their sizes is smaller too: each trains as it would alone.
+        share = 1 / self.network.members
+        optimiser = torch.optim.Adam(
+            self.parameters(), lr=options.lr, eps=ADAM_EPS * share, weight_decay=options.weight_decay * share
+        )
         if options.schedule == "cosine":
             steps = self.trainer.estimated_stepping_batches
             if math.isinf(steps):
