@@ -96,9 +96,7 @@ def test_the_map_of_disagreement_counts_the_votes_of_the_networks(scan):
     assert np.isfinite(found.disagreement[usable]).all()
     z = torch.from_numpy(found.latents[usable])
     partition = model.clusters.partition
-    votes = [
-        torch.cdist(z[:, 3 * s : 3 * s + 3], partition.member_centres[:, s]).argmin(1).numpy() for s in range(3)
-    ]
+    votes = [torch.cdist(z[:, 3 * s : 3 * s + 3], partition.member_centres[:, s]).argmin(1).numpy() for s in range(3)]
     expected = np.mean([vote != found.labels[usable] for vote in votes], 0)
     np.testing.assert_allclose(found.disagreement[usable], expected, atol=1e-6)
 

@@ -180,7 +180,7 @@ class Segmentation:
         known = self.disagreement[self.labels >= 0]
         return (
             f"stability under retraining: {self.clustering.members} networks trained from different initial weights "
-            f"give all the same cluster to {100 * float((known == 0).mean()):.1f} % of the pixels; mean disagreement "
+            f"agree on the cluster of {100 * float((known == 0).mean()):.1f} % of the pixels; mean disagreement "
             f"{float(known.mean()):.3f}"
         )
 
