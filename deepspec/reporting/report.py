@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.data.complete_file import complete_or_absent
-from deepspec.reporting.labels import label_clusters
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.maps import headline
 from deepspec.reporting.report_data import number, report_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "map.js", "spectra.js", "latents.js", "main.js")

@@ -165,6 +165,8 @@ class Segmentation:
     disagreement: NDArray[np.float32] | None = None
     """(H, W) share of an ensemble's networks that put the pixel into another cluster, 0 to 1, NaN where the label is
     -1; None of a single network, and where its networks have no vote."""
+    measured_axis: SpectralAxis | None = None
+    """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
 
     @property
     def shares(self) -> NDArray[np.float64]:
