@@ -28,7 +28,7 @@ def escape_share(energy: Array) -> Array:
     Reed & Ware (1972): half the yield of the K shell, less what is absorbed on the way out.
 
     >>> [round(float(escape_share(np.array(e))), 4) for e in (1.5, 2.3, 3.69, 6.4)]
-    [0.0, 0.014, 0.0074, 0.0022]
+    [0.0, 0.0127, 0.0071, 0.0023]
     """
     attenuation = _EDGE_ATTENUATION * (np.maximum(energy, _SILICON_EDGE_KEV) / _SILICON_EDGE_KEV) ** _FALL
     ratio = _OWN_ATTENUATION / attenuation

@@ -61,6 +61,9 @@ _ROUGHNESS = 3.0
 """An emission line rises this many times above the continuum's own scatter, which in starlight is that of its
 absorption lines: between two of them the continuum is no line."""
 
+_RARE, _RARE_ROUGHNESS = 0.3, 5.0
+"""Lines of less than this weight rise as often above it: residuals of the night sky hit some of the many rare lines."""
+
 
 @dataclass(frozen=True)
 class WavelengthLabels:
@@ -98,7 +101,8 @@ def label_wavelengths(
         raise ValueError(f"redshift: expected -0.1 <= lowest <= highest, got {low:g} and {high:g}")
     axis = axis.to("angstrom")
     peaks = find_peaks(spectrum_C, axis, significance=significance)
-    risen = [peak for peak in peaks if _rises(spectrum_C, axis, peak)]
+    rises = {peak: _rise(spectrum_C, axis, peak) for peak in peaks}
+    risen = [peak for peak in peaks if rises[peak] > _ROUGHNESS]
     within = (low - MOTION, high + MOTION) if low == high else (low, high)
     z, named = _best_redshift(risen, axis, *within, medium)
     if named < 2:  # one line alone can be any
@@ -112,21 +116,31 @@ def label_wavelengths(
     strong = {line.name for line in emission_lines() if line.weight >= _STRONG}
     least = 0.0 if strong & present.keys() else _STRONG
     labels = [
-        LabelledPeak(peak, ranked(_candidates(peak, z, axis, present, medium, least)) if peak in risen else ())
+        LabelledPeak(
+            peak,
+            ranked(_candidates(peak, z, axis, present, medium, max(least, _least_weight(rises[peak]))))
+            if peak in risen
+            else (),
+        )
         for peak in peaks
     ]
     return WavelengthLabels(labels, z if named >= 2 else None)
 
 
-def _rises(spectrum_C: Array, axis: SpectralAxis, peak: Peak) -> bool:
-    """Whether a peak rises from the continuum, instead of standing between two absorption lines."""
+def _least_weight(rise: float) -> float:
+    """Weight of lines that a peak may be: one that hardly rises is no rare line."""
+    return 0.0 if rise > _RARE_ROUGHNESS else _RARE
+
+
+def _rise(spectrum_C: Array, axis: SpectralAxis, peak: Peak) -> float:
+    """How far a peak rises from the continuum, in units of its scatter; not far between two absorption lines."""
     channel = int(np.abs(axis.values - peak.position).argmin())
     start = min(max(0, channel - _WINDOW // 2), max(0, len(spectrum_C) - _WINDOW))
     around = spectrum_C[start : start + _WINDOW]
     continuum = float(np.median(around))
     roughness = 1.4826 * float(np.median(np.abs(around - continuum)))
     top = float(spectrum_C[max(0, channel - 1) : channel + 2].max())
-    return top - continuum > _ROUGHNESS * roughness
+    return (top - continuum) / max(roughness, 1e-300)
 
 
 def _observed(z: float, medium: Medium) -> list[tuple[EmissionLine, float]]:
