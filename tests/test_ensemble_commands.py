@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from deepspec import DeepClustering, SpectralCube
 from deepspec.clustering import Consensus
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.sealed_file import seal
 from deepspec.evaluate import main as evaluate
 from deepspec.fit import main as fit
 from deepspec.models import EnsembleAutoencoder, SpectralModel
@@ -109,6 +110,7 @@ def test_files_of_single_networks_and_of_earlier_versions_have_no_disagreement(s
     found.save(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         del file["disagreement"], file["clustering"].attrs["members"]
+    seal(tmp_path / "a.h5")
     old = Segmentation.load(tmp_path / "a.h5")
     assert old.disagreement is None
     assert old.clustering.members == 1

@@ -29,9 +29,8 @@ FIGURES = (
     "silhouette",
     "difference",
     "latents",
-    "disagreement",
 )
-"""Names of the files without their suffix."""
+"""Names of the files without their suffix; of an ensemble there is `disagreement` too."""
 
 
 def save_figures(

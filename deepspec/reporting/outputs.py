@@ -43,7 +43,7 @@ EXPORTS = {
 }
 
 NAMES = frozenset(
-    {f"{name}.{kind}" for name in (*FIGURES, "training", "weights", "generated") for kind in FORMATS}
+    {f"{name}.{kind}" for name in (*FIGURES, "disagreement", "training", "weights", "generated") for kind in FORMATS}
     | {
         "report.html",
         "labels.tif",
