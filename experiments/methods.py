@@ -28,6 +28,7 @@ import torch
 import yaml
 
 from deepspec.baselines import METHODS, BaselineOptions, segment_by_baseline
+from deepspec.clustering import ClustererConfig
 from deepspec.command import fail
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.errors import UserError
@@ -38,7 +39,7 @@ from deepspec.functional.agreement import count_pairs
 from deepspec.ingest import main as ingest
 from deepspec.models import SpectralModel
 from deepspec.segmentation import Segmentation, segment_cube
-from deepspec.segmentation.latents import refit
+from deepspec.segmentation.latents import find_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +111,10 @@ def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArr
     if found.leaves is not None and found.leaves.tree.leaves >= classes:
         return found.cut(classes).labels.astype(np.int64)
     z_PL = torch.from_numpy(found.latents[place])
-    clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed))
+    members = 1 if found.clustering is None else found.clustering.members
+    clusterer = ClustererConfig(restarts=5).build(members)
+    generator = torch.Generator().manual_seed(seed)
+    clusters = find_clusters(clusterer, z_PL, classes, None, generator, sample=SAMPLE)
     labels = np.full(truth.shape, -1, dtype=np.int64)
     labels[place] = clusters.assign(z_PL).numpy()
     return labels

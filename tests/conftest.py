@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.neighbours import NeighbourPairs
 from deepspec.data.shard_writer import ShardWriter
 
 DATA = Path(os.environ.get("DEEPSPEC_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
@@ -45,11 +46,13 @@ def planted_spectra(n, channels=64, materials=4, counts=400.0, seed=0):
 
 @pytest.fixture(scope="session")
 def tiny_shards(tmp_path_factory) -> Path:
-    """Shards of 1,500 training and 400 validation spectra of 64 channels, four materials."""
+    """Shards of 1,500 training and 400 validation spectra of 64 channels, four materials, and neighbours."""
     root = tmp_path_factory.mktemp("shards") / "tiny"
     axis = SpectralAxis.linear(0.5, 0.5, 64, "keV")
     with ShardWriter(root, axis, "uint16", seed=0) as writer:
         for split, n in (("train", 1500), ("val", 400)):
             spectra, _ = planted_spectra(n, seed=n)
             writer.write(split, spectra, np.zeros((n, 3), dtype=np.int32))
+        pairs, _ = planted_spectra(200, materials=1, seed=5)
+        writer.write_neighbours(NeighbourPairs(pairs, np.zeros((200, 3), dtype=np.int32)))
     return root

@@ -3,6 +3,7 @@
 from deepspec.clustering.base import Clusterer, Partition, Search
 from deepspec.clustering.clusters import Clusters
 from deepspec.clustering.config import ClustererConfig
+from deepspec.clustering.consensus import Consensus, ConsensusKMeans
 from deepspec.clustering.gmm import GaussianMixtures
 from deepspec.clustering.hdbscan import Hdbscan
 from deepspec.clustering.ikmeans import IKMeans
@@ -14,6 +15,8 @@ __all__ = [
     "Clusterer",
     "ClustererConfig",
     "Clusters",
+    "Consensus",
+    "ConsensusKMeans",
     "CountSpectra",
     "GaussianMixtures",
     "Gaussians",

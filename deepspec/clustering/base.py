@@ -116,6 +116,13 @@ class Partition(ABC):
         """Bool (N,): the points that their own cluster does not explain. None, unless a subclass knows better."""
         return torch.zeros(len(z_NL), dtype=torch.bool, device=z_NL.device)
 
+    def disagreement(self, z_NL: Tensor, labels_N: Tensor) -> Tensor | None:
+        """float32 (N,): share of the members of an ensemble that put a point elsewhere than its label, which is not -1.
+
+        None where the clusters are not those of an ensemble's members.
+        """
+        return None
+
     def leaves(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor:
         """int64 (N, K): the best leaf of the merge tree within each cluster; the cluster's number without a tree."""
         if self.search.tree is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from deepspec.clustering.consensus import Consensus
 from deepspec.clustering.partitions import PARTITIONS, NearestCentres, distances_to
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 BLOCK_DISTANCES = 2**22
 """Distances held at a time by `assign`: 16 MiB."""
 
+KINDS: dict[str, type[Partition]] = {**PARTITIONS, Consensus.kind: Consensus}
+"""What a checkpoint can hold."""
 
 _PARTITION = "partition"
 """Its entry in a state dict."""
@@ -152,7 +155,7 @@ class Clusters(nn.Module):
         """Take it back."""
         state = state_dict.pop(f"{prefix}{_PARTITION}", None)
         super()._load_from_state_dict(state_dict, prefix, *more)
-        partition = None if state is None else PARTITIONS[state["kind"]].from_state(state)
+        partition = None if state is None else KINDS[state["kind"]].from_state(state)
         self._partition = None if partition is None else partition.to(self.centres.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Clusters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from deepspec.clustering.consensus import ConsensusKMeans
 from deepspec.clustering.gmm import GaussianMixtures
 from deepspec.clustering.hdbscan import Hdbscan
 from deepspec.clustering.ikmeans import IKMeans
@@ -23,7 +24,8 @@ class ClustererConfig:
 
     kind: ClustererKind = "ikmeans"
     """ikmeans: K-means for a range of K, the best silhouette wins (the paper's); valleys: over-segment, merge what no
-    valley of density divides and split where one runs, with K from the data; gmm: Gaussian mixtures by BIC; hdbscan."""
+    valley of density divides and split where one runs, with K from the data; gmm: Gaussian mixtures by BIC; hdbscan.
+    On an ensemble of networks ikmeans clusters each network's latents, and their consensus is kept."""
     evidence: Evidence = "auto"
     """Of valleys: `counts` (likelihood ratio of the spectra), `latents` (density of the latent points), or `auto`:
     counts where the spectra are counts."""
@@ -45,10 +47,12 @@ class ClustererConfig:
             raise UserError(f"clusterer.spatial: expected 0 to 1, got {self.spatial}")
         self.build()
 
-    def build(self) -> Clusterer:
-        """The clusterer."""
+    def build(self, members: int = 1) -> Clusterer:
+        """The clusterer, for the latents of so many networks side by side."""
         if self.kind == "valleys":
-            return Valleys(self.evidence, self.firm, restarts=self.restarts)
+            return Valleys(self.evidence, self.firm, restarts=self.restarts, members=members)
+        if self.kind == "ikmeans" and members > 1:
+            return ConsensusKMeans(members, self.restarts)
         if self.kind == "gmm":
             return GaussianMixtures(self.restarts)
         return Hdbscan() if self.kind == "hdbscan" else IKMeans(self.restarts)

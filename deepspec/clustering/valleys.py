@@ -54,6 +54,8 @@ class Valleys:
     """Clusters of the over-segmentation; 10 for fewer than 500 points."""
     restarts: int = 3
     """K-means runs of the over-segmentation."""
+    members: int = 1
+    """Networks whose latents stand side by side; each is given the same say."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -74,17 +76,24 @@ class Valleys:
         generator = generator or torch.default_generator
         if self.evidence == "counts" and spectra is None:
             raise UserError("clusterer.evidence counts: needs the spectra, which are not at hand here")
+        even_NL = evened(z_NL, self.members)
         start = min(self.start if len(z_NL) >= SMALL else min(self.start, 10), len(z_NL))
-        labels_N = kmeans(z_NL, start, restarts=self.restarts, generator=generator).labels.cpu().numpy()
+        labels_N = kmeans(even_NL, start, restarts=self.restarts, generator=generator).labels.cpu().numpy()
         if spectra is None or self.evidence == "latents":
-            return self._by_latents(z_NL, labels_N, fewest, most, generator)
+            return self._by_latents(z_NL, even_NL, labels_N, fewest, most, generator)
         return self._by_counts(z_NL, spectra, labels_N, fewest, most, generator)
 
     def _by_latents(
-        self, z_NL: Tensor, labels_N: NDArray[Any], fewest: int, most: int, generator: torch.Generator
+        self,
+        z_NL: Tensor,
+        even_NL: Tensor,
+        labels_N: NDArray[Any],
+        fewest: int,
+        most: int,
+        generator: torch.Generator,
     ) -> Gaussians:
         firm = FIRM_LATENTS if self.firm is None else self.firm
-        grouping = Grouping(LatentEvidence(z_NL), labels_N, generator)
+        grouping = Grouping(LatentEvidence(even_NL), labels_N, generator)
         grouping.merge(firm, fewest, most)
         grouping.split(firm, fewest, most)
         grouping.sort()
@@ -120,6 +129,18 @@ class Valleys:
         dispersion = _dispersion(x_NC, found_N, evidence.log_spectra(_members(found_N)))
         found = _count_spectra(evidence, z_NL, found_N, dispersion)
         return replace(found, search=search, finer=None if finer is None else replace(finer, dispersion=dispersion))
+
+
+def evened(z_NL: Tensor, members: int) -> Tensor:
+    """Latents of several networks side by side, each divided by its own deviation; those of one as they are.
+
+    A network whose latents are twice as wide would otherwise have the only say in distances.
+    """
+    if members == 1:
+        return z_NL
+    parts = z_NL.chunk(members, 1)
+    widths = [part.var(0, correction=0).mean().sqrt().clamp(min=torch.finfo(part.dtype).tiny) for part in parts]
+    return torch.cat([part / width for part, width in zip(parts, widths, strict=True)], 1)
 
 
 def _members(labels_N: Tensor) -> Tensor:

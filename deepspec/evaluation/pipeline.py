@@ -68,6 +68,8 @@ def evaluate_segmentation(
     if mask is not None:
         labels = np.where(mask, labels, -1)
         notes.append(f"only the {np.count_nonzero(mask)} pixels of the mask count")
+    if segmentation.retraining:
+        notes.append(segmentation.retraining)
     if not (labels >= 0).any():
         raise UserError("no pixel of the segmentation has a label within the mask")
     agreement = None if reference is None else _agreement(labels, reference, segmentation.k, alpha, beta)

@@ -57,8 +57,9 @@ class Stability:
     def sentence(self) -> str:
         """The result for a reader."""
         text = (
-            f"{self.level}: {self.refits} refits on resampled pixels agree with the segmentation at ARI {self.ari:.3f} "
-            f"± {self.ari_sd:.3f}; a pixel changes its cluster in {100 * float(self.changed_N.mean()):.1f} % of them"
+            f"{self.level} under resampling: {self.refits} K-means refits of the same latent points on resampled pixels"
+            f" agree with the segmentation at ARI {self.ari:.3f} ± {self.ari_sd:.3f}; "
+            f"a pixel changes its cluster in {100 * float(self.changed_N.mean()):.1f} % of them"
         )
         weak = [str(k) for k, value in enumerate(self.jaccard_K.tolist()) if value < 0.6]
         if weak:

@@ -2,6 +2,7 @@
 
 from deepspec.models.autoencoder import Autoencoder, Latent
 from deepspec.models.config import NetworkConfig
+from deepspec.models.ensemble import EnsembleAutoencoder
 from deepspec.models.network import build_network
 from deepspec.models.spectral_model import SpectralModel
 from deepspec.models.variational import VariationalAutoencoder
@@ -9,6 +10,7 @@ from deepspec.models.widths import encoder_widths
 
 __all__ = [
     "Autoencoder",
+    "EnsembleAutoencoder",
     "Latent",
     "NetworkConfig",
     "SpectralModel",

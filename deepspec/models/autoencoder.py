@@ -46,6 +46,7 @@ class Autoencoder(nn.Module):
         if channels < 1:
             raise UserError(f"a network needs at least 1 channel; got {channels}")
         self.channels = channels
+        self.members = 1
         self.latent = config.latent
         encoder, decoder = config.hidden_widths(channels)
         widths = [channels, *encoder]
@@ -70,6 +71,10 @@ class Autoencoder(nn.Module):
         """Spectra (N, C), preprocessed scale, of latent points `z_NL`, float (N, L)."""
         x_NC: Tensor = self.decoder(z_NL)
         return x_NC
+
+    def reconstructions(self, z_NL: Tensor) -> Tensor:
+        """What is held against the spectra in training: `decode`, and of an ensemble each member's own."""
+        return self.decode(z_NL)
 
     def forward(self, x_NC: Tensor) -> Tensor:
         """Reconstruction (N, C) of preprocessed spectra `x_NC`, without sampling."""

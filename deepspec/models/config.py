@@ -60,6 +60,10 @@ class NetworkConfig:
     variational: bool = False
     """Whether the encoder gives a distribution (mean and log-variance) and the decoder can generate spectra."""
 
+    ensemble: int = 1
+    """Networks of this shape that are trained side by side, each from initial weights of its own. Clusters are then
+    their consensus, and maps say where they disagree."""
+
     def __post_init__(self) -> None:
         """Check each value and say which key to change."""
         for key, value, choices in (
@@ -70,9 +74,14 @@ class NetworkConfig:
         ):
             if value not in get_args(choices):
                 raise UserError(f"network.{key} must be one of {', '.join(get_args(choices))}; got {value!r}")
-        for key, number in (("latent", self.latent), ("layers", self.layers)):
+        for key, number in (("latent", self.latent), ("layers", self.layers), ("ensemble", self.ensemble)):
             if number < 1:
                 raise UserError(f"network.{key} must be at least 1; got {number}")
+        if self.ensemble > 1 and self.variational:
+            raise UserError(
+                f"network.ensemble {self.ensemble} is for plain autoencoders: set network.variational false, or "
+                "network.ensemble 1"
+            )
         if self.spectra_per_node < 0:
             raise UserError(f"network.spectra_per_node must be at least 0; got {self.spectra_per_node:g}")
         if not 0 <= self.dropout < 1:

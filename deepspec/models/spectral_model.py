@@ -3,7 +3,8 @@
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
 Lightning takes.
 
-Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions.
+Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions (of all members
+of an ensemble).
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class SpectralModel(nn.Module):
         channels = self.preprocess.channels_out
         self.network_config = network if training_spectra is None else network.sized_for(channels, training_spectra)
         self.network = build_network(channels, self.network_config)
-        self.clusters = Clusters(network.latent, max_clusters)
+        self.clusters = Clusters(self.network.latent, max_clusters)
         self.reading: dict[str, Any] | None = None
         """How the cubes of the training data were read, where it is known; see `open_as_recorded`."""
         self.k_range: tuple[int, int] | None = None

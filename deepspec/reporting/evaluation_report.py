@@ -24,7 +24,8 @@ _CAPTIONS = {
     "picture": "The picture, and its colours clustered (figure 8)",
     "masked": "The clustered picture behind the mask of each cluster (figure 12)",
     "criteria": "What each criterion says about the number of clusters",
-    "stability": "How often each pixel changes its cluster when the clusters are found again on resampled pixels",
+    "stability": "How often each pixel changes its cluster when the clusters are found again on resampled pixels of "
+    "the same latent points; training the network again is another question",
 }
 _SHOWN = ("class", "cluster", "class_pixels", "cluster_pixels", "tversky", "precision", "recall", "f1", "iou")
 
@@ -49,7 +50,7 @@ def evaluation_sections(evaluation: Evaluation, figures: Sequence[Path]) -> list
     compared = "".join(drawn.get(name, "") for name in ("comparison", "confusion", "errors", "picture", "masked"))
     return [
         Section("Agreement with the reference", words + table + compared),
-        Section("Number of clusters and stability", own),
+        Section("Number of clusters and stability under resampling", own),
     ]
 
 

@@ -36,6 +36,22 @@ def save_tiff(segmentation: Segmentation, path: Path) -> None:
     _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags))
 
 
+def save_disagreement(segmentation: Segmentation, path: Path) -> None:
+    """Disagreement of an ensemble as TIFF of 32-bit floats: 0 to 1, NaN where there is no label.
+
+    Raises:
+        ValueError: the segmentation is not that of an ensemble.
+    """
+    from PIL import Image, TiffImagePlugin
+
+    if segmentation.disagreement is None:
+        raise ValueError("expected a segmentation with the disagreement of an ensemble")
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[270] = "deepspec: share of the ensemble's networks that put the pixel elsewhere, NaN = no label"
+    image = Image.fromarray(segmentation.disagreement.astype(np.float32))
+    _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_lzw", tiffinfo=tags))
+
+
 def save_masks(segmentation: Segmentation, folder: Path) -> list[Path]:
     """A black and white PNG of the cube's size for each cluster, white where it is, in an existing folder."""
     from PIL import Image

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.latents import latent_matrix
-from deepspec.reporting.maps import integrated, label_map, masks
+from deepspec.reporting.maps import disagreement_map, integrated, label_map, masks
 from deepspec.reporting.scores import silhouette_curve
 from deepspec.reporting.spectra import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.style import Scale, save_figure
@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
-FIGURES = ("labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents")
-"""Names of the files without their suffix."""
+FIGURES = (
+    "labels",
+    "masks",
+    "spectra",
+    "clusters",
+    "integrated",
+    "silhouette",
+    "difference",
+    "latents",
+)
+"""Names of the files without their suffix; of an ensemble there is `disagreement` too."""
 
 
 def save_figures(
@@ -59,6 +68,8 @@ def save_figures(
         figures["difference"] = averages_over_difference(segmentation, scale)
     if segmentation.latents is not None:
         figures["latents"] = latent_matrix(segmentation)
+    if segmentation.disagreement is not None:
+        figures["disagreement"] = disagreement_map(segmentation)
     paths = [Path(out) / f"{name}.{kind}" for kind in formats for name in figures]
     for path in paths:
         save_figure(figures[path.stem], path)

@@ -105,6 +105,29 @@ def integrated(segmentation: Segmentation) -> Figure:
     return figure
 
 
+def disagreement_map(segmentation: Segmentation) -> Figure:
+    """How many of an ensemble's networks put each pixel into another cluster.
+
+    Raises:
+        ValueError: the segmentation is not that of an ensemble.
+    """
+    found = segmentation.disagreement
+    if found is None:
+        raise ValueError("expected a segmentation with the disagreement of an ensemble")
+    width = 4.6
+    height = panel_height(found.shape, width)
+    figure, grid = grid_figure(1, [width], height, gaps=(0, 0), margins=(0.5, 0.9, 0.35, 0.4))
+    axes = grid[0, 0]
+    image = axes.imshow(100 * found, cmap=IMAGE_COLOURS, vmin=0, vmax=100, interpolation="nearest")
+    axes.set_facecolor(NO_CLUSTER)
+    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.set_title(f"mean disagreement {100 * float(np.nanmean(found)):.1f} %", fontsize=FONT_SIZE + 1)
+    bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.05, 1)))
+    bar.set_label("networks that put the pixel elsewhere (%)", fontsize=FONT_SIZE - 1)
+    bar.ax.tick_params(labelsize=FONT_SIZE - 2)
+    return figure
+
+
 def _limits(image: NDArray[np.float32]) -> tuple[float, float]:
     """Half a percent of the pixels may lie beyond either end, so that a few bright ones do not darken the rest."""
     low, high = np.nanpercentile(image, [0.5, 99.5])

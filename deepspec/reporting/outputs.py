@@ -10,6 +10,7 @@ from deepspec.errors import UserError
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
+    save_disagreement,
     save_fits,
     save_masks,
     save_msa,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 EXPORTS = {
     "report": "report.html",
-    "tiff": "label map of 16 bits",
+    "tiff": "label map of 16 bits; of an ensemble also its disagreement, as floats",
     "fits": "label map, with the cube's world coordinates if it has any",
     "csv": "spectra and peaks of the clusters",
     "msa": "a spectrum file per cluster",
@@ -42,8 +43,18 @@ EXPORTS = {
 }
 
 NAMES = frozenset(
-    {f"{name}.{kind}" for name in (*FIGURES, "training", "weights", "generated") for kind in FORMATS}
-    | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
+    {f"{name}.{kind}" for name in (*FIGURES, "disagreement", "training", "weights", "generated") for kind in FORMATS}
+    | {
+        "report.html",
+        "labels.tif",
+        "disagreement.tif",
+        "labels.fits",
+        "spectra.csv",
+        "spectra-decoded.csv",
+        "peaks.csv",
+        "msa",
+        "masks",
+    }
 )
 """Names of all files and folders that may be written."""
 
@@ -129,6 +140,8 @@ def write_outputs(
         figures += save_generated(segmentation, folder, formats, scale)
     if "tiff" in exports:
         save_tiff(segmentation, folder / "labels.tif")
+        if segmentation.disagreement is not None:
+            save_disagreement(segmentation, folder / "disagreement.tif")
     if "fits" in exports:
         cube = segmentation.provenance.cube
         rows, columns = segmentation.labels.shape

@@ -31,6 +31,7 @@ _CAPTIONS = {
     "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
     "silhouette": "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",
     "latents": "Latent points of a sample of pixels",
+    "disagreement": "Stability under retraining: share of the networks that put a pixel into another cluster",
     "training": "Training: losses, weights beta and gamma, learning rate, clusters",
     "weights": "Weights of each layer before and after training",
     "generated": "Spectra drawn from the prior of the variational model, in the clusters that they fall into",
@@ -75,7 +76,10 @@ def write_report(
         "title": f"Segmentation of {escape(name)}",
         "headline": escape(headline(segmentation)),
         "structure": escape(_sentence(segmentation.structure.sentence)),
-        "notes": "".join(f'<p class="note">{escape(_sentence(note))}</p>' for note in segmentation.notes),
+        "notes": "".join(
+            f'<p class="note">{escape(_sentence(note))}</p>'
+            for note in ([segmentation.retraining] if segmentation.retraining else []) + list(segmentation.notes)
+        ),
         "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
         "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
         "figures": "".join(

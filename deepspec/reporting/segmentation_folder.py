@@ -160,6 +160,8 @@ def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
     for cluster in range(segmentation.k):
         print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")
     print(segmentation.structure.sentence)
+    if segmentation.retraining:
+        print(segmentation.retraining)
     for note in segmentation.notes:
         print(note)
     for path in sorted(folder.iterdir()):

@@ -81,7 +81,7 @@ def trained_weights(checkpoint: str) -> tuple[Weights, Weights]:
         first = SpectralModel(
             settings["axis"], NetworkConfig(**settings["network"]), settings["preprocess"], settings["max_clusters"]
         ).network.state_dict()
-    names = [name for name, value in first.items() if name.endswith("weight") and value.ndim == 2]
+    names = [name for name, value in first.items() if name.endswith("weight") and value.ndim >= 2]
     before = {name.removesuffix(".weight"): first[name].numpy() for name in names}
     after = {name.removesuffix(".weight"): content["state_dict"][f"network.{name}"].float().numpy() for name in names}
     return before, after

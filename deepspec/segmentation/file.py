@@ -49,8 +49,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
     `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `baseline` of one, as groups of attributes; the
     group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
-    `PixelSample`; where there are any, `borders`, `memberships`, and the group `leaves` with the arrays of `Leaves`,
-    its tree as `merges`, a row of first node, second node and r for each.
+    `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, and the group `leaves` with the arrays
+    of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -76,6 +76,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file["borders"] = segmentation.borders
         if segmentation.memberships is not None:
             file.create_dataset("memberships", data=segmentation.memberships, **_PACKED)
+        if segmentation.disagreement is not None:
+            file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
         if segmentation.leaves is not None:
             _write_leaves(file.create_group("leaves"), segmentation.leaves)
         file["structure"].attrs["sentence"] = segmentation.structure.sentence
@@ -162,7 +164,7 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
-        **{name: file[name][()] for name in ("latents", "borders", "memberships") if name in file},
+        **{name: file[name][()] for name in ("latents", "borders", "memberships", "disagreement") if name in file},
         **values,
     )
 

@@ -66,7 +66,7 @@ class ClusteringRecord:
     """How the clusters were found, and the pixels labelled."""
 
     partition: str
-    """nearest, gaussians or counts: what a pixel is judged by (see `deepspec.clustering`)."""
+    """nearest, gaussians, counts or consensus: what a pixel is judged by (see `deepspec.clustering`)."""
     evidence: str
     """What decided on K, in words."""
     spatial: float
@@ -75,6 +75,8 @@ class ClusteringRecord:
     """Share of the pixels that the neighbours changed."""
     unassigned: int
     """Pixels of label -1 that no cluster explains."""
+    members: int = 1
+    """Networks whose latents stand side by side: more than one of an ensemble."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,8 @@ class Segmentation:
     silhouette: SilhouetteEstimate
     """Of the latent points; NaN if fewer than two clusters have pixels."""
     scores: dict[int, float]
-    """Refit: silhouette of every K tried, on the sample of pixels that was clustered; frozen: empty."""
+    """Refit: silhouette of every K tried, on the sample of pixels that was clustered, of an ensemble the mean of its
+    networks'; frozen: empty."""
     inertias: dict[int, float]
     """Refit: sum of squared distances to the centres for every K tried, on that sample; frozen: empty."""
     axis: SpectralAxis
@@ -159,6 +162,9 @@ class Segmentation:
     """(H, W, K) probability of each cluster, adding up to 1; 0 where the label is -1. None where they were not kept."""
     leaves: Leaves | None = None
     """Where the clusters could be merged or divided further; None for clusterers without a merge tree."""
+    disagreement: NDArray[np.float32] | None = None
+    """(H, W) share of an ensemble's networks that put the pixel into another cluster, 0 to 1, NaN where the label is
+    -1; None of a single network, and where its networks have no vote."""
     measured_axis: SpectralAxis | None = None
     """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
 
@@ -167,6 +173,18 @@ class Segmentation:
         """(K,) share of the labelled pixels in each cluster."""
         shares: NDArray[np.float64] = self.sizes / self.sizes.sum()
         return shares
+
+    @property
+    def retraining(self) -> str:
+        """How much the networks of an ensemble disagree, in words; empty where that is not known."""
+        if self.disagreement is None or self.clustering is None:
+            return ""
+        known = self.disagreement[self.labels >= 0]
+        return (
+            f"stability under retraining: {self.clustering.members} networks trained from different initial weights "
+            f"agree on the cluster of {100 * float((known == 0).mean()):.1f} % of the pixels; mean disagreement "
+            f"{float(known.mean()):.3f}"
+        )
 
     def cut(self, k: int | None = None, *, firm: float | None = None) -> Segmentation:
         """The same segmentation with its merge tree cut elsewhere, coarser or finer; nothing is clustered again.

@@ -91,7 +91,8 @@ def planned_search(
             config = replace(config, firm=firm)
         if k is None and config.kind == "ikmeans":
             k = k_range
-        return PlannedSearch(replace(config, restarts=restarts).build(), k, tested, None, labelling)
+        members = getattr(model.network, "members", 1)
+        return PlannedSearch(replace(config, restarts=restarts).build(members), k, tested, None, labelling)
     if firm is not None:
         raise UserError("firm is for the clusterer valleys; give it to the clusterer itself")
     return PlannedSearch(config, k, tested, None, labelling)

@@ -9,10 +9,10 @@ import torch
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from deepspec.models import Autoencoder
+    from deepspec.models import Autoencoder, EnsembleAutoencoder
 
 
-def compile_network(network: Autoencoder, device: torch.device) -> None:
+def compile_network(network: Autoencoder | EnsembleAutoencoder, device: torch.device) -> None:
     """Let encoder and decoder run compiled from now on; their names and weights stay what they are.
 
     Only these two: they take the time, and have nothing in them that the compiler stumbles over. What is compiled draws

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+ADAM_EPS = 1e-8
+"""What ADAM adds to the size of a gradient, as in its paper."""
+
 Batch = dict[str, torch.Tensor]
 Schedule = Literal["plateau", "cosine"]
 
@@ -114,7 +117,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
-        self.objective = Objective(objective)
+        self.objective = Objective(objective, network.ensemble)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
@@ -188,7 +191,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             UserError: a cosine is wanted for a run without an end.
         """
         options = self.optimiser
-        optimiser = torch.optim.Adam(self.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        # The loss of an ensemble is the mean of its members', whose gradients are then so many times smaller. ADAM does
+        # not notice if what it adds to gradients and their sizes is smaller too: each trains as it would alone.
+        share = 1 / self.network.members
+        optimiser = torch.optim.Adam(
+            self.parameters(), lr=options.lr, eps=ADAM_EPS * share, weight_decay=options.weight_decay * share
+        )
         if options.schedule == "cosine":
             steps = self.trainer.estimated_stepping_batches
             if math.isinf(steps):
@@ -257,7 +265,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         z_NL = latent.mean_NL
         if isinstance(self.network, VariationalAutoencoder) and self._draws_latents():
             z_NL = self.network.reparameterise(latent)
-        reconstruction_ND = self.network.decode(z_NL).float()
+        reconstruction_ND = self.network.reconstructions(z_NL).float()  # (S, N, D) of an ensemble
         with torch.autocast(self.device.type, enabled=False):
             parts, target = self._parts(x_ND, reconstruction_ND, latent, z_NL, stage)
         logged = parts.named() | {"target": target}

@@ -1,6 +1,6 @@
 """What is minimised: reconstruction + beta MMD + gamma silhouette loss (equations 1, 3, 4 and 6).
 
-Shapes: N spectra of a batch, C channels, L latent dimensions.
+Shapes: N spectra of a batch, C channels, L latent dimensions, S members of an ensemble.
 
 Under several processes every rank computes these on its own batch, as one process would; MMD and silhouette are no
 means over samples, so the average over ranks is not the loss of the joined batch. `global_batch` makes it that.
@@ -97,8 +97,8 @@ class LossParts:
     """Squared maximum mean discrepancy from the prior (equation 5)."""
     silhouette: Tensor | None
     """(1 - silhouette score) / 2 of the batch's best clustering (equation 4), 0 to 1."""
-    k: int | None
-    """The number of clusters of that clustering."""
+    k: float | None
+    """The number of clusters of that clustering; of an ensemble the mean over its members."""
     clustering: Tensor | None = None
     """The clustering loss of a deep baseline, which joins it; see `deepspec.training.deep_baselines`."""
 
@@ -110,10 +110,17 @@ class LossParts:
 
 
 class Objective:
-    """Computes the loss of a batch; without state besides its configuration."""
+    """Computes the loss of a batch; without state besides its configuration.
 
-    def __init__(self, config: ObjectiveConfig) -> None:
-        self.config = config
+    The parts of an ensemble are the means of those of its members, each of which has a latent space of its own.
+
+    Args:
+        config: what the parts are.
+        members: networks S that are trained side by side.
+    """
+
+    def __init__(self, config: ObjectiveConfig, members: int = 1) -> None:
+        self.config, self.members = config, members
 
     def __call__(
         self, x_NC: Tensor, reconstruction_NC: Tensor, mean_NL: Tensor, z_NL: Tensor, now: Weights, final: Weights
@@ -122,8 +129,9 @@ class Objective:
 
         Args:
             x_NC: preprocessed spectra.
-            reconstruction_NC: the decoder's.
-            mean_NL: latent means, which are clustered; may be of more spectra than `x_NC`, those of other ranks.
+            reconstruction_NC: the decoder's; of an ensemble (S, N, C).
+            mean_NL: latent means, which are clustered; may be of more spectra than `x_NC`, those of other ranks. Those
+                of the members of an ensemble stand side by side, (N, S L).
             z_NL: latents that were decoded (drawn, for a variational network), which are held against the prior; as
                 many as means.
             now: the weights of `total`.
@@ -134,15 +142,15 @@ class Objective:
             Named parts. A batch that cannot be clustered (equal spectra, too few) has no silhouette part: its total
             goes without, and nothing becomes NaN.
         """
-        reconstruction = torch.nn.functional.mse_loss(reconstruction_NC, x_NC)
+        reconstruction = torch.nn.functional.mse_loss(reconstruction_NC, x_NC.expand_as(reconstruction_NC))
         total = reconstruction
         discrepancy = loss = k = None
         if now.beta > 0 or final.beta > 0:
-            discrepancy = self._mmd(z_NL.float())
+            discrepancy = torch.stack([self._mmd(own_NL) for own_NL in z_NL.float().chunk(self.members, 1)]).mean()
             if now.beta > 0:
                 total = total + now.beta * discrepancy
         if now.gamma > 0 or final.gamma > 0:
-            loss, k = self._silhouette(mean_NL.float())
+            loss, k = self._silhouettes(mean_NL.float())
             if now.gamma > 0 and loss is not None:
                 total = self._with_silhouette(total, now.gamma, loss)
         return LossParts(total, reconstruction, discrepancy, loss, k)
@@ -168,6 +176,13 @@ class Objective:
         assert options.prior_samples is not None  # ObjectiveConfig has seen to it
         prior = torch.randn(options.prior_samples, z_NL.shape[1], dtype=z_NL.dtype, device=z_NL.device)
         return mmd(z_NL, prior, kernel=options.kernel, bandwidths=options.bandwidths, estimator=options.estimator)
+
+    def _silhouettes(self, z_NL: Tensor) -> tuple[Tensor | None, float | None]:
+        """Means over the members whose latents can be clustered."""
+        found = [self._silhouette(own_NL) for own_NL in z_NL.chunk(self.members, 1)]
+        losses = [loss for loss, _ in found if loss is not None]
+        counts = [k for _, k in found if k is not None]
+        return (torch.stack(losses).mean(), sum(counts) / len(counts)) if losses else (None, None)
 
     def _silhouette(self, z_NL: Tensor) -> tuple[Tensor | None, int | None]:
         options = self.config

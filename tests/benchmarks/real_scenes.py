@@ -16,8 +16,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 
 from deepspec import DeepClustering, read_cube
+from deepspec.clustering import ClustererConfig
 from deepspec.fit import main as fit
-from deepspec.functional import ikmeans
 from deepspec.ingest import main as ingest
 from tests.conftest import DATA
 
@@ -75,11 +75,12 @@ def run(folder, options):
             run_dir = folder / f"{name}-{seed}"
             fit(["--config", str(EXPERIMENT), "--data.root", str(shards), "--run_dir", str(run_dir),
                  "--seed_everything", str(seed), *options])  # fmt: skip
-            z = DeepClustering.load(run_dir / "model.ckpt").encode(torch.from_numpy(spectra.astype(np.float32)))
+            model = DeepClustering.load(run_dir / "model.ckpt")
+            z = model.encode(torch.from_numpy(spectra.astype(np.float32)))
             generator = torch.Generator().manual_seed(seed)
-            result = ikmeans(z, k, k, restarts=5, generator=generator)
-            scores.append(adjusted_rand_score(labels, result.labels))
-            chosen.append(ikmeans(z, 3, 10, restarts=5, generator=generator).k)
+            clusterer = ClustererConfig(restarts=5).build(model.network.members)
+            scores.append(adjusted_rand_score(labels, clusterer.fit(z, k, generator).assign(z)))
+            chosen.append(clusterer.fit(z, (3, 10), generator).k)
         print(
             f"{name}: ARI {statistics.mean(scores):.3f} (seeds {', '.join(f'{s:.3f}' for s in scores)}), "
             f"K-means {scaling} {reference:.3f}, true K {k}, K by silhouette {chosen}",

@@ -16,6 +16,7 @@ from deepspec.models import NetworkConfig
 from deepspec.reporting import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
+    save_disagreement,
     save_fits,
     save_masks,
     save_msa,
@@ -23,7 +24,9 @@ from deepspec.reporting.exports import (
     save_spectra,
     save_tiff,
 )
+from deepspec.reporting.maps import disagreement_map
 from deepspec.reporting.outputs import EXPORTS, NAMES, parse_exports, write_outputs
+from deepspec.segmentation import ClusteringRecord
 from deepspec.training.module import DeepClustering
 from tests.reporting.segmentations import segmentation
 
@@ -177,6 +180,26 @@ def test_names_of_exports(tmp_path):
     assert "generated" not in parse_exports("all", plain, None)
     with pytest.raises(UserError, match="'generated' needs a checkpoint"):
         parse_exports("generated", plain, None)
+
+
+def test_the_disagreement_of_an_ensemble_is_exported_as_floats_and_drawn(tmp_path):
+    single = segmentation(3)
+    with pytest.raises(ValueError, match="disagreement of an ensemble"):
+        save_disagreement(single, tmp_path / "disagreement.tif")
+    share = np.where(single.labels < 0, np.nan, np.arange(single.labels.size).reshape(single.labels.shape) % 4 / 3)
+    clustering = ClusteringRecord("consensus", "the silhouette", 0.0, 0.0, 0, 3)
+    found = dataclasses.replace(single, disagreement=share.astype(np.float32), clustering=clustering)
+    write_outputs(found, tmp_path, exports=frozenset({"tiff", "report"}))
+    assert {path.name for path in tmp_path.iterdir()} <= NAMES
+    with Image.open(tmp_path / "disagreement.tif") as image:
+        assert image.mode == "F"
+        np.testing.assert_array_equal(np.asarray(image), share.astype(np.float32))
+        assert "NaN = no label" in image.tag_v2[270]
+    agree = 100 * (share[single.labels >= 0] == 0).mean()
+    assert f"agree on the cluster of {agree:.1f} % of the pixels" in (tmp_path / "report.html").read_text()
+    drawn = disagreement_map(found).axes[0].images[0].get_array()
+    np.testing.assert_allclose(np.ma.filled(drawn, np.nan), 100 * share, rtol=1e-6)
+    write_outputs(single, tmp_path, exports=frozenset({"tiff"}))
 
 
 def test_everything_at_once_has_known_names(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from deepspec.clustering import ClustererConfig, IKMeans, Partition
+from deepspec.clustering import ClustererConfig, ConsensusKMeans, IKMeans, Partition
 from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
@@ -54,7 +54,7 @@ class Clustered(NamedTuple):
     labels_N: Tensor
     """(N,) those of the sample."""
     score: float
-    """Silhouette of the sample's latents; NaN with a single cluster."""
+    """Silhouette of the sample's latents, of an ensemble by IKMeans the mean of its networks'; NaN with one cluster."""
 
 
 class CollapseWarning(UserWarning):
@@ -63,6 +63,8 @@ class CollapseWarning(UserWarning):
 
 class IKMeansCallback(Callback):
     """Clusters a sample of validation latents, by IKMeans or by the run's `clusterer`; they go into `model.clusters`.
+
+    Of an ensemble of networks the consensus is kept.
 
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
@@ -79,8 +81,9 @@ class IKMeansCallback(Callback):
         k_min: fewest clusters tried.
         k_max: most clusters tried; never more than a quarter of the spectra.
         every_n_epochs: how often, counted from the first epoch; always after the last, and with 0 only then.
-        sample: validation spectra that are clustered; training spectra if the run has no validation or its `clusterer`
-            is not ikmeans, and both if it has fewer than ten validation spectra for each of `k_max` clusters.
+        sample: validation spectra that are clustered; training spectra if the run has no validation, its `clusterer`
+            is not ikmeans or its network an ensemble; and both if it has fewer than ten validation spectra for each of
+            `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -189,7 +192,7 @@ class IKMeansCallback(Callback):
         found: tuple[Tensor, Clustered | None, dict[str, float]] = (torch.empty(0), None, {})
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
-            result = self._cluster(z_NL, model.axis.unit)
+            result = self._cluster(z_NL, model.axis.unit, model.network.members)
             found = z_NL, result, self._judge(z_NL, result) if judged and result is not None else {}
         return trainer.strategy.broadcast(found)
 
@@ -208,20 +211,23 @@ class IKMeansCallback(Callback):
         stable = stability(z_NL, labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
-    def _cluster(self, z_NL: Tensor, unit: str) -> Clustered | None:
+    def _cluster(self, z_NL: Tensor, unit: str, members: int) -> Clustered | None:
         """The clustering of the sample; None where its latents coincide."""
         refuse_diverged(z_NL)
         assert self._spectra is not None
         if self.clusterer.kind != "ikmeans":
-            return self._cluster_otherwise(z_NL, unit)
+            return self._cluster_otherwise(z_NL, unit, members)
         k_min, k_max = fitting_range(self.k_min, self.k_max, len(z_NL))
-        if len(z_NL) <= k_min or len(torch.unique(z_NL, dim=0)) < k_min:
+        positions = min(len(torch.unique(own_NL, dim=0)) for own_NL in z_NL.chunk(members, 1))
+        if len(z_NL) <= k_min or positions < k_min:
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (k_min, k_max), generator)
+        options = self.restarts, self.iterations
+        clusterer = IKMeans(*options) if members == 1 else ConsensusKMeans(members, *options)
+        partition = clusterer.fit(z_NL, (k_min, k_max), generator)
         return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
 
-    def _cluster_otherwise(self, z_NL: Tensor, unit: str) -> Clustered | None:
+    def _cluster_otherwise(self, z_NL: Tensor, unit: str, members: int) -> Clustered | None:
         """By a clusterer that finds K itself, and may find 1."""
         assert self._spectra is not None
         if len(torch.unique(z_NL, dim=0)) < 2:
@@ -231,7 +237,7 @@ class IKMeansCallback(Callback):
             self.clusterer.evidence == "auto" and are_counts(x_NC, unit)
         )
         generator = torch.Generator().manual_seed(self.seed)
-        partition = self.clusterer.build().fit(z_NL, None, generator, x_NC if judged_by_spectra else None)
+        partition = self.clusterer.build(members).fit(z_NL, None, generator, x_NC if judged_by_spectra else None)
         labels_N = partition.assign(z_NL, x_NC)
         score = math.nan
         if 2 <= len(torch.unique(labels_N)) < len(labels_N):
@@ -241,7 +247,7 @@ class IKMeansCallback(Callback):
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
-            self._spectra = self._draw(trainer.datamodule)  # type: ignore[attr-defined]
+            self._spectra = self._draw(trainer.datamodule, model.network.members)  # type: ignore[attr-defined]
         return encode_sample(model, self._spectra)
 
     def _fewest(self, result: Clustered | None) -> int:
@@ -250,9 +256,9 @@ class IKMeansCallback(Callback):
             return 2 if result is None else 1
         return self.k_min if result is None else min(result.partition.search.scores, default=self.k_min)
 
-    def _draw(self, data: SpectraDataModule) -> Tensor:
+    def _draw(self, data: SpectraDataModule, members: int) -> Tensor:
         """The sample (N, C), of the type stored; what is other than asked for is said."""
-        if "val" not in data.shards.splits or self.clusterer.kind != "ikmeans":
+        if "val" not in data.shards.splits or self.clusterer.kind != "ikmeans" or members > 1:
             # Blocks of validation may lack whole materials, which is no matter where K-means is only watched.
             spectra_NC = data.sample("train", self.sample, seed=self.seed)
         else:

@@ -20,11 +20,16 @@ def build_deep_baseline(config: DeepBaselineConfig | None, network: NetworkConfi
 
     Raises:
         UserError: a value is out of range; the method is for a variational network and this is none, or the other way
-            round.
+            round; the network is an ensemble.
     """
     if config is None:
         return None
     config.check()
+    if network.ensemble > 1:
+        raise UserError(
+            f"model.deep_baseline.kind {config.kind} trains a single network: set model.network.ensemble 1, not "
+            f"{network.ensemble}"
+        )
     if network.variational != (config.kind == "vade"):
         wanted = str(config.kind == "vade").lower()
         raise UserError(f"model.deep_baseline.kind {config.kind} needs model.network.variational {wanted}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepspec.errors import UserError
+from deepspec.models import Autoencoder
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -28,6 +29,8 @@ def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
     """
     if model.current_epoch < method.config.pretrain:
         return
+    network = model.network
+    assert isinstance(network, Autoencoder)  # build_deep_baseline has seen to it
     if not method.begun:
         z_NL = _latents_of_sample(method, model)
         if len(z_NL) <= method.config.clusters:
@@ -39,10 +42,10 @@ def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
         method.begun = True
         state = {name: value.cpu() for name, value in method.state_dict().items()}
         method.load_state_dict(model.trainer.strategy.broadcast(state))
-        method.adapt(model.network)
+        method.adapt(network)
         for optimiser in model.trainer.optimizers:
             _forget_unmoved(optimiser)
-    method.refresh(model.network, lambda: _latents_of_sample(method, model))
+    method.refresh(network, lambda: _latents_of_sample(method, model))
 
 
 def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
