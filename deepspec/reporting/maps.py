@@ -124,9 +124,13 @@ def share_name(cluster: int, share: float) -> str:
 
 
 def headline(segmentation: Segmentation) -> str:
-    """Number of clusters and silhouette, in a line."""
+    """Number of clusters, and silhouette if there is one, in a line."""
     silhouette = segmentation.silhouette
-    if math.isnan(silhouette.score):
+    if segmentation.k == 1:
+        return "K = 1, one material"
+    if np.count_nonzero(segmentation.sizes) == 1:
         return f"K = {segmentation.k}, all pixels in one cluster"
+    if math.isnan(silhouette.score):  # of a cut of the merge tree it is not worked out
+        return f"K = {segmentation.k}"
     error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
     return f"K = {segmentation.k}, silhouette {silhouette.score:.3f}{error}"
