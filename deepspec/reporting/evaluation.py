@@ -63,9 +63,10 @@ def save_evaluation_figures(evaluation: Evaluation, out: str | Path, formats: Se
     if evaluation.agreement is not None:
         figures |= {
             "comparison": compared_maps(evaluation),
-            "confusion": class_confusion(evaluation),
             "errors": class_errors(evaluation),
         }
+        if evaluation.k > 1:  # one material confuses nothing
+            figures["confusion"] = class_confusion(evaluation)
     reference = evaluation.reference
     if reference is not None and reference.picture is not None:
         figures["picture"] = rgb_and_clustered(reference.picture, reference.labels)

@@ -162,12 +162,12 @@ def _borders(segmentation: Segmentation) -> str:
     """A table of the borders; the page draws it anew when the merge tree is cut elsewhere."""
     borders = borders_of(segmentation)
     if borders is None:
-        return "<p>How firm the borders are was not looked at by what found these clusters; the clusterer valleys does.</p>"
+        return "<p>What found these clusters did not look at their borders; the clusterer valleys does.</p>"
     if segmentation.k == 1:
         return "<p>One material: there is no border.</p>"
     words = (
-        f"<p>r is the density along a border over the lower height beside it: near 0 the border is firm, and at 1 there "
-        f"is none. From {GRADED} on it is called graded: one material may pass into the other.</p>"
+        "<p>r is the density along a border over the lower height beside it: near 0 the border is firm, at 1 there is "
+        f"none. From {GRADED} on it is called graded: one material may pass into the other.</p>"
     )
     rows = "".join(
         f'<tr data-pair="{border.first},{border.second}"><td>{border.first} and {border.second}</td>'

@@ -93,7 +93,7 @@ def memberships_data(segmentation: Segmentation) -> tuple[str | None, str]:
 
 
 def disagreement_data(segmentation: Segmentation) -> str | None:
-    """Share of an ensemble's members that put each pixel elsewhere, of 8 bits (H, W); None where there is no ensemble."""
+    """Share of an ensemble's members that put each pixel elsewhere, of 8 bits (H, W); None without an ensemble."""
     found: NDArray[np.floating] | None = getattr(segmentation, "disagreement", None)
     return None if found is None else deflated(bytes_of(found))
 

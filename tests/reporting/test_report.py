@@ -345,7 +345,7 @@ def test_borders_are_listed_the_most_graded_first(tmp_path):
     ]
     assert "Decided by: valleys of the counts." in page.text
     _, page = written(painted(), tmp_path)
-    assert "How firm the borders are was not looked at" in page.text
+    assert "What found these clusters did not look at their borders" in page.text
 
 
 def test_the_embedded_tree_and_memberships_are_those_of_the_segmentation(tmp_path):
