@@ -180,6 +180,8 @@ class FitCLI(LightningCLI):
             found = (
                 "no clusters: the latents coincide"
                 if result is None
+                else "K = 1, one material"
+                if result.partition.k == 1
                 else f"K = {result.partition.k}, silhouette {result.score:.3f}"
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
