@@ -181,7 +181,7 @@ def _borders(segmentation: Segmentation) -> str:
 def _scores(segmentation: Segmentation, figure: Path | None) -> str:
     clustering = segmentation.clustering
     if segmentation.provenance.clusters == "refit" and clustering is not None and not segmentation.scores:
-        return f"<p>Decided by: {escape(clustering.evidence)}.</p>"
+        return f"<p>K = {segmentation.k}, decided by: {escape(clustering.evidence)}.</p>"
     if not segmentation.scores:
         return "<p>The clusters are those of the checkpoint: there was nothing to choose.</p>"
     rows = [

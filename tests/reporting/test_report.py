@@ -343,7 +343,7 @@ def test_borders_are_listed_the_most_graded_first(tmp_path):
         ("1,2", "1 and 2", "0.31", "firm"),
         ("0,2", "0 and 2", "0.20", "firm"),
     ]
-    assert "Decided by: valleys of the counts." in page.text
+    assert "K = 3, decided by: valleys of the counts." in page.text
     _, page = written(painted(), tmp_path)
     assert "What found these clusters did not look at their borders" in page.text
 
