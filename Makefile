@@ -5,6 +5,9 @@ TORCH ?= 2.13.0
 export MPLBACKEND = Agg
 # Threads that wait for work spin by default, and two busy processes on one machine then slow each other tenfold.
 export OMP_WAIT_POLICY = PASSIVE
+# Nothing is compiled when it is installed (below): where this is set, as in many containers, every process would
+# compile torch and Lightning anew, which takes longer than training.
+export PYTHONDONTWRITEBYTECODE =
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev

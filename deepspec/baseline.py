@@ -33,7 +33,7 @@ def baseline(
     resample: bool = False,
     neighbours: int = 15,
     min_dist: float = 0.1,
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     mask: str | None = None,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
     export: str = "auto",
@@ -61,7 +61,7 @@ def baseline(
         resample: take the nearest pixels of a picture that has another size.
         neighbours: for umap, of each spectrum.
         min_dist: for umap, least distance of points.
-        k: fewest and most clusters to try.
+        k: fewest and most clusters to try; by default 3 and 10, as far as the pixels suffice.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,

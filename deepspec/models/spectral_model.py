@@ -34,6 +34,10 @@ class SpectralModel(nn.Module):
         network: shape of encoder and decoder.
         preprocess: steps from raw spectra to the network's input, in order (see `deepspec.preprocess`).
         max_clusters: the most clusters that there is room for.
+        training_spectra: how many there are, which bounds the widths of the network; None: the widths are as given.
+
+    Attributes:
+        network_config: shape of the network as it was built.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class SpectralModel(nn.Module):
         network: NetworkConfig,
         preprocess: list[str | dict[str, Any]],
         max_clusters: int,
+        training_spectra: int | None = None,
     ) -> None:
         super().__init__()
         self.axis = SpectralAxis.from_dict(axis)
         self.preprocess = Preprocess(self.axis.channels, preprocess)
-        self.network = build_network(self.preprocess.channels_out, network)
+        channels = self.preprocess.channels_out
+        self.network_config = network if training_spectra is None else network.sized_for(channels, training_spectra)
+        self.network = build_network(channels, self.network_config)
         self.clusters = Clusters(network.latent, max_clusters)
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""

@@ -124,7 +124,7 @@ def share_name(cluster: int, share: float) -> str:
 
 
 def headline(segmentation: Segmentation) -> str:
-    """Number of clusters, and silhouette if there is one, in a line."""
+    """Number of clusters, and silhouette of the cube's latents if there is one, in a line."""
     silhouette = segmentation.silhouette
     if segmentation.k == 1:
         return "K = 1, one material"
@@ -133,4 +133,4 @@ def headline(segmentation: Segmentation) -> str:
     if math.isnan(silhouette.score):  # of a cut of the merge tree it is not worked out
         return f"K = {segmentation.k}"
     error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
-    return f"K = {segmentation.k}, silhouette {silhouette.score:.3f}{error}"
+    return f"K = {segmentation.k}, silhouette of the latents {silhouette.score:.3f}{error}"

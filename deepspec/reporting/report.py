@@ -38,7 +38,7 @@ _CAPTIONS = {
     "clusters": "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
     "integrated": "Cube, decoded cube and latents, summed (figures 5 and 11)",
     "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
-    "silhouette": "Silhouette against the number of clusters",
+    "silhouette": "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",
     "latents": "Latent points of a sample of pixels",
     "training": "Training: losses, weights beta and gamma, learning rate, clusters",
     "weights": "Weights of each layer before and after training",
@@ -80,12 +80,13 @@ def write_report(
     if labels is None:
         labels = label_clusters(segmentation.mean_raw, segmentation.axis)
     name = Path(segmentation.provenance.cube).name or "cube"
+    memberships, without = memberships_data(segmentation)
     parts = {
         "title": f"Segmentation of {escape(name)}",
         "headline": escape(headline(segmentation)),
         "structure": escape(_sentence(segmentation.structure.sentence)),
         "notes": "".join(f'<p class="note">{escape(_sentence(note))}</p>' for note in segmentation.notes),
-        "memberships": escape(memberships_data(segmentation)[1]),
+        "memberships": escape(without),
         "borders": _borders(segmentation),
         "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
         "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
@@ -96,7 +97,7 @@ def write_report(
         ),
         "origin": _origin(segmentation, options or {}, run_config),
         "style": _page("page.css"),
-        "data": report_data(segmentation, labels),
+        "data": report_data(segmentation, labels, memberships),
         "script": "\n".join(_page(script) for script in _SCRIPTS),
     }
     # Piece by piece, so that what is put in is never searched for marks itself.
@@ -189,7 +190,9 @@ def _scores(segmentation: Segmentation, figure: Path | None) -> str:
         for k, score in segmentation.scores.items()
     ]
     curve = "" if figure is None else figure_html(figure.read_bytes(), _CAPTIONS["silhouette"])
-    return table_html(("K", "silhouette", "sum of squared distances to the centres"), rows) + curve
+    return (
+        table_html(("K", "silhouette of the sampled latents", "sum of squared distances to the centres"), rows) + curve
+    )
 
 
 def _origin(segmentation: Segmentation, options: Mapping[str, object], run_config: str) -> str:
@@ -202,7 +205,7 @@ def _origin(segmentation: Segmentation, options: Mapping[str, object], run_confi
         ("quantity of the decoded spectra", segmentation.quantity),
     ]  # fmt: skip
     if not math.isnan(silhouette.score):
-        rows.append(("silhouette", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"))
+        rows.append(("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"))
     if segmentation.clustering is not None:
         rows += [(f"clustering: {name}", value) for name, value in asdict(segmentation.clustering).items()]
     html = table_html(("", ""), rows)

@@ -16,7 +16,7 @@ import numpy as np
 from deepspec.reporting.latents import sample_latents
 from deepspec.reporting.maps import cluster_name
 from deepspec.reporting.style import cluster_colours
-from deepspec.reporting.tree_data import deflated, disagreement_data, memberships_data, tree_data
+from deepspec.reporting.tree_data import deflated, disagreement_data, tree_data
 from deepspec.segmentation.structure import GRADED
 
 if TYPE_CHECKING:
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from deepspec.segmentation import Segmentation
 
 
-def report_data(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPeak]]) -> str:
+def report_data(
+    segmentation: Segmentation, labels: Sequence[Sequence[LabelledPeak]], memberships: str | None = None
+) -> str:
     """JSON text that may stand inside a script element.
 
     Args:
         segmentation: what the page shows.
         labels: peaks of each cluster.
+        memberships: of `memberships_data`, if they are shown.
     """
     rows, columns = segmentation.labels.shape
     spectra = {
@@ -56,7 +59,7 @@ def report_data(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPe
             "measured": _grey(segmentation.total_raw),
             "decoded": _grey(segmentation.total_reconstructed),
         },
-        "memberships": memberships_data(segmentation)[0],
+        "memberships": memberships,
         "disagreement": disagreement_data(segmentation),
         "axes": {"measured": _axis(segmentation.axis), "decoded": _axis(segmentation.decoded_axis)},
         "spectra": {

@@ -88,6 +88,8 @@ def memberships_data(segmentation: Segmentation) -> tuple[str | None, str]:
     """Probabilities of 8 bits (K, H, W), deflated, and a note for the reader where they are too many to be shown."""
     if segmentation.memberships is None or segmentation.k == 1:
         return None, ""
+    if segmentation.memberships.size > 1000 * MOST_MEMBERSHIPS:  # nothing deflates better than that
+        return None, TOO_MANY
     content = deflated(bytes_of(np.moveaxis(segmentation.memberships, -1, 0)))
     return (content, "") if len(content) <= MOST_MEMBERSHIPS else (None, TOO_MANY)
 

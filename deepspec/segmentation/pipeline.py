@@ -7,6 +7,7 @@ leaves of the merge tree.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from deepspec.errors import UserError
+from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.labelling import Explanations, explain
 from deepspec.segmentation.latents import cluster_means, find_clusters, silhouette_of
@@ -102,6 +104,7 @@ def segment_cube(
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
+    few: tuple[str, ...] = ()
     file = None if checkpoint is None else Path(checkpoint)
     with (
         Origin(cube.path, file) as origin,
@@ -120,6 +123,11 @@ def segment_cube(
         else:
             measured = _Measured(spectra, search, sample, seed, inputs_PQ is None)
             passes.encode(measured)
+            wanted, points = search.k, len(record.usable_latents)
+            if k is None and isinstance(wanted, tuple) and (fitting := fitting_range(*wanted, points)) != wanted:
+                tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
+                few = (f"{tried}: {points} pixels are few",)
+                search = replace(search, k=fitting)
             partition = find_clusters(
                 search.clusterer, record.usable_latents, search.k, measured.points(record), generator, sample=sample
             )
@@ -161,7 +169,7 @@ def segment_cube(
         total_reconstructed=image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
         total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
-        notes=alignment.notes + _left_out(cube, record, labels) + unhashed,
+        notes=alignment.notes + few + _left_out(cube, record, labels) + unhashed,
         provenance=provenance,
         sample=sample_of_pixels,
         latents=image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),

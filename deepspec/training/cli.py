@@ -11,13 +11,15 @@ A run folder holds
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import lightning
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -30,13 +32,12 @@ from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
+from deepspec.training.fit_help import OWN, PROG
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
-from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig, ikmeans_of
-
-if TYPE_CHECKING:
-    import lightning
+from deepspec.training.tracking import TRACKED, Tracking, ikmeans_of
+from deepspec.training.tracking_config import TrackingConfig
 
 
 class FitParser(OneLineErrors, LightningArgumentParser):
@@ -67,7 +68,7 @@ class FitCLI(LightningCLI):
             run=False,
             save_config_callback=None,
             parser_class=FitParser,
-            parser_kwargs={"prog": "python -m deepspec.fit", "description": "Fit a model to shards of spectra."},
+            parser_kwargs={"prog": PROG, "description": "Fit a model to shards of spectra."},
             trainer_defaults={
                 "max_epochs": 20,
                 "enable_model_summary": False,
@@ -82,22 +83,17 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
-        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of this run; made if missing")
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="continue from this checkpoint; `last`: where this run was",
-        )
-        parser.add_argument(
-            "--keep", type=Literal["best", "last"], default="best", help="which epoch's weights model.ckpt gets"
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
+        told = {key: text for key, (_, _, text) in OWN.items()}
+        parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
+        parser.add_argument("--keep", type=Literal["best", "last"], default="best", help=told["keep"])
+        parser.add_argument("--overwrite", type=bool, default=False, help=told["overwrite"])
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
         parser.add_class_arguments(ClustererConfig, "clusterer")
         parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
+        parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
 
@@ -172,17 +168,20 @@ class FitCLI(LightningCLI):
         ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
-        self._take_best()
-        result = ikmeans_of(self.trainer).finish(self.trainer, self.model)
+        best = self._take_best()
+        result = ikmeans_of(self.trainer).finish(self.trainer, self.model, same_weights=not best)
         path = self.run_dir / "model.ckpt"
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
             found = (
-                "no clusters: the latents coincide"
+                "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else "K = 1, one material"
-                if result.partition.k == 1
-                else f"K = {result.partition.k}, silhouette {result.score:.3f}"
+                else f"K = {result.partition.k}, by {result.partition.search.evidence}; "
+                + (
+                    "one material"
+                    if result.partition.k == 1
+                    else f"silhouette of the latents of {len(result.labels_N)} spectra {result.score:.3f}"
+                )
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
@@ -192,17 +191,30 @@ class FitCLI(LightningCLI):
         data, model = self.datamodule, self.model
         rows = "  ".join(f"{split} {data.rows(split):,}" for split in data.shards.splits)
         parameters = sum(p.numel() for p in model.network.parameters())
+        widths = model.network_config.encoder
+        narrowed = widths is not None and widths != self.config["model"]["network"]["encoder"]
         print(
             f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
-            f"network with {parameters:,} parameters; run folder {self.run_dir}; watching {self.monitor}",
+            f"network with {parameters:,} parameters"
+            + (f" (hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" if narrowed else "")
+            + f"; run folder {self.run_dir}; watching {self.monitor}",
             flush=True,
         )
 
-    def _take_best(self) -> None:
-        """Go back to the epoch with the best target, if that is what is kept."""
+    def _take_best(self) -> bool:
+        """Go back to the epoch with the best target, if that is what is kept; whether that was done."""
         best = self.run_dir / "checkpoints" / "best.ckpt"
-        if self.config["keep"] == "best" and best.is_file():
+        wanted = self.config["keep"] == "best" and best.is_file()
+        if wanted:
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+        return wanted
+
+
+def trainer_help() -> str:
+    """What `--help.trainer` prints: the keys of Lightning's trainer, as Lightning describes them."""
+    parser = FitParser(prog=PROG, usage=argparse.SUPPRESS, add_help=False)
+    parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    return str(parser.format_help()).strip()
 
 
 def _is_first_rank() -> bool:
@@ -212,6 +224,10 @@ def _is_first_rank() -> bool:
 
 def _axis_of(data: SpectraDataModule) -> dict[str, Any]:
     return data.axis.to_dict()
+
+
+def _training_spectra_of(data: SpectraDataModule) -> int:
+    return data.rows("train") if "train" in data.shards.splits else 0
 
 
 def _checkpoint_to_resume(run_dir: Path, given: str | None) -> Path | None:

@@ -103,7 +103,7 @@ def test_the_legend_above_the_panels_fits_on_the_page(draw, k):
 
 def test_the_headline_names_one_material_and_no_silhouette_that_there_is_not():
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
-    assert headline(segmentation(3)) == "K = 3, silhouette 0.812 ± 0.005"
+    assert headline(segmentation(3)) == "K = 3, silhouette of the latents 0.812 ± 0.005"
     assert headline(dataclasses.replace(segmentation(1), silhouette=nan)) == "K = 1, one material"
     assert headline(dataclasses.replace(segmentation(3), silhouette=nan)) == "K = 3"  # as of a cut
     alone = dataclasses.replace(segmentation(3), silhouette=nan, sizes=np.array([0, 9, 0]))
@@ -125,7 +125,7 @@ def test_label_map_shows_each_label_in_the_colour_of_its_legend():
         expected = next(colour for label, colour in colours.items() if label.startswith(f"cluster {cluster}:"))
         np.testing.assert_allclose(shown[found.labels == cluster], [expected] * found.sizes[cluster], atol=0.01)
     assert f"none ({(found.labels < 0).sum()} px)" in colours
-    assert texts(figure)[1] == "K = 3, silhouette 0.812 ± 0.005"
+    assert texts(figure)[1] == "K = 3, silhouette of the latents 0.812 ± 0.005"
 
 
 def test_masks_are_those_of_the_labels():
