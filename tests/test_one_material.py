@@ -97,7 +97,7 @@ def test_a_uniform_film_is_evaluated(scans, tmp_path, capsys):
     capsys.readouterr()
     run_evaluate(scans, tmp_path / "film", tmp_path / "e")
     printed = capsys.readouterr().out
-    assert "one material against 3 classes of" in printed
+    assert "one cluster against 3 classes of" in printed
     assert (
         "No evidence for more than one material: no valley divides the spectra: any number of clusters divides noise"
         in printed

@@ -30,7 +30,7 @@ def summary(evaluation: Evaluation) -> list[str]:
 
 def _agreement(agreement: Agreement, reference: Reference) -> list[str]:
     clusters = len(agreement.match_P)
-    ours = f"{clusters} clusters" if clusters > 1 else "one material"
+    ours = f"{clusters} clusters" if clusters > 1 else "one cluster"
     lines = [
         f"{ours} against {len(reference.names)} classes of {reference.source}, "
         f"{agreement.points} pixels that have both",

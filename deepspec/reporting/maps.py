@@ -126,8 +126,8 @@ def share_name(cluster: int, share: float) -> str:
 def headline(segmentation: Segmentation) -> str:
     """Number of clusters, and silhouette of the cube's latents if there is one, in a line."""
     silhouette = segmentation.silhouette
-    if segmentation.k == 1:
-        return "K = 1, one material"
+    if segmentation.k == 1 and segmentation.structure.verdict in ("none", "untested"):
+        return "K = 1, one material"  # and not a merge tree cut down to one on request
     if np.count_nonzero(segmentation.sizes) == 1:
         return f"K = {segmentation.k}, all pixels in one cluster"
     if math.isnan(silhouette.score):  # of a cut of the merge tree it is not worked out

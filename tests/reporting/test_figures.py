@@ -104,7 +104,11 @@ def test_the_legend_above_the_panels_fits_on_the_page(draw, k):
 def test_the_headline_names_one_material_and_no_silhouette_that_there_is_not():
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
     assert headline(segmentation(3)) == "K = 3, silhouette of the latents 0.812 ± 0.005"
-    assert headline(dataclasses.replace(segmentation(1), silhouette=nan)) == "K = 1, one material"
+    nothing = dataclasses.replace(segmentation().structure, verdict="none")
+    one = dataclasses.replace(segmentation(1), silhouette=nan, structure=nothing)
+    assert headline(one) == "K = 1, one material"
+    cut_down = dataclasses.replace(one, structure=segmentation().structure)  # on request, against clear evidence
+    assert headline(cut_down) == "K = 1, all pixels in one cluster"
     assert headline(dataclasses.replace(segmentation(3), silhouette=nan)) == "K = 3"  # as of a cut
     alone = dataclasses.replace(segmentation(3), silhouette=nan, sizes=np.array([0, 9, 0]))
     assert headline(alone) == "K = 3, all pixels in one cluster"
