@@ -8,7 +8,7 @@ import torch
 from deepspec.training.callbacks import EpochLine, IKMeansCallback
 
 
-@pytest.mark.parametrize(("score", "shown"), [(0.5, "K 2  silhouette of the sample 0.5"), (float("nan"), "K 2   ")])
+@pytest.mark.parametrize(("score", "shown"), [(0.5, "K 2  silhouette of the sample 0.5"), (float("nan"), "K 2  0.")])
 def test_a_clustering_without_silhouette_prints_none(capsys, score, shown):
     clustering = IKMeansCallback()
     clustering.clustered_at = 3
