@@ -15,7 +15,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type bench clean
+.PHONY: help install demo test test-fast faults lint type bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: $(DEV) ## run all tests
 
 test-fast: $(DEV) ## run the tests that take under ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ddp"
+
+faults: $(DEV) ## kill every verb, and fill its disk, before each single file operation (hours)
+	OMP_NUM_THREADS=1 DEEPSPEC_FAULTS=all $(BIN)/python -m pytest -n auto tests/faults/test_every_operation.py
 
 lint: $(DEV) ## check style and import layers
 	$(BIN)/ruff check .

@@ -6,8 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, fail
-from deepspec.errors import UserError
+from deepspec.command import complete_flags, one_line_errors
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
     given = sys.argv[1:] if args is None else [*args]
-    try:
+    with one_line_errors(PROG):
         about = asked_for(given)
         if about is None:
             _fit(given)
@@ -27,8 +26,6 @@ def main(args: Sequence[str] | None = None) -> None:
             print(trainer_help())
         else:
             print(fit_help(about))
-    except UserError as error:
-        fail(PROG, str(error))
     if about is not None:
         raise SystemExit(0)
 

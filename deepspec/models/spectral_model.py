@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from deepspec.clustering import ClustererConfig, Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import (
+    FORMAT,
+    TRAINING_ONLY,
+    parts_of,
+    read_checkpoint,
+    trained_clusterer,
+    trained_range,
+)
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.variational import VariationalAutoencoder
@@ -71,12 +78,13 @@ class SpectralModel(nn.Module):
             UserError: the file is missing, no checkpoint, or not one of deepspec.
         """
         content = read_checkpoint(path)
-        settings = content[FORMAT]["settings"]
-        network = NetworkConfig(**settings["network"])
-        model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
-        model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
-        weights = content["state_dict"]
-        model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
+        with parts_of(path):
+            settings = content[FORMAT]["settings"]
+            network = NetworkConfig(**settings["network"])
+            model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            weights = content["state_dict"]
+            model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()
 
     @torch.no_grad()

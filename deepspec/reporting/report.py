@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.data.complete_file import complete_or_absent
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.borders import borders_of
-from deepspec.reporting.labels import label_clusters
 from deepspec.reporting.maps import headline
 from deepspec.reporting.report_data import number, report_data
 from deepspec.reporting.tree_data import memberships_data
@@ -22,7 +22,7 @@ from deepspec.segmentation.structure import GRADED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "cut.js", "memberships.js", "map.js", "spectra.js", "borders.js", "latents.js", "main.js")

@@ -159,6 +159,8 @@ class Segmentation:
     """(H, W, K) probability of each cluster, adding up to 1; 0 where the label is -1. None where they were not kept."""
     leaves: Leaves | None = None
     """Where the clusters could be merged or divided further; None for clusterers without a merge tree."""
+    measured_axis: SpectralAxis | None = None
+    """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
 
     @property
     def shares(self) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
@@ -140,17 +140,18 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def load(cls, path: str | Path) -> DeepClustering:
         """The model of a checkpoint, on the CPU, with what its training was set to; see `SpectralModel.load`."""
         content = read_checkpoint(path)
-        settings = dict(content[FORMAT]["settings"])
-        settings["network"] = NetworkConfig(**settings["network"])
-        objective = dict(settings["objective"])
-        settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
-        settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
-        if settings.get("deep_baseline") is not None:
-            settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
-        model = cls(**settings)
-        model.load_state_dict(content["state_dict"])
-        model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
-        model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
+        with parts_of(path):
+            settings = dict(content[FORMAT]["settings"])
+            settings["network"] = NetworkConfig(**settings["network"])
+            objective = dict(settings["objective"])
+            settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
+            settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+            if settings.get("deep_baseline") is not None:
+                settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
+            model = cls(**settings)
+            model.load_state_dict(content["state_dict"])
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
         return model.eval()
 
     # Training

@@ -307,7 +307,7 @@ def test_every_control_does_what_it_says(tmp_path):
     assert "in cluster 0" in outcome.pop("spectrum status")
     table = outcome.pop("table")
     assert any(row[2].startswith("Cu Kα (") for row in table)
-    assert any("escape peak" in row[2] for row in table)
+    assert any("Mo Kα Compton (" in row[2] and "scatter peak)" in row[2] for row in table)
     assert outcome.pop("chosen peak") is True
     assert outcome.pop("map drag")["changed"]
     assert outcome.pop("cuts") == []
