@@ -67,7 +67,7 @@ def baseline(
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
-            msa, masks, svg, pdf; auto: report, tiff, csv, and fits of a FITS cube; none; all.
+            msa, masks, memberships, svg, pdf; auto: report, tiff, csv, and fits of a FITS cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
         sample: pixels that the method is fitted on, and that IKMeans clusters before refining on all.
         restarts: K-means runs for each number of clusters.

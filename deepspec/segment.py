@@ -66,7 +66,8 @@ def segment(
         rebin: bring a cube on another axis onto that of the model.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
-            msa, masks, svg, pdf, training, generated; auto: report, tiff, csv, and fits of a FITS cube; none; all.
+            msa, masks, memberships (probability of each cluster: a TIFF page of float32 per cluster, and a FITS cube
+            with fits), svg, pdf, training, generated; auto: report, tiff, csv, and fits of a FITS cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
         sample: pixels that refit clusters before refining on all.
         restarts: K-means runs for each number of clusters.

@@ -58,6 +58,7 @@ def as_dict(evaluation: Evaluation, segmentation: str) -> dict[str, Any]:
         "version": VERSION,
         "segmentation": segmentation,
         "method": evaluation.method,
+        "partition": evaluation.partition,
         "k": evaluation.k,
         "pixels": int((evaluation.labels >= 0).sum()),
         "reference": _reference(evaluation.reference),
@@ -65,7 +66,7 @@ def as_dict(evaluation: Evaluation, segmentation: str) -> dict[str, Any]:
         "internal": None if evaluation.internal is None else asdict(evaluation.internal),
         "internal_input_space": None if evaluation.input_space is None else asdict(evaluation.input_space),
         "number_of_clusters": _criteria(evaluation.criteria),
-        "stability": _stability(evaluation.stability),
+        "stability": _stability(evaluation.stability, evaluation.stability_sentence),
         "structure": {**asdict(evaluation.structure), "sentence": evaluation.structure.sentence},
         "notes": list(evaluation.notes),
     }
@@ -151,7 +152,7 @@ def _criteria(criteria: KCriteria | None) -> dict[str, Any] | None:
     }
 
 
-def _stability(found: Stability | None) -> dict[str, Any] | None:
+def _stability(found: Stability | None, sentence: str | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
@@ -161,7 +162,7 @@ def _stability(found: Stability | None) -> dict[str, Any] | None:
         "jaccard": found.jaccard_K.tolist(),
         "changed": float(found.changed_N.mean()),
         "refits": found.refits,
-        "sentence": found.sentence,
+        "sentence": sentence,
     }
 
 

@@ -103,6 +103,7 @@ def evaluate_segmentation(
         structure=segmentation.structure,
         notes=tuple(notes),
         method=method_of(segmentation),
+        partition="nearest" if segmentation.clustering is None else segmentation.clustering.partition,
     )
 
 
@@ -160,6 +161,9 @@ def _stability(
 ) -> Stability | None:
     present = torch.bincount(labels_P, minlength=k) > 0
     used = int(present.sum())
+    if k == 1:
+        notes.append("no stability: one material has no division that could be found again")
+        return None
     if used < 2 or len(z_PL) < 2 * used:
         notes.append("no stability: it needs two clusters and two pixels for each")
         return None

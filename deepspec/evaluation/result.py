@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from deepspec.functional import Agreement, KCriteria, SilhouetteEstimate, Stability
     from deepspec.segmentation.structure import Structure
 
+JUDGED_BY = {"gaussians": "Gaussian densities", "counts": "the likelihood of the counts"}
+"""What the partitions go by that do not go by the nearest centre."""
+
 NO_CLASS = -2
 """In `Evaluation.matched`: the pixel's cluster has no class."""
 
@@ -63,6 +66,8 @@ class Evaluation:
     """What made the segmentation: a baseline, or the run of a network."""
     input_space: Internal | None = None
     """Without any reference, of the preprocessed spectra: see `scores_in_input_space`."""
+    partition: str = "nearest"
+    """What the segmentation's pixels are judged by, see `ClusteringRecord`."""
 
     @property
     def matched(self) -> NDArray[np.int64] | None:
@@ -84,13 +89,26 @@ class Evaluation:
         structure = f"{self.structure.sentence}{self._caution}"
         if self.criteria is None:
             return structure
-        return f"{self.criteria.sentence}. {structure[0].upper()}{structure[1:]}"
+        by = "" if self._by_centres else "by K-means on the latent points, "
+        return f"{by}{self.criteria.sentence}. {structure[0].upper()}{structure[1:]}"
+
+    @property
+    def stability_sentence(self) -> str | None:
+        """What resampling says; None if it was not tried."""
+        if self.stability is None:
+            return None
+        return self.stability.sentence_of("" if self._by_centres else JUDGED_BY.get(self.partition, self.partition))
+
+    @property
+    def _by_centres(self) -> bool:
+        """Whether the segmentation goes by the nearest centre, as the K-means does that it is held against."""
+        return self.partition == "nearest"
 
     @property
     def _caution(self) -> str:
         if self.structure.verdict == "none":
             return ": any number of clusters divides noise here"
-        unstable = self.stability is not None and self.stability.level == "unstable"
+        unstable = self._by_centres and self.stability is not None and self.stability.level == "unstable"
         if self.structure.verdict == "weak" and unstable:
             return ": refits do not find the clusters again either, so take it for one material"
         return ""

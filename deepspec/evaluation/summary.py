@@ -23,15 +23,16 @@ def summary(evaluation: Evaluation) -> list[str]:
                 f"(low is good), Calinski-Harabasz {internal.calinski_harabasz:.0f} (high is good)"
             )
     lines.append(f"number of clusters: {evaluation.k_sentence}")
-    if evaluation.stability is not None:
-        lines.append(evaluation.stability.sentence)
+    if evaluation.stability_sentence is not None:
+        lines.append(evaluation.stability_sentence)
     return lines + [f"note: {note}" for note in evaluation.notes]
 
 
 def _agreement(agreement: Agreement, reference: Reference) -> list[str]:
     clusters = len(agreement.match_P)
+    ours = f"{clusters} clusters" if clusters > 1 else "one cluster"
     lines = [
-        f"{clusters} clusters against {len(reference.names)} classes of {reference.source}, "
+        f"{ours} against {len(reference.names)} classes of {reference.source}, "
         f"{agreement.points} pixels that have both",
         f"{_percent(agreement.overall_accuracy)} of the pixels are in the cluster of their class; "
         f"ARI {agreement.ari:.3f}, NMI {agreement.information.nmi:.3f}, purity {agreement.purity:.3f}",

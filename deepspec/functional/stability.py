@@ -1,5 +1,7 @@
 """Would the same clusters be found again? Refits on bootstrap samples with fresh seeds.
 
+The points stay as they are: this is the stability under resampling alone, and says nothing of a network trained again.
+
 Shapes: N points, L dimensions, K clusters, B refits. After Hennig 2007 (clusterwise stability by the Jaccard index of
 bootstrap refits).
 """
@@ -55,15 +57,30 @@ class Stability:
 
     @property
     def sentence(self) -> str:
-        """The result for a reader."""
-        text = (
-            f"{self.level} under resampling: {self.refits} K-means refits of the same latent points on resampled pixels"
-            f" agree with the segmentation at ARI {self.ari:.3f} ± {self.ari_sd:.3f}; "
-            f"a pixel changes its cluster in {100 * float(self.changed_N.mean()):.1f} % of them"
-        )
+        """The result for a reader, of clusters whose points are those nearest to their centres."""
+        return self.sentence_of("")
+
+    def sentence_of(self, judged_by: str) -> str:
+        """The result for a reader.
+
+        Args:
+            judged_by: what the partition goes by, in words, if not by the nearest centre; K-means may then differ from
+                it however stable it is, so that no verdict is given.
+        """
+        agree = f"{self.refits} refits on resampled pixels"
+        end = f"at ARI {self.ari:.3f} ± {self.ari_sd:.3f}; a pixel changes its cluster in "
+        end += f"{100 * float(self.changed_N.mean()):.1f} % of them"
+        if judged_by:
+            text = (
+                f"resampling alone: {agree} of K-means on the latent points agree with the segmentation, which goes by "
+                f"{judged_by}, {end}"
+            )
+        else:
+            text = f"{self.level} under resampling alone: {agree} agree with the segmentation {end}"
         weak = [str(k) for k, value in enumerate(self.jaccard_K.tolist()) if value < 0.6]
         if weak:
-            text += f"; not to be trusted: cluster{'s' if len(weak) > 1 else ''} {', '.join(weak)}"
+            verdict = "found otherwise by K-means" if judged_by else "not to be trusted"
+            text += f"; {verdict}: cluster{'s' if len(weak) > 1 else ''} {', '.join(weak)}"
         return text
 
 

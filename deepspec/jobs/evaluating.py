@@ -286,6 +286,6 @@ def _headline(evaluation: Evaluation) -> str:
     parts = [f"K = {evaluation.k}"]
     if evaluation.agreement is not None:
         parts += [f"ARI {evaluation.agreement.ari:.3f}", f"weighted F1 {evaluation.agreement.weighted['f1']:.3f}"]
-    if evaluation.stability is not None:
+    if evaluation.stability is not None and evaluation.partition == "nearest":
         parts.append(evaluation.stability.level)
     return ", ".join(parts)

@@ -67,7 +67,7 @@ def _draw(axes: Axes, criteria: KCriteria, name: str, used: int) -> None:
 
 
 def stability_map(evaluation: Evaluation) -> Figure:
-    """How often each pixel changes its cluster when K-means is fitted again to resampled pixels.
+    """How often each pixel changes its cluster when K-means is fitted again to latent points of resampled pixels.
 
     Raises:
         ValueError: the stability was not worked out.
@@ -82,7 +82,8 @@ def stability_map(evaluation: Evaluation) -> Figure:
     axes.set_facecolor(NO_CLUSTER)
     axes.tick_params(labelsize=FONT_SIZE - 1)
     axes.set_title(
-        f"ARI of {found.refits} refits with the segmentation {found.ari:.3f} ± {found.ari_sd:.3f}", fontsize=FONT_SIZE
+        f"resampling alone: ARI of {found.refits} refits with the segmentation {found.ari:.3f} ± {found.ari_sd:.3f}",
+        fontsize=FONT_SIZE,
     )
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
     bar.set_label("refits in which the pixel changes its cluster (%)", fontsize=FONT_SIZE - 1)

@@ -61,11 +61,10 @@ def save_evaluation_figures(evaluation: Evaluation, out: str | Path, formats: Se
     """
     figures: dict[str, Figure] = {}
     if evaluation.agreement is not None:
-        figures |= {
-            "comparison": compared_maps(evaluation),
-            "confusion": class_confusion(evaluation),
-            "errors": class_errors(evaluation),
-        }
+        figures["comparison"] = compared_maps(evaluation)
+        if evaluation.k > 1:  # one cluster confuses nothing
+            figures["confusion"] = class_confusion(evaluation)
+        figures["errors"] = class_errors(evaluation)
     reference = evaluation.reference
     if reference is not None and reference.picture is not None:
         figures["picture"] = rgb_and_clustered(reference.picture, reference.labels)

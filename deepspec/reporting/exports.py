@@ -1,4 +1,4 @@
-"""Files for other programs: label maps as TIFF and FITS, masks, spectra and peaks as CSV and EMSA/MAS (.msa).
+"""Files for other programs: maps as TIFF and FITS, masks; spectra, peaks and borders as CSV; spectra as EMSA/MAS.
 
 Shapes: H rows, W columns, C channels, K clusters.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.lines.candidate import LabelledPeak
+    from deepspec.reporting.borders import Border
     from deepspec.segmentation import Segmentation
 
 
@@ -50,6 +51,53 @@ def save_disagreement(segmentation: Segmentation, path: Path) -> None:
     tags[270] = "deepspec: share of the ensemble's networks that put the pixel elsewhere, NaN = no label"
     image = Image.fromarray(segmentation.disagreement.astype(np.float32))
     _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_lzw", tiffinfo=tags))
+
+
+def save_memberships_tiff(segmentation: Segmentation, path: Path) -> None:
+    """Probability of each cluster as TIFF, a page of float32 (H, W) for each, 0 where there is no spectrum.
+
+    Raises:
+        ValueError: the segmentation kept no memberships.
+    """
+    from PIL import Image, TiffImagePlugin
+
+    pages = []
+    for cluster, page in enumerate(_memberships_KHW(segmentation)):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[270] = f"deepspec probability of cluster {cluster} of {segmentation.k}"
+        pages.append(Image.fromarray(page, mode="F"))
+        pages[-1].encoderinfo = {"tiffinfo": tags, "compression": "tiff_adobe_deflate"}
+    first, *more = pages
+    _write(path, lambda part: first.save(part, format="TIFF", save_all=True, append_images=more, **first.encoderinfo))
+
+
+def save_memberships_fits(segmentation: Segmentation, path: Path, header: Header | None = None) -> None:
+    """Probability of each cluster as FITS cube of float32 (K, H, W), 0 where there is no spectrum.
+
+    Args:
+        segmentation: to write.
+        path: name of the file.
+        header: world coordinates of the image, see `celestial_header`; the third axis is the cluster's number.
+
+    Raises:
+        ValueError: the segmentation kept no memberships.
+    """
+    from astropy.io import fits
+
+    cube = fits.PrimaryHDU(_memberships_KHW(segmentation), header)
+    cube.header["WCSAXES"] = 3
+    cube.header["CTYPE3"] = ("CLUSTER", "number of the cluster, from 0")
+    cube.header["CRPIX3"], cube.header["CRVAL3"], cube.header["CDELT3"] = 1.0, 0.0, 1.0
+    cube.header["BTYPE"] = "probability"
+    cube.header["ORIGIN"] = (f"deepspec {segmentation.provenance.deepspec}", "software that segmented the cube")
+    cube.header["CUBESHA"] = segmentation.provenance.cube_sha256
+    _write(path, lambda part: fits.HDUList([cube]).writeto(part, overwrite=True))
+
+
+def _memberships_KHW(segmentation: Segmentation) -> NDArray[np.float32]:
+    if segmentation.memberships is None:
+        raise ValueError("expected a segmentation with memberships, got one without")
+    return np.ascontiguousarray(np.moveaxis(segmentation.memberships, -1, 0), dtype=np.float32)
 
 
 def save_masks(segmentation: Segmentation, folder: Path) -> list[Path]:
@@ -217,6 +265,12 @@ def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
         "redshift",
     ]
     _write_csv(path, head, rows)
+
+
+def save_borders(borders: Sequence[Border], path: Path) -> None:
+    """Borders as CSV, a row for each pair of clusters, the most graded first."""
+    rows = [[border.first, border.second, f"{border.r:.6g}", border.kind] for border in borders]
+    _write_csv(path, ["cluster", "other", "r", "border"], rows)
 
 
 def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:

@@ -62,7 +62,7 @@ def save_figures(
         "clusters": cluster_rows(segmentation, scale),
         "integrated": integrated(segmentation),
     }
-    if segmentation.scores:
+    if segmentation.k > 1 and segmentation.k in segmentation.scores:
         figures["silhouette"] = silhouette_curve(segmentation)
     if segmentation.sample is not None:
         figures["difference"] = averages_over_difference(segmentation, scale)

@@ -76,7 +76,8 @@ def generated_spectra(segmentation: Segmentation, generated: Generated, scale: S
     k, axis = segmentation.k, segmentation.decoded_axis
     columns = min(k, 2)
     rows = math.ceil(k / columns)
-    figure, grid = grid_figure(rows, [4.1] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
+    width = 6.6 if k == 1 else 4.1  # the title above takes as much
+    figure, grid = grid_figure(rows, [width] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
     panels = list(grid.flatten())
     for cluster, axes in enumerate(panels[:k]):
         own = generated.spectra_ND[generated.labels_N == cluster]

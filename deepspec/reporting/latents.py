@@ -35,6 +35,8 @@ class LatentSample(NamedTuple):
     """(S, L) finite."""
     labels_S: NDArray[np.integer]
     """(S,) their clusters."""
+    pixels_S: NDArray[np.intp] | None = None
+    """(S,) their places in the image, row by row; None for points that are of no image."""
 
 
 def sample_latents(segmentation: Segmentation) -> LatentSample | None:
@@ -45,7 +47,7 @@ def sample_latents(segmentation: Segmentation) -> LatentSample | None:
     if len(pixels) > MOST_POINTS:
         pixels = np.sort(np.random.default_rng(0).choice(pixels, MOST_POINTS, replace=False))
     points_PL = segmentation.latents.reshape(-1, segmentation.latents.shape[-1])
-    return LatentSample(points_PL[pixels], segmentation.labels.reshape(-1)[pixels])
+    return LatentSample(points_PL[pixels], segmentation.labels.reshape(-1)[pixels], pixels)
 
 
 def latent_matrix(segmentation: Segmentation) -> Figure:

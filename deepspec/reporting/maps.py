@@ -147,9 +147,13 @@ def share_name(cluster: int, share: float) -> str:
 
 
 def headline(segmentation: Segmentation) -> str:
-    """Number of clusters and silhouette of the cube's latents, in a line."""
+    """Number of clusters, and silhouette of the cube's latents if there is one, in a line."""
     silhouette = segmentation.silhouette
-    if math.isnan(silhouette.score):
+    if segmentation.k == 1 and segmentation.structure.verdict in ("none", "untested"):
+        return "K = 1, one material"  # and not a merge tree cut down to one on request
+    if np.count_nonzero(segmentation.sizes) == 1:
         return f"K = {segmentation.k}, all pixels in one cluster"
+    if math.isnan(silhouette.score):  # of a cut of the merge tree it is not worked out
+        return f"K = {segmentation.k}"
     error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
     return f"K = {segmentation.k}, silhouette of the latents {silhouette.score:.3f}{error}"

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
 from deepspec.lines.label import label_clusters
+from deepspec.reporting.borders import borders_of
 from deepspec.reporting.exports import (
     celestial_header,
+    save_borders,
     save_disagreement,
     save_fits,
     save_masks,
+    save_memberships_fits,
+    save_memberships_tiff,
     save_msa,
     save_peaks,
     save_spectra,
@@ -33,9 +37,10 @@ EXPORTS = {
     "report": "report.html",
     "tiff": "label map of 16 bits; of an ensemble also its disagreement, as floats",
     "fits": "label map, with the cube's world coordinates if it has any",
-    "csv": "spectra and peaks of the clusters",
+    "csv": "spectra and peaks of the clusters, and r of each border",
     "msa": "a spectrum file per cluster",
     "masks": "a PNG mask per cluster",
+    "memberships": "probability of each cluster: a TIFF page of float32 per cluster, and a FITS cube with fits",
     "svg": "the figures as vector graphics",
     "pdf": "likewise",
     "training": "figures of the training, from the checkpoint's run folder",
@@ -44,23 +49,20 @@ EXPORTS = {
 
 NAMES = frozenset(
     {f"{name}.{kind}" for name in (*FIGURES, "disagreement", "training", "weights", "generated") for kind in FORMATS}
-    | {
-        "report.html",
-        "labels.tif",
-        "disagreement.tif",
-        "labels.fits",
-        "spectra.csv",
-        "spectra-decoded.csv",
-        "peaks.csv",
-        "msa",
-        "masks",
-    }
+    | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
+    | {"memberships.tif", "memberships.fits", "borders.csv", "disagreement.tif"}
 )
 """Names of all files and folders that may be written."""
 
 NOT_VARIATIONAL = (
     "no generated spectra: the checkpoint's network is a plain autoencoder, which has no distribution to draw from; "
     "fit with --model.network.variational true"
+)
+
+
+NO_MEMBERSHIPS = (
+    "no memberships: the segmentation has none, since clusters times pixels are too many to keep or since an earlier "
+    "version wrote it"
 )
 
 
@@ -142,14 +144,24 @@ def write_outputs(
         save_tiff(segmentation, folder / "labels.tif")
         if segmentation.disagreement is not None:
             save_disagreement(segmentation, folder / "disagreement.tif")
+    header = None
     if "fits" in exports:
         cube = segmentation.provenance.cube
         rows, columns = segmentation.labels.shape
         header = celestial_header(Path(cube), (rows, columns), dataset) if cube else None
         save_fits(segmentation, folder / "labels.fits", header)
+    if "memberships" in exports:
+        if segmentation.memberships is None:
+            print(NO_MEMBERSHIPS, file=sys.stderr)
+        else:
+            save_memberships_tiff(segmentation, folder / "memberships.tif")
+            if "fits" in exports:
+                save_memberships_fits(segmentation, folder / "memberships.fits", header)
     if "csv" in exports:
         save_spectra(segmentation, folder)
         save_peaks(labels, folder / "peaks.csv")
+        if (borders := borders_of(segmentation)) is not None:
+            save_borders(borders, folder / "borders.csv")
     for name, save in (("msa", save_msa), ("masks", save_masks)):
         if name in exports:
             (folder / name).mkdir()

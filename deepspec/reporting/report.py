@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import math
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib import resources
@@ -11,8 +13,11 @@ from typing import TYPE_CHECKING
 
 from deepspec.data.complete_file import complete_or_absent
 from deepspec.lines.label import label_clusters
+from deepspec.reporting.borders import borders_of
 from deepspec.reporting.maps import headline
 from deepspec.reporting.report_data import number, report_data
+from deepspec.reporting.tree_data import memberships_data
+from deepspec.segmentation.structure import GRADED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +25,11 @@ if TYPE_CHECKING:
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
-_SCRIPTS = ("data.js", "map.js", "spectra.js", "latents.js", "main.js")
+_SCRIPTS = ("data.js", "cut.js", "memberships.js", "map.js", "spectra.js", "borders.js", "latents.js", "main.js")
+
+_LIGHT = 2**16
+"""Bytes of a figure that is put into a page as it is; a larger one is given a palette of 256 colours, which makes it
+a quarter of the size."""
 
 _CAPTIONS = {
     "labels": "Label map",
@@ -72,6 +81,7 @@ def write_report(
     if labels is None:
         labels = label_clusters(segmentation.mean_raw, segmentation.axis)
     name = Path(segmentation.provenance.cube).name or "cube"
+    memberships, without = memberships_data(segmentation)
     parts = {
         "title": f"Segmentation of {escape(name)}",
         "headline": escape(headline(segmentation)),
@@ -80,6 +90,8 @@ def write_report(
             f'<p class="note">{escape(_sentence(note))}</p>'
             for note in ([segmentation.retraining] if segmentation.retraining else []) + list(segmentation.notes)
         ),
+        "memberships": escape(without),
+        "borders": _borders(segmentation),
         "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
         "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
         "figures": "".join(
@@ -89,7 +101,7 @@ def write_report(
         ),
         "origin": _origin(segmentation, options or {}, run_config),
         "style": _page("page.css"),
-        "data": report_data(segmentation, labels),
+        "data": report_data(segmentation, labels, memberships),
         "script": "\n".join(_page(script) for script in _SCRIPTS),
     }
     # Piece by piece, so that what is put in is never searched for marks itself.
@@ -106,7 +118,7 @@ def figure_html(png: bytes, caption: str) -> str:
         png: content of a PNG file.
         caption: plain text.
     """
-    content = base64.b64encode(png).decode("ascii")
+    content = base64.b64encode(_light(png)).decode("ascii")
     caption = escape(caption)
     image = f'<img src="data:image/png;base64,{content}" alt="{caption}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
@@ -138,7 +150,43 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def _light(png: bytes) -> bytes:
+    """The same picture in fewer bytes, if it is large."""
+    from PIL import Image
+
+    if len(png) <= _LIGHT:
+        return png
+    with Image.open(io.BytesIO(png)) as image:
+        fewer = image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    content = io.BytesIO()
+    fewer.save(content, format="PNG", compress_level=6)
+    return min(png, content.getvalue(), key=len)
+
+
+def _borders(segmentation: Segmentation) -> str:
+    """A table of the borders; the page draws it anew when the merge tree is cut elsewhere."""
+    borders = borders_of(segmentation)
+    if borders is None:
+        return "<p>What found these clusters did not look at their borders; the clusterer valleys does.</p>"
+    if segmentation.k == 1:
+        return "<p>One material: there is no border.</p>"
+    words = (
+        "<p>r is the density along a border over the lower height beside it: near 0 the border is firm, at 1 there is "
+        f"none. From {GRADED} on it is called graded: one material may pass into the other.</p>"
+    )
+    rows = "".join(
+        f'<tr data-pair="{border.first},{border.second}"><td>{border.first} and {border.second}</td>'
+        f'<td class="number">{border.r:.2f}</td><td class="{border.kind}">{border.kind}</td></tr>'
+        for border in borders
+    )
+    head = '<tr><th>clusters</th><th class="number">r</th><th>border</th></tr>'
+    return f'{words}<div class="scroll"><table id="borders"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
 def _scores(segmentation: Segmentation, figure: Path | None) -> str:
+    clustering = segmentation.clustering
+    if segmentation.provenance.clusters == "refit" and clustering is not None and not segmentation.scores:
+        return f"<p>K = {segmentation.k}, decided by: {escape(clustering.evidence)}.</p>"
     if not segmentation.scores:
         return "<p>The clusters are those of the checkpoint: there was nothing to choose.</p>"
     rows = [
@@ -159,8 +207,11 @@ def _origin(segmentation: Segmentation, options: Mapping[str, object], run_confi
                                     f"{segmentation.axis.channels}"),
         ("axis", str(segmentation.axis)),
         ("quantity of the decoded spectra", segmentation.quantity),
-        ("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"),
     ]  # fmt: skip
+    if not math.isnan(silhouette.score):
+        rows.append(("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"))
+    if segmentation.clustering is not None:
+        rows += [(f"clustering: {name}", value) for name, value in asdict(segmentation.clustering).items()]
     html = table_html(("", ""), rows)
     if options:
         html += "<h3>Options</h3>" + table_html(("option", "value"), [(k, str(v)) for k, v in options.items()])

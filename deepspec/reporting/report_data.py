@@ -16,6 +16,8 @@ import numpy as np
 from deepspec.reporting.latents import sample_latents
 from deepspec.reporting.maps import cluster_name
 from deepspec.reporting.style import cluster_colours
+from deepspec.reporting.tree_data import deflated, disagreement_data, tree_data
+from deepspec.segmentation.structure import GRADED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +26,19 @@ if TYPE_CHECKING:
 
     from deepspec.data.axis import SpectralAxis
     from deepspec.lines.candidate import LabelledPeak
+    from deepspec.reporting.latents import LatentSample
     from deepspec.segmentation import Segmentation
 
 
-def report_data(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPeak]]) -> str:
+def report_data(
+    segmentation: Segmentation, labels: Sequence[Sequence[LabelledPeak]], memberships: str | None = None
+) -> str:
     """JSON text that may stand inside a script element.
 
     Args:
         segmentation: what the page shows.
         labels: peaks of each cluster.
+        memberships: of `memberships_data`, if they are shown.
     """
     rows, columns = segmentation.labels.shape
     spectra = {
@@ -41,16 +47,20 @@ def report_data(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPe
         "reconstructed": ("decoded", segmentation.mean_reconstructed, segmentation.quantity),
         "centre": ("decoded", segmentation.decoded_centre, segmentation.quantity),
     }
+    sample = sample_latents(segmentation)
     data = {
         "rows": rows,
         "columns": columns,
         "names": [cluster_name(segmentation, cluster) for cluster in range(segmentation.k)],
         "colours": cluster_colours(segmentation.k),
-        "labels": _deflated(segmentation.labels.astype("<i2")),
+        "labels": deflated(segmentation.labels.astype("<i2")),
+        "sizes": segmentation.sizes.tolist(),
         "images": {
             "measured": _grey(segmentation.total_raw),
             "decoded": _grey(segmentation.total_reconstructed),
         },
+        "memberships": memberships,
+        "disagreement": disagreement_data(segmentation),
         "axes": {"measured": _axis(segmentation.axis), "decoded": _axis(segmentation.decoded_axis)},
         "spectra": {
             name: {"axis": axis, "quantity": quantity, "values": _floats(values)}
@@ -58,17 +68,16 @@ def report_data(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPe
         },
         "peaks": [[_peak(found) for found in cluster] for cluster in labels],
         "centres": _floats(segmentation.centres),
-        "latents": _latents(segmentation),
+        "latents": _latents(sample),
+        "borders": None if segmentation.borders is None else segmentation.borders.tolist(),
+        "graded": GRADED,
+        "tree": tree_data(segmentation, None if sample is None else sample.pixels_S),
     }
     return json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
-
-
-def _deflated(values: NDArray[Any]) -> str:
-    return _base64(zlib.compress(np.ascontiguousarray(values).tobytes(), 6))
 
 
 def _floats(values: NDArray[Any]) -> str:
@@ -105,8 +114,7 @@ def _peak(found: LabelledPeak) -> dict[str, Any]:
     }
 
 
-def _latents(segmentation: Segmentation) -> dict[str, Any] | None:
-    sample = sample_latents(segmentation)
+def _latents(sample: LatentSample | None) -> dict[str, Any] | None:
     if sample is None:
         return None
     return {

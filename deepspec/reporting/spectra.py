@@ -127,7 +127,8 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
     k = segmentation.k
     columns = 1 if k == 1 else 2
     rows = math.ceil(k / columns)
-    figure, grid = grid_figure(rows, [4.1] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
+    width = 6.6 if k == 1 else 4.1  # the legend above takes as much
+    figure, grid = grid_figure(rows, [width] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
     panels: list[Axes] = list(grid.flatten())
     for cluster, axes in enumerate(panels[:k]):
         axes.set_title(f"     {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")

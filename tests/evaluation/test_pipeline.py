@@ -169,5 +169,5 @@ def test_the_summary_is_in_words():
     assert "of the pixels are in the cluster of their class" in lines[1]
     assert any(line.startswith("  class red, ") and "is in cluster 1" in line for line in lines)
     assert any("silhouette picks K = 3" in line for line in lines)
-    assert any(line.startswith("stable under resampling: 3 K-means refits") for line in lines)
+    assert any(line.startswith("stable under resampling alone: 3 refits") for line in lines)
     assert lines[-1] == "note: a note"

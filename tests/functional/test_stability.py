@@ -23,7 +23,7 @@ def test_clear_clouds_are_found_again():
     assert found.ari == found.pairwise_ari == 1.0
     assert found.jaccard_K.tolist() == [1, 1, 1, 1]
     assert (found.changed_N == 0).all()
-    assert found.sentence.startswith("stable under resampling: 6 K-means refits")
+    assert found.sentence.startswith("stable under resampling alone: 6 refits")
 
 
 def test_too_many_clusters_are_not():

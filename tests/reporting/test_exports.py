@@ -14,11 +14,15 @@ from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
 from deepspec.reporting import label_clusters
+from deepspec.reporting.borders import borders_of
 from deepspec.reporting.exports import (
     celestial_header,
+    save_borders,
     save_disagreement,
     save_fits,
     save_masks,
+    save_memberships_fits,
+    save_memberships_tiff,
     save_msa,
     save_peaks,
     save_spectra,
@@ -56,6 +60,62 @@ def test_masks_are_those_of_the_clusters(tmp_path):
     for cluster, path in enumerate(paths):
         with Image.open(path) as image:
             np.testing.assert_array_equal(np.asarray(image), 255 * (found.labels == cluster))
+
+
+def with_memberships(found):
+    rng = np.random.default_rng(1)
+    memberships = rng.dirichlet(np.ones(found.k), found.labels.shape).astype(np.float32)
+    memberships[found.labels < 0] = 0
+    return dataclasses.replace(found, memberships=memberships)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_memberships_as_tiff_are_pages_of_float32_that_other_readers_read(tmp_path, k):
+    found = with_memberships(segmentation(k))
+    save_memberships_tiff(found, tmp_path / "memberships.tif")
+    with tifffile.TiffFile(tmp_path / "memberships.tif") as file:
+        assert len(file.pages) == k
+        for cluster, page in enumerate(file.pages):
+            assert page.asarray().dtype == np.float32
+            np.testing.assert_array_equal(page.asarray(), found.memberships[..., cluster])
+            assert page.description == f"deepspec probability of cluster {cluster} of {k}"
+
+
+def test_memberships_as_fits_have_the_world_coordinates_of_the_cube(tmp_path):
+    found = with_memberships(segmentation(3))
+    sky = sky_cube(tmp_path / "cube.fits")
+    header = celestial_header(tmp_path / "cube.fits", found.labels.shape)
+    save_memberships_fits(found, tmp_path / "memberships.fits", header)
+    with fits.open(tmp_path / "memberships.fits") as units:
+        assert units[0].data.dtype == np.dtype(">f4")
+        np.testing.assert_array_equal(units[0].data, np.moveaxis(found.memberships, -1, 0))
+        ours = WCS(units[0].header)
+        assert ours.naxis == 3
+        right_ascension, declination, cluster = ours.wcs_pix2world(3, 7, 2, 0)
+        np.testing.assert_allclose((right_ascension, declination), sky.pixel_to_world_values(3, 7), rtol=1e-12)
+        assert cluster == 2
+    save_memberships_fits(found, tmp_path / "plain.fits")
+    with fits.open(tmp_path / "plain.fits") as units:
+        assert units[0].data.shape == (3, 12, 20)
+
+
+def test_memberships_that_there_are_not_are_said_to_be_missing(tmp_path, capsys):
+    write_outputs(segmentation(2), tmp_path, exports=frozenset({"memberships", "fits"}))
+    assert "no memberships: the segmentation has none" in capsys.readouterr().err
+    assert not list(tmp_path.glob("memberships*"))
+
+
+def test_borders_as_csv(tmp_path):
+    borders = np.array([[1, 0.7, 0.2], [0.7, 1, 0.649], [0.2, 0.649, 1]])
+    save_borders(borders_of(dataclasses.replace(segmentation(3), borders=borders)), tmp_path / "borders.csv")
+    with (tmp_path / "borders.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["cluster", "other", "r", "border"],
+        ["0", "1", "0.7", "graded"],
+        ["1", "2", "0.649", "firm"],
+        ["0", "2", "0.2", "firm"],
+    ]
 
 
 def sky_cube(path, shape=(6, 12, 20), name=""):
@@ -203,7 +263,8 @@ def test_the_disagreement_of_an_ensemble_is_exported_as_floats_and_drawn(tmp_pat
 
 
 def test_everything_at_once_has_known_names(tmp_path):
-    write_outputs(segmentation(2), tmp_path, exports=frozenset(EXPORTS) - {"training", "generated"})
+    found = dataclasses.replace(with_memberships(segmentation(2)), borders=np.array([[1, 0.4], [0.4, 1]]))
+    write_outputs(found, tmp_path, exports=frozenset(EXPORTS) - {"training", "generated"})
     names = {path.name for path in tmp_path.iterdir()}
     assert names <= NAMES
     assert {
@@ -212,6 +273,9 @@ def test_everything_at_once_has_known_names(tmp_path):
         "labels.fits",
         "spectra.csv",
         "peaks.csv",
+        "borders.csv",
+        "memberships.tif",
+        "memberships.fits",
         "msa",
         "masks",
         "spectra.pdf",

@@ -20,6 +20,7 @@ from deepspec.reporting import (
     silhouette_curve,
 )
 from deepspec.reporting.figures import FIGURES
+from deepspec.reporting.maps import headline
 from deepspec.reporting.style import cluster_colours, save_figure
 from tests.reporting.segmentations import segmentation
 
@@ -88,6 +89,34 @@ def test_one_panel_for_each_cluster(k):
         assert isinstance(figure.canvas, FigureCanvasAgg)
         for cluster in range(k):
             assert any(f"cluster {cluster}: {100 * found.shares[cluster]:.1f} %" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("draw", [cluster_spectra, averages_over_difference])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_legend_above_the_panels_fits_on_the_page(draw, k):
+    figure = draw(segmentation(k))
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_the_headline_names_one_material_and_no_silhouette_that_there_is_not():
+    nan = SilhouetteEstimate(np.nan, np.nan, 0)
+    assert headline(segmentation(3)) == "K = 3, silhouette of the latents 0.812 ± 0.005"
+    nothing = dataclasses.replace(segmentation().structure, verdict="none")
+    one = dataclasses.replace(segmentation(1), silhouette=nan, structure=nothing)
+    assert headline(one) == "K = 1, one material"
+    cut_down = dataclasses.replace(one, structure=segmentation().structure)  # on request, against clear evidence
+    assert headline(cut_down) == "K = 1, all pixels in one cluster"
+    assert headline(dataclasses.replace(segmentation(3), silhouette=nan)) == "K = 3"  # as of a cut
+    alone = dataclasses.replace(segmentation(3), silhouette=nan, sizes=np.array([0, 9, 0]))
+    assert headline(alone) == "K = 3, all pixels in one cluster"
+
+
+def test_one_material_has_no_silhouette_curve(tmp_path):
+    names = {path.name for path in save_figures(segmentation(1), tmp_path)}
+    assert "silhouette.png" not in names
 
 
 def test_label_map_shows_each_label_in_the_colour_of_its_legend():

@@ -1,7 +1,9 @@
 import base64
 import dataclasses
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import zlib
@@ -10,10 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from deepspec.clustering import Merge, Tree
 from deepspec.data.axis import SpectralAxis
-from deepspec.reporting import label_clusters, save_figures
+from deepspec.functional import SilhouetteEstimate
+from deepspec.reporting import label_clusters, save_figures, tree_data
 from deepspec.reporting.report import Section, figure_html, table_html, write_report
+from deepspec.segmentation.result import ClusteringRecord, Leaves
+from deepspec.segmentation.structure import judged_by_borders
 from deepspec.synthetic import load_pigments
 from tests.reporting.segmentations import segmentation
 
@@ -42,6 +49,33 @@ def painted():
         decoded_centre=rates * 800 + 1,
         latents=np.where(labels[..., None] < 0, np.nan, latents).astype(np.float32),
     )
+
+
+def divided():
+    """The painted one with borders, memberships and a merge tree: its last cluster has two leaves, and the second two.
+
+    Leaf 4 has no pixels.
+    """
+    found = painted()
+    rng = np.random.default_rng(1)
+    parents = (0, 1, 1, 2, 2)
+    leaves = np.select([found.labels == 0, found.labels == 1, found.labels == 2], [0, 1, 3], -1)
+    leaves[8:16, 12:] = 2
+    sizes = np.bincount(leaves[leaves >= 0], minlength=5)
+    tree = Tree(5, (Merge(3, 4, 0.9), Merge(1, 2, 0.8), Merge(0, 6, 0.7), Merge(7, 5, 0.2)))
+    spread = {name: getattr(found, name)[list(parents)] * rng.uniform(0.5, 1.5, (5, 1)) for name in
+              ("mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")}  # fmt: skip
+    memberships = rng.dirichlet([0.4] * 3, found.labels.shape).astype(np.float32)
+    memberships[found.labels < 0] = 0
+    return dataclasses.replace(
+        found,
+        borders=np.array([[1, 0.7, 0.2], [0.7, 1, 0.31], [0.2, 0.31, 1]]),
+        memberships=memberships,
+        leaves=Leaves(tree, parents, leaves.astype(np.int16), sizes,
+                      centres=rng.normal(size=(5, 3)).astype(np.float32), **spread),
+        clustering=ClusteringRecord("counts", "valleys of the counts", 0.5, 0.01, 0),
+        scores={},
+    )  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -89,6 +123,11 @@ def written(found, tmp_path, **more):
     path = tmp_path / "report.html"
     write_report(found, path, **more)
     return path, Page(path.read_text(encoding="utf-8"))
+
+
+def pixels_of(png):
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def floats(text):
@@ -176,7 +215,12 @@ def test_figures_and_sections_are_included(tmp_path):
     path, page = written(found, tmp_path, figures=[*figures, Path("ignored.svg")], sections=[agreement])
     assert len(page.links) == len(figures)
     contents = [base64.b64decode(link.partition(",")[2]) for link in page.links]
-    assert sorted(contents) == sorted(figure.read_bytes() for figure in figures)
+    assert sum(map(len, contents)) < 0.5 * sum(figure.stat().st_size for figure in figures)
+    shown = [pixels_of(content).astype(int) for content in contents]
+    for figure in figures:
+        drawn = pixels_of(figure.read_bytes())
+        difference = min(np.abs(drawn - picture).mean() for picture in shown if picture.shape == drawn.shape)
+        assert difference < 2, f"{figure.name} looks otherwise in the page"
     assert "Agreement with <the reference>" in page.text
     assert '<td class="number">0.9123</td>' in path.read_text()
     assert '<td class="number">4</td>' in path.read_text()
@@ -231,7 +275,7 @@ def browser():
 
 def use(path, pixels):
     """Open a report without a window, use every control, and say what came of it."""
-    script = SCRIPT.read_text().replace("PIXELS", json.dumps(pixels))
+    script = SCRIPT.read_text(encoding="utf-8").replace("PIXELS", json.dumps(pixels))
     page = path.read_text(encoding="utf-8").replace("</body>", f"<script>\n{script}\n</script>\n</body>")
     used = path.with_name("used.html")
     used.write_text(page, encoding="utf-8")
@@ -263,9 +307,10 @@ def test_every_control_does_what_it_says(tmp_path):
     assert "in cluster 0" in outcome.pop("spectrum status")
     table = outcome.pop("table")
     assert any(row[2].startswith("Cu Kα (") for row in table)
-    assert any("escape peak" in row[2] for row in table)
+    assert any("Mo Kα Compton (" in row[2] and "scatter peak)" in row[2] for row in table)
     assert outcome.pop("chosen peak") is True
     assert outcome.pop("map drag")["changed"]
+    assert outcome.pop("cuts") == []
     assert len(outcome) == 21
     for name, result in outcome.items():
         assert result == {"changed": True, "back": True}, name
@@ -282,3 +327,150 @@ def test_a_page_with_little_in_it_works(tmp_path):
     assert [pixel["selected"] for pixel in outcome["pixels"]] == [0, 1]
     assert outcome["pixels"][1]["title"] == "Cluster 1: no peaks stand out"
     assert outcome["spectrum zoom"] == {"changed": True, "back": True}
+
+
+def deflated(text, kind):
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)
+
+
+def test_borders_are_listed_the_most_graded_first(tmp_path):
+    path, page = written(divided(), tmp_path)
+    rows = re.findall(
+        r'<tr data-pair="(.*?)"><td>(.*?)</td><td class="number">(.*?)</td><td class="(.*?)">', path.read_text()
+    )
+    assert rows == [
+        ("0,1", "0 and 1", "0.70", "graded"),
+        ("1,2", "1 and 2", "0.31", "firm"),
+        ("0,2", "0 and 2", "0.20", "firm"),
+    ]
+    assert "K = 3, decided by: valleys of the counts." in page.text
+    _, page = written(painted(), tmp_path)
+    assert "What found these clusters did not look at their borders" in page.text
+
+
+def test_the_embedded_tree_and_memberships_are_those_of_the_segmentation(tmp_path):
+    found = divided()
+    _, page = written(found, tmp_path)
+    data = json.loads(page.ids["data"])
+    tree = data["tree"]
+    assert tree["merges"] == [list(merge) for merge in found.leaves.tree.merges]
+    np.testing.assert_array_equal(deflated(tree["labels"], "<i2").reshape(24, 30), found.leaves.labels)
+    np.testing.assert_allclose(deflated(tree["spectra"]["raw"], "<f4"), found.leaves.mean_raw.ravel(), rtol=1e-6)
+    np.testing.assert_array_equal(deflated(tree["sample"], "<i2"), found.leaves.labels[found.labels >= 0])
+    shown = deflated(data["memberships"], "u1").reshape(3, 24, 30)
+    assert np.abs(np.moveaxis(found.memberships, -1, 0) - shown / 255).max() <= 0.5 / 255 + 1e-6
+    assert tree["colours"][0] == data["colours"][0]
+    assert len(set(tree["colours"])) == 5
+    whole = dataclasses.replace(found, leaves=dataclasses.replace(
+        found.leaves, tree=Tree(3, found.leaves.tree.merges[2:]), parents=(0, 1, 2)))  # fmt: skip
+    _, page = written(whole, tmp_path)
+    tree = json.loads(page.ids["data"])["tree"]
+    assert tree["labels"] is tree["spectra"] is tree["centres"] is tree["sample"] is None  # those of the clusters
+
+
+def test_memberships_that_are_too_many_are_left_out_with_a_note(tmp_path, monkeypatch):
+    monkeypatch.setattr(tree_data, "MOST_MEMBERSHIPS", 900)
+    _, page = written(divided(), tmp_path)
+    assert json.loads(page.ids["data"])["memberships"] is None
+    assert "--export memberships writes them as images" in page.ids["memberships-note"]
+
+
+def test_a_large_map_makes_no_large_page(tmp_path):
+    """200 x 200 pixels, eight clusters, sixteen leaves, 1,024 channels, and all figures: under 3 MB."""
+    rng = np.random.default_rng(0)
+    found = segmentation(8, shape=(200, 200), axis=SpectralAxis.linear(0, 0.02, 1024, "keV"))
+    tree = Tree(16, tuple(Merge(0 if i == 0 else 15 + i, i + 1, 0.5) for i in range(15)))
+    spectra = [rng.poisson(50, (16, 1024)).astype(float) for _ in range(4)]
+    found = dataclasses.replace(
+        found,
+        borders=np.full((8, 8), 0.3),
+        memberships=rng.dirichlet([0.1] * 8, (200, 200)).astype(np.float32),
+        leaves=Leaves(tree, tuple(np.repeat(np.arange(8), 2).tolist()), (2 * found.labels).astype(np.int16),
+                      np.full(16, 10), rng.normal(size=(16, 3)).astype(np.float32), *spectra),
+    )  # fmt: skip
+    path, page = written(found, tmp_path, figures=save_figures(found, tmp_path))
+    assert json.loads(page.ids["data"])["memberships"] is not None
+    assert path.stat().st_size < 3e6
+
+
+def with_disagreement(found):
+    """As an ensemble has it."""
+    rng = np.random.default_rng(3)
+    shares = np.where(found.labels < 0, np.nan, rng.integers(0, 4, found.labels.shape) / 3)
+    object.__setattr__(found, "disagreement", shares.astype(np.float32))
+    return found
+
+
+def test_the_slider_cuts_the_merge_tree_as_the_segmentation_does(tmp_path):
+    browser()
+    found = with_disagreement(divided())
+    path, _ = written(found, tmp_path)
+    outcome = use(path, [[3, 4], [11, 29]])
+    assert outcome["errors"] == []
+    assert outcome["scale"] == ["1", "2", "[3]", "4", "5"]
+    cuts = outcome["cuts"]
+    assert [cut["k"] for cut in cuts] == [1, 2, 3, 4, 5]
+    for cut in cuts:
+        expected = found.cut(cut["k"])
+        assert [name.split(": ")[1] for name in cut["names"]] == [
+            f"{100 * share:.1f} %" if share else "empty" for share in expected.shares
+        ]
+        np.testing.assert_array_equal(cut["labels"], expected.labels.ravel())
+        assert cut["sizes"] == expected.sizes.tolist()
+        np.testing.assert_allclose(cut["borders"], expected.borders, atol=1e-6)
+        for kind, spectra in (("raw", expected.mean_raw), ("centre", expected.decoded_centre)):
+            np.testing.assert_allclose(cut["spectra"][kind], spectra[:, ::100].ravel(), rtol=1e-5)
+        np.testing.assert_allclose(cut["centres"], expected.centres.ravel(), rtol=1e-5)
+        if cut["k"] > 1:
+            for cluster, shown in enumerate(cut["probabilities"]):
+                np.testing.assert_allclose(
+                    np.array(shown) / 255, expected.memberships[..., cluster].ravel(), atol=2 / 255
+                )
+            np.testing.assert_allclose(
+                np.array(cut["highest"]) / 255, expected.memberships.max(-1).ravel(), atol=2 / 255
+            )
+    texts = [cut["status"] for cut in cuts]
+    assert texts[0] == "One material: no border is kept; the firmest has r = 0.20."
+    assert texts[1] == "Borders up to r = 0.20 are kept; those from r = 0.70 on are given up."
+    assert texts[2] == ("Borders up to r = 0.70 are kept; those from r = 0.80 on are given up. "
+                        "This is the segmentation as it was written.")  # fmt: skip
+    assert texts[4] == "Borders up to r = 0.90 are kept: this is the finest cut."
+    assert cuts[1]["rows"] == ["0 and 1|0.20|firm"]
+    assert cuts[4]["rows"][0] == "0 and 4|0.90|graded"
+    for name in (
+        "cut map",
+        "cut spectra",
+        "cut latents",
+        "border spectra",
+        "view probability",
+        "view highest",
+        "view disagreement",
+    ):
+        assert outcome[name] == {"changed": True, "back": True}, name
+    share = found.disagreement[3, 4]
+    assert outcome["hovered"]["disagreement"].endswith(f"; {share:.2f}")
+    assert outcome["hovered"]["highest"].endswith(f"; {found.memberships[3, 4].max():.2f}")
+
+
+def test_a_page_about_one_material(tmp_path):
+    browser()
+    axis = SpectralAxis.linear(1.0, 0.02, 400, "keV")
+    one = segmentation(1, axis=axis)
+    nan = SilhouetteEstimate(np.nan, np.nan, 0)
+    leaves = Leaves(Tree(1, ()), (0,), one.labels, one.sizes, one.centres, one.mean_raw, one.mean_input,
+                    one.mean_reconstructed, one.decoded_centre)  # fmt: skip
+    one = dataclasses.replace(
+        one, silhouette=nan, scores={}, inertias={}, leaves=leaves, borders=np.ones((1, 1)),
+        memberships=(one.labels >= 0)[..., None].astype(np.float32), structure=judged_by_borders(((1.0,),), 200),
+        clustering=ClusteringRecord("counts", "valleys of the counts", 0.5, 0, 0),
+    )  # fmt: skip
+    path, page = written(one, tmp_path, figures=save_figures(one, tmp_path))
+    assert "K = 1, one material" in page.text
+    assert "No evidence for more than one material: no valley divides the spectra." in page.text
+    assert "One material: there is no border." in page.text
+    assert "nan" not in page.text.lower().split()
+    assert "±" not in page.text
+    outcome = use(path, [[0, 1], [0, 2]])
+    assert outcome["errors"] == []
+    assert outcome["cuts"] == []
+    assert [pixel["selected"] for pixel in outcome["pixels"]] == [0, 0]

@@ -63,8 +63,9 @@ function use(pixels) {
   buttons[0].click();
   found.names = buttons.map((button) => button.textContent);
   const [other] = boxes.filter((box) => !box.checked);
-  found.box = changes("spectra", () => other.click(), () => other.click());
-  for (const view of ["selected", "measured", "decoded"]) {
+  if (other) found.box = changes("spectra", () => other.click(), () => other.click());
+  const views = [...get("map-view").options].map((option) => option.value).filter((value) => value !== "clusters");
+  for (const view of views) {
     found[`view ${view}`] = changes("map", () => choose("map-view", view), () => choose("map-view", "clusters"));
   }
   found["map zoom"] = changes("map", () => wheel("map", 50, 40, -1), () => get("map-reset").click());
@@ -120,7 +121,49 @@ function use(pixels) {
       found[`latent ${axis}`] = changes("latents", () => choose(select.id, value), () => choose(select.id, first));
     }
   }
+  if (!get("cut").hidden) useCut(found, side);
+  else found.cuts = [];
   return found;
+}
+
+// The slider, the table of borders and the views of shares.
+function useCut(found, side) {
+  const data = window.deepspecReport;
+  const slider = get("cut-k");
+  const move = (k) => { slider.value = String(k); slider.dispatchEvent(new Event("input")); };
+  const back = () => get("cut-reset").click();
+  found.scale = [...get("cut-scale").children].map((item) => (item.className === "here" ? `[${item.textContent}]` : item.textContent));
+  const pick = ({ values }, n) => Array.from({ length: values.length / n }, (_, row) => values.subarray(row * n, (row + 1) * n))
+    .flatMap((row) => [...row].filter((_, i) => i % 100 === 0));
+  found.cuts = [];
+  for (let k = Number(slider.min); k <= Number(slider.max); k++) {
+    move(k);
+    found.cuts.push({
+      k: Number(get("cut-shown").textContent), status: get("cut-status").textContent,
+      names: [...get("legend").querySelectorAll("button")].map((button) => button.textContent),
+      labels: [...data.labels], sizes: data.sizes, borders: data.borders, centres: [...data.centres],
+      spectra: Object.fromEntries(Object.entries(data.spectra).map(([kind, own]) => [kind, pick(own, data.axes[own.axis].values.length)])),
+      rows: [...get("borders").tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent).join("|")),
+      probabilities: data.names.map((_, cluster) => [...probabilityOf(data, cluster)]),
+      highest: [...highestProbability(data)],
+    });
+  }
+  back();
+  for (const canvas of ["map", "spectra", "latents"]) found[`cut ${canvas}`] = changes(canvas, () => move(1), back);
+  const first = get("legend").querySelector("button");
+  first.click();
+  found["border spectra"] = changes("spectra", () => get("borders").tBodies[0].rows[0].click(), () => {
+    for (const box of get("legend").querySelectorAll("input:checked")) if (box !== get("legend").querySelector("input")) box.click();
+    first.click();
+  });
+  found.hovered = {};
+  for (const view of ["highest", "disagreement"]) {
+    choose("map-view", view);
+    mouse("map", "pointermove", 4.5 * side, 3.5 * side);
+    found.hovered[view] = get("map-status").textContent;
+  }
+  choose("map-view", "clusters");
+  mouse("map", "pointerleave", 0, 0);
 }
 
 function report(found) {

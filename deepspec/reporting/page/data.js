@@ -29,6 +29,9 @@ async function readData() {
     data.latents.labels = new Int16Array(bytesOf(data.latents.labels).buffer);
   }
   data.centres = floatsOf(data.centres);
+  if (data.memberships) data.memberships = await inflate(data.memberships);
+  if (data.disagreement) data.disagreement = await inflate(data.disagreement);
+  await readTree(data);
   return data;
 }
 

@@ -6,7 +6,7 @@ function makeLatents(data, state) {
     return;
   }
   const canvas = document.getElementById("latents");
-  const { points, labels, dimensions } = data.latents;
+  const { points, dimensions } = data.latents;
   const choices = ["x", "y", "z"].map((name, i) => {
     const select = document.getElementById(`latent-${name}`);
     for (let d = 0; d < dimensions; d++) select.add(new Option(`latent ${d}`, String(d)));
@@ -41,6 +41,7 @@ function makeLatents(data, state) {
     }
     drawCube(context, project, chosen);
     const order = [];
+    const labels = data.latents.labels; // others when the merge tree is cut elsewhere
     for (let i = 0; i < labels.length; i++) order.push([...project(place(points, i * dimensions)), labels[i]]);
     order.sort((a, b) => b[2] - a[2]);
     for (const [x, y, , label] of order) {

@@ -4,29 +4,45 @@ function makeMap(data, state) {
   const canvas = document.getElementById("map");
   const status = document.getElementById("map-status");
   const view = document.getElementById("map-view");
+  const scaleOfShares = document.getElementById("map-scale");
   const { rows, columns } = data;
+  const has = { probability: data.memberships, highest: data.memberships, disagreement: data.disagreement };
+  for (const option of [...view.options]) if (option.value in has && !has[option.value]) option.remove();
   const image = document.createElement("canvas");
   image.width = columns;
   image.height = rows;
   const whole = () => ({ x: 0, y: 0, zoom: 1 });
   let window_ = whole();
   let hover = null;
+  let shares = null; // what the map shows, if these are shares
 
   function paint() {
     const context = image.getContext("2d");
     const pixels = context.createImageData(columns, rows);
     const colours = data.colours.map((text) => [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16)));
     const grey = data.images[view.value];
+    shares = shareView(data, view.value, state.selected);
+    const ramp = shares && Array.from({ length: 256 }, (_, i) => rampColour((i / 255 - shares.from) / (1 - shares.from)));
+    showScale();
     for (let i = 0; i < rows * columns; i++) {
       const label = data.labels[i];
       let colour = label < 0 ? [217, 217, 217] : colours[label];
-      if (grey) colour = label < 0 ? colour : [grey[i], grey[i], grey[i]];
+      if (ramp) colour = label < 0 ? colour : ramp[shares.values[i]];
+      else if (grey) colour = label < 0 ? colour : [grey[i], grey[i], grey[i]];
       else if (view.value === "selected" && label >= 0 && label !== state.selected) colour = [68, 1, 84];
       pixels.data.set(colour, 4 * i);
       pixels.data[4 * i + 3] = 255;
     }
     context.putImageData(pixels, 0, 0);
     draw();
+  }
+
+  function showScale() {
+    scaleOfShares.hidden = !shares;
+    if (!shares) return;
+    const [low, bar, high] = scaleOfShares.children;
+    [low.textContent, high.textContent] = [shares.low, shares.high];
+    bar.style.background = `linear-gradient(to right, ${RAMP.map((colour) => `rgb(${colour})`).join(",")})`;
   }
 
   function scale() {
@@ -56,7 +72,9 @@ function makeMap(data, state) {
 
   function describe(pixel) {
     const where = `row ${pixel.row}, column ${pixel.column}: `;
-    return where + (pixel.label < 0 ? "no cluster" : data.names[pixel.label]);
+    if (pixel.label < 0) return `${where}no cluster`;
+    const value = shares ? `; ${(shares.values[pixel.row * columns + pixel.column] / 255).toFixed(2)}` : "";
+    return where + data.names[pixel.label] + value;
   }
 
   let drag = null;
@@ -104,8 +122,17 @@ function makeMap(data, state) {
 // A row for each cluster: whether its spectrum is drawn, and a button that selects it.
 function makeLegend(data, state) {
   const list = document.getElementById("legend");
-  const rows = data.names.map((name, cluster) => {
-    const row = document.createElement("li");
+  let rows = [];
+  let built = null;
+
+  function build() {
+    built = data.names;
+    list.replaceChildren();
+    rows = built.map(row);
+  }
+
+  function row(name, cluster) {
+    const item = document.createElement("li");
     const box = document.createElement("input");
     box.type = "checkbox";
     box.title = "draw its spectrum";
@@ -118,14 +145,16 @@ function makeLegend(data, state) {
     button.type = "button";
     button.textContent = name;
     button.addEventListener("click", () => state.select(cluster));
-    row.append(box, swatch, button);
-    list.append(row);
-    return { row, box };
-  });
+    item.append(box, swatch, button);
+    list.append(item);
+    return { item, box };
+  }
+
   function update() {
-    rows.forEach(({ row, box }, cluster) => {
+    if (built !== data.names) build(); // the merge tree was cut elsewhere
+    rows.forEach(({ item, box }, cluster) => {
       box.checked = state.shown[cluster];
-      row.classList.toggle("selected", cluster === state.selected);
+      item.classList.toggle("selected", cluster === state.selected);
     });
   }
   state.onChange(update);

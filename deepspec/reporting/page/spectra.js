@@ -142,7 +142,7 @@ function makeSpectra(data, state) {
     if (!curve) return;
     const taken = [];
     const { x, y, factor } = curve;
-    const peaks = data.peaks[state.selected].map((peak, number) => ({ ...peak, number }));
+    const peaks = (data.peaks[state.selected] || []).map((peak, number) => ({ ...peak, number }));
     const order = [...peaks].sort((a, b) => (b.number === chosenPeak) - (a.number === chosenPeak) || b.height - a.height);
     context.font = "11px system-ui, sans-serif";
     for (const peak of order) {
@@ -174,7 +174,7 @@ function makeSpectra(data, state) {
     let nearest = 0;
     for (let i = 1; i < axis.length; i++) if (Math.abs(axis[i] - position) < Math.abs(axis[nearest] - position)) nearest = i;
     let text = `${label} ${axis[nearest].toFixed(3)}: ${short(y[nearest])} in cluster ${state.selected}`;
-    const near = data.peaks[state.selected].filter((peak) => Math.abs(plot.px(peak.position) - x) < 8);
+    const near = (data.peaks[state.selected] || []).filter((peak) => Math.abs(plot.px(peak.position) - x) < 8);
     if (near.length) text += ` – ${near[0].text}`;
     status.textContent = text;
   }
@@ -239,9 +239,13 @@ function makePeaks(data, state, spectra) {
 
   function update() {
     const peaks = data.peaks[state.selected];
-    title.textContent = peaks.length ? `Peaks of cluster ${state.selected}` : `Cluster ${state.selected}: no peaks stand out`;
     table.tHead.replaceChildren();
     table.tBodies[0].replaceChildren();
+    if (!peaks) {
+      title.textContent = `Cluster ${state.selected} of this cut: peaks are named for clusters of the segmentation alone`;
+      return;
+    }
+    title.textContent = peaks.length ? `Peaks of cluster ${state.selected}` : `Cluster ${state.selected}: no peaks stand out`;
     if (!peaks.length) return;
     const head = table.tHead.insertRow();
     for (const [text, className] of [[`position (${unit})`, "number"], ["height", "number"], ["may be, most likely first (score; share that its family allows)", ""]]) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class EpochLine(Callback):
         )
         for title, key in (LOSSES | CLUSTERS if clustered else LOSSES).items():
             found = metrics.get(key, metrics.get(key.replace("val/", "train/")))
-            if found is not None:
+            single = key == "ikmeans/silhouette" and found is not None and math.isnan(float(found))
+            if found is not None and not single:  # one cluster has no silhouette
                 parts.append(f"{title} {float(found):.4g}")
         print("  ".join(parts), f" {time.perf_counter() - self._started:.1f} s", flush=True)
