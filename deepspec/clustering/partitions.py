@@ -6,7 +6,7 @@ Shapes: N points, C channels, L latent dimensions, K clusters, B bins.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -181,6 +181,57 @@ class CountSpectra(Partition):
         degrees = bins_of(self.log_spectra.shape[1]) - 1
         sure_N = chi_N > self.dispersion * (degrees + SURE * math.sqrt(2 * degrees))
         return sure_N & ((chi_N - degrees) / counts_N.clamp(min=1) > self.misfit[labels_N.clamp(min=0)])
+
+    def excess(self, labels_N: Tensor, x_NC: Tensor, noise: float = 1.0) -> Tensor:
+        """(N,) squared relative difference of a pixel's composition from its cluster's, beyond chance; see `unexplained`.
+
+        Args:
+            labels_N: int64 cluster of each.
+            x_NC: counts.
+            noise: variance of the counts over that of Poisson's law.
+        """
+        chi_N, counts_N = chi_squares(x_NC.float(), labels_N, self.log_spectra)
+        degrees = bins_of(self.log_spectra.shape[1]) - 1
+        return (chi_N - noise * degrees) / counts_N.clamp(min=1)
+
+    def differences(self, cluster: int, total_C: Tensor, noise: float = 1.0) -> tuple[float, float]:
+        """How far counts that belong to a cluster differ from its spectrum, and how far the nearest other one does.
+
+        Args:
+            cluster: which.
+            total_C: counts, more than 0 in all.
+            noise: variance of the counts over that of Poisson's law.
+
+        Returns:
+            Squared relative differences of the compositions, over bins as in `unexplained`: of the counts, beyond
+            chance, at least 0; and of the nearest other cluster, infinite where there is none.
+        """
+        label = torch.tensor([cluster], device=total_C.device)
+        left = float(self.excess(label, total_C[None], noise)[0])
+        apart = float("inf")
+        others = [other for other in range(self.k) if other != cluster]
+        if others:
+            # So many counts that none but the compositions matter.
+            spectra_JC = self.log_spectra[others].double().exp() * 1e9
+            chi_J, counts_J = chi_squares(spectra_JC, label.expand(len(others)), self.log_spectra)
+            apart = float((chi_J / counts_J).min())
+        return max(left, 0.0), apart
+
+    def seen_by(self, log_response_C: Tensor, noise: float = 1.0) -> Self:
+        """The same clusters as another detector sees them.
+
+        Args:
+            log_response_C: logarithm of its response over that of the training, up to a number.
+            noise: variance of its counts over that in the training, where the mean is the same: 2 where the counts were
+                doubled.
+        """
+        log_KC = self.log_spectra + log_response_C.to(self.log_spectra)
+        return replace(
+            self,
+            log_spectra=log_KC - log_KC.logsumexp(1, keepdim=True),
+            dispersion=self.dispersion * noise,
+            finer=None if self.finer is None else self.finer.seen_by(log_response_C, noise),
+        )
 
     @classmethod
     def _by_cluster(cls) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from deepspec.clustering import ClustererConfig, IKMeans, Partition
+from deepspec.clustering import ClustererConfig, IKMeans, Partition, TrainingRecord
 from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
+from deepspec.segmentation.drift import record_training
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -145,7 +146,20 @@ class IKMeansCallback(Callback):
         _, result, _ = self._clustered(trainer, model)
         if result is not None:
             model.clusters.set(result.partition.to(model.device))
+            model.clusters.record = self._recorded(trainer, model)
         return result
+
+    def _recorded(self, trainer: lightning.Trainer, model: DeepClustering) -> TrainingRecord:
+        """Rank 0's, as the clusters are."""
+        record = None
+        if trainer.is_global_zero:
+            assert self._spectra is not None
+            training = model.training
+            model.eval()
+            record = record_training(model, self._spectra.to(model.device)).to("cpu")
+            model.train(training)
+        found: TrainingRecord = trainer.strategy.broadcast(record)
+        return found.to(model.device)
 
     def state_dict(self) -> dict[str, Any]:
         """The history, by which a resumed run knows what has got worse."""
