@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from deepspec.clustering.base import Partition
+from deepspec.functional.response import blurred
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,18 +183,6 @@ class CountSpectra(Partition):
         sure_N = chi_N > self.dispersion * (degrees + SURE * math.sqrt(2 * degrees))
         return sure_N & ((chi_N - degrees) / counts_N.clamp(min=1) > self.misfit[labels_N.clamp(min=0)])
 
-    def excess(self, labels_N: Tensor, x_NC: Tensor, noise: float = 1.0) -> Tensor:
-        """(N,) squared relative difference of a pixel's composition from its cluster's, beyond chance; see `unexplained`.
-
-        Args:
-            labels_N: int64 cluster of each.
-            x_NC: counts.
-            noise: variance of the counts over that of Poisson's law.
-        """
-        chi_N, counts_N = chi_squares(x_NC.float(), labels_N, self.log_spectra)
-        degrees = bins_of(self.log_spectra.shape[1]) - 1
-        return (chi_N - noise * degrees) / counts_N.clamp(min=1)
-
     def differences(self, cluster: int, total_C: Tensor, noise: float = 1.0) -> tuple[float, float]:
         """How far counts that belong to a cluster differ from its spectrum, and how far the nearest other one does.
 
@@ -207,7 +196,8 @@ class CountSpectra(Partition):
             chance, at least 0; and of the nearest other cluster, infinite where there is none.
         """
         label = torch.tensor([cluster], device=total_C.device)
-        left = float(self.excess(label, total_C[None], noise)[0])
+        chi_1, counts_1 = chi_squares(total_C[None], label, self.log_spectra)
+        left = float((chi_1 - noise * (bins_of(len(total_C)) - 1)) / counts_1)
         apart = float("inf")
         others = [other for other in range(self.k) if other != cluster]
         if others:
@@ -217,20 +207,22 @@ class CountSpectra(Partition):
             apart = float((chi_J / counts_J).min())
         return max(left, 0.0), apart
 
-    def seen_by(self, log_response_C: Tensor, noise: float = 1.0) -> Self:
+    def seen_by(self, log_response_C: Tensor, blur: float = 0.0, noise: float = 1.0) -> Self:
         """The same clusters as another detector sees them.
 
         Args:
             log_response_C: logarithm of its response over that of the training, up to a number.
+            blur: how much coarser its resolution is, as `deepspec.functional.response.blurred` has it.
             noise: variance of its counts over that in the training, where the mean is the same: 2 where the counts were
                 doubled.
         """
-        log_KC = self.log_spectra + log_response_C.to(self.log_spectra)
+        spectra_KC = torch.from_numpy(blurred(self.log_spectra.double().exp().cpu().numpy(), blur))
+        log_KC = spectra_KC.clamp(min=1e-30).log() + log_response_C.double().cpu()
         return replace(
             self,
-            log_spectra=log_KC - log_KC.logsumexp(1, keepdim=True),
+            log_spectra=(log_KC - log_KC.logsumexp(1, keepdim=True)).to(self.log_spectra),
             dispersion=self.dispersion * noise,
-            finer=None if self.finer is None else self.finer.seen_by(log_response_C, noise),
+            finer=None if self.finer is None else self.finer.seen_by(log_response_C, blur, noise),
         )
 
     @classmethod

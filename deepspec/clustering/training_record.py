@@ -33,18 +33,13 @@ class TrainingRecord:
     certainty: float
     """Mean probability of the most probable cluster, without the neighbours."""
     noise: float
-    """Variance of the counts over that of Poisson's law in the bins where the composition varies least; NaN for spectra
-    that are no counts."""
-    misfit: float
-    """Median squared relative difference of the compositions of a spectrum and its cluster, beyond chance; NaN
-    likewise."""
+    """Variance of the counts over that of Poisson's law in the bins where the composition varies least; NaN for
+    clusters of latent points."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
         return type(self)(
-            **{
-                name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()
-            }
+            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
         )
 
     def state(self) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def evaluate_segmentation(
         structure=segmentation.structure,
         notes=tuple(notes),
         method=method_of(segmentation),
+        drift=segmentation.drift,
     )
 
 

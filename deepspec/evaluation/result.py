@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from deepspec.evaluation.reference import Reference
     from deepspec.functional import Agreement, KCriteria, SilhouetteEstimate, Stability
+    from deepspec.segmentation import Drift
     from deepspec.segmentation.structure import Structure
 
 NO_CLASS = -2
@@ -63,6 +64,8 @@ class Evaluation:
     """What made the segmentation: a baseline, or the run of a network."""
     input_space: Internal | None = None
     """Without any reference, of the preprocessed spectra: see `scores_in_input_space`."""
+    drift: Drift | None = None
+    """Of frozen clusters: how the scan differs from the training."""
 
     @property
     def matched(self) -> NDArray[np.int64] | None:

@@ -6,7 +6,7 @@ Shapes: N sampled pixels, C channels, D of the network, L latent dimensions, K c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deepspec.clustering import Partition
     from deepspec.models import SpectralModel
     from deepspec.segmentation.model import SegmentationModel
+    from deepspec.segmentation.response import Response
     from deepspec.segmentation.spectra import CubeSpectra, Piece
 
 SAMPLE = 4096
@@ -28,6 +29,27 @@ SAMPLE = 4096
 
 BLOCK = 1024
 """Spectra that are decoded at a time."""
+
+UNASSIGNED = 0.1
+"""Share of pixels that no cluster explains, beyond the training's, above which a scan is another one."""
+
+STRAIN = 0.5
+"""Likewise of the strain: clusters half way to others."""
+
+CERTAINTY = 0.1
+"""Likewise of the certainty that was lost."""
+
+LEVEL = 0.2
+"""Logarithm of the ratio of counts above which a scan is shifted."""
+
+BLUR = 0.05
+"""Likewise of the difference in resolution."""
+
+SHIFT = 0.2
+"""Likewise of the strain."""
+
+FEW = 0.02
+"""Likewise of the pixels that no cluster explains."""
 
 DriftVerdict = Literal["same", "shifted", "other"]
 
@@ -37,7 +59,7 @@ class Drift:
     """How a scan with frozen clusters differs from the training that they are of."""
 
     verdict: DriftVerdict
-    """same: as in the training; shifted: another exposure, detector or state, that the labels outlive; other: the labels
+    """same: as in the training; shifted: another exposure or detector, which the labels outlive; other: the labels
     cannot be relied on."""
     reasons: str
     """What the verdict rests on, in words; empty for same."""
@@ -61,12 +83,11 @@ class Drift:
     """Least factor by which the clusters' spectra were corrected for another response; 1 without."""
     response_highest: float
     """Greatest factor, likewise."""
+    blur: float
+    """Difference in resolution that they were corrected for: half that of a peak's variances, in squared channels."""
     strain: float
     """What is left of the difference between clusters and training, over the distance to the nearest other cluster: at
     1 a cluster looks like another one. Root mean square over the pixels."""
-    misfit: float
-    """Median squared relative difference of the compositions of a pixel and its cluster, beyond chance, less the
-    training's; NaN for clusters of latent points."""
 
     @property
     def sentence(self) -> str:
@@ -107,6 +128,7 @@ def record_training(model: SpectralModel, x_NC: Tensor) -> TrainingRecord:
     centres_KL, spreads_K, _ = _places(z_NL, labels_N, partition.k)
     own_KN = labels_N == torch.arange(partition.k, device=labels_N.device)[:, None]
     log_total_N = _log_totals(sampled.x_NC)
+    noise = noise_of(sampled.x_NC, labels_N, partition.k) if isinstance(partition, CountSpectra) else math.nan
     found = _Fit.of(model, partition, sampled, labels_N)
     return TrainingRecord(
         spectrum_C=sampled.x_NC.mean(0),
@@ -116,8 +138,7 @@ def record_training(model: SpectralModel, x_NC: Tensor) -> TrainingRecord:
         error=found.error,
         unassigned=found.unassigned,
         certainty=found.certainty,
-        noise=noise_of(sampled.x_NC, labels_N, partition.k) if isinstance(partition, CountSpectra) else math.nan,
-        misfit=found.misfit,
+        noise=noise,
     )
 
 
@@ -126,7 +147,7 @@ def find_drift(
     record: TrainingRecord,
     partition: Partition,
     sampled: Sampled,
-    response_C: Tensor | None,
+    response: Response | None,
 ) -> Drift:
     """Compare a scan with the training.
 
@@ -135,9 +156,10 @@ def find_drift(
         record: of the training.
         partition: its clusters, as the scan sees them.
         sampled: some of the scan's pixels, at least 1.
-        response_C: logarithm of the response that the clusters were corrected for, if they were.
+        response: what the clusters were corrected for, if they were.
     """
     labels_N = partition.assign(sampled.z_NL, sampled.x_NC)
+    noise = noise_of(sampled.x_NC, labels_N, partition.k) if isinstance(partition, CountSpectra) else math.nan
     found = _Fit.of(model, partition, sampled, labels_N)
     centres_KL, _, sizes_K = _places(sampled.z_NL, labels_N, partition.k)
     usable_K = (sizes_K > 0) & (record.spreads_K > 0)
@@ -145,8 +167,7 @@ def find_drift(
     square_K = ((centres_KL - record.latents_KL).square().sum(1) - chance_K).clamp(min=0) / record.spreads_K.square()
     log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N]
     seen = log_total_N.isfinite()
-    counts = isinstance(partition, CountSpectra)
-    strain = _strain_of_counts(partition, sampled.x_NC, labels_N) if isinstance(partition, CountSpectra) else (
+    strain = _strain_of_counts(partition, sampled.x_NC, labels_N, noise) if isinstance(partition, CountSpectra) else (
         _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     )  # fmt: skip
     drift = Drift(
@@ -157,15 +178,61 @@ def find_drift(
         unassigned_in_training=record.unassigned,
         latents=_weighted(square_K, sizes_K, usable_K) ** 0.5,
         counts=float(log_total_N[seen].mean().exp()) if seen.any() else math.nan,
-        noise=noise_of(sampled.x_NC, labels_N, partition.k) / record.noise if counts else math.nan,
+        noise=noise / record.noise if record.noise > 0 else math.nan,
         certainty=found.certainty,
         certainty_in_training=record.certainty,
-        response_lowest=1.0 if response_C is None else float(response_C.min().exp()),
-        response_highest=1.0 if response_C is None else float(response_C.max().exp()),
+        response_lowest=1.0 if response is None else float(response.log_C.min().exp()),
+        response_highest=1.0 if response is None else float(response.log_C.max().exp()),
+        blur=0.0 if response is None else response.blur,
         strain=strain,
-        misfit=found.misfit - record.misfit,
     )
-    return drift
+    return judged(drift)
+
+
+def judged(drift: Drift) -> Drift:
+    """The same numbers with their verdict."""
+    other = _reasons_for_other(drift)
+    if other:
+        return replace(drift, verdict="other", reasons=", ".join(other))
+    shifted = _reasons_for_shifted(drift)
+    return replace(drift, verdict="shifted" if shifted else "same", reasons=", ".join(shifted))
+
+
+def _reasons_for_other(drift: Drift) -> list[str]:
+    reasons = []
+    unassigned = drift.unassigned - drift.unassigned_in_training
+    if unassigned > UNASSIGNED:
+        reasons.append(f"{drift.unassigned:.0%} of the pixels are like no cluster")
+    if not drift.strain <= STRAIN:
+        reasons.append(f"its clusters lie {drift.strain:.2f} of the way to other ones")
+    if drift.certainty_in_training - drift.certainty > CERTAINTY:
+        reasons.append(
+            f"{1 - drift.certainty:.0%} of the pixels are undecided, "
+            f"{1 - drift.certainty_in_training:.0%} in the training"
+        )
+    return reasons
+
+
+def _reasons_for_shifted(drift: Drift) -> list[str]:
+    reasons = []
+    if _off(drift.counts) > LEVEL:
+        reasons.append(f"{drift.counts:.2f} times the training's counts")
+    if (drift.response_lowest, drift.response_highest) != (1, 1):
+        reasons.append(f"response corrected by {drift.response_lowest:.2f} to {drift.response_highest:.2f}")
+    if abs(drift.blur) > BLUR:
+        reasons.append(f"{'coarser' if drift.blur > 0 else 'finer'} resolution corrected")
+    if _off(drift.noise) > LEVEL:
+        reasons.append(f"counts {drift.noise:.2f} times as noisy as the training's")
+    if drift.strain > SHIFT:
+        reasons.append(f"its clusters lie {drift.strain:.2f} of the way to other ones")
+    if drift.unassigned - drift.unassigned_in_training > FEW:
+        reasons.append(f"{drift.unassigned:.0%} of the pixels are like no cluster")
+    return reasons
+
+
+def _off(ratio: float) -> float:
+    """Absolute logarithm of a ratio; 0 for one that is not defined."""
+    return abs(math.log(ratio)) if ratio > 0 else 0.0
 
 
 class _Fit(NamedTuple):
@@ -174,16 +241,13 @@ class _Fit(NamedTuple):
     error: float
     unassigned: float
     certainty: float
-    misfit: float
 
     @classmethod
     def of(
-        cls, model: SegmentationModel, partition: Partition, sampled: Sampled, labels_N: Tensor
+        cls, model: SegmentationModel, partition: Partition, sampled: Sampled, labels_N: Tensor, noise: float
     ) -> _Fit:
         squares, size = 0.0, 0.0
-        for y_nD, z_nL in zip(
-            torch.split(sampled.y_ND, BLOCK), torch.split(sampled.z_NL, BLOCK), strict=True
-        ):
+        for y_nD, z_nL in zip(torch.split(sampled.y_ND, BLOCK), torch.split(sampled.z_NL, BLOCK), strict=True):
             shown_nE = model.preprocess.inverse(y_nD)
             squares += float((model.decode(z_nL) - shown_nE).double().square().sum())
             size += float(shown_nE.double().abs().sum())
@@ -193,13 +257,7 @@ class _Fit(NamedTuple):
             error=squares / size if size else math.nan,
             unassigned=float(unassigned_N.double().mean()),
             certainty=float(memberships_NK.amax(1).double().mean()),
-            misfit=_misfit(partition, sampled.x_NC, labels_N) if isinstance(partition, CountSpectra) else math.nan,
         )
-
-
-def _misfit(partition: CountSpectra, x_NC: Tensor, labels_N: Tensor) -> float:
-    excess_N = partition.excess(labels_N, x_NC)
-    return float(excess_N.median())
 
 
 def _log_totals(x_NC: Tensor) -> Tensor:
@@ -222,14 +280,14 @@ def _weighted(value_K: Tensor, sizes_K: Tensor, usable_K: Tensor) -> float:
     return float((value_K.where(usable_K, 0) * weight_K).sum() / weight_K.sum()) if weight_K.sum() > 0 else math.nan
 
 
-def _strain_of_counts(partition: CountSpectra, x_NC: Tensor, labels_N: Tensor) -> float:
+def _strain_of_counts(partition: CountSpectra, x_NC: Tensor, labels_N: Tensor, noise: float) -> float:
     """Of the mean compositions of the clusters' pixels."""
     squares, weights = [], []
     for cluster in range(partition.k):
         own_nC = x_NC[labels_N == cluster]
         if len(own_nC) == 0 or partition.k == 1:
             continue
-        left, apart = partition.differences(cluster, own_nC.double().sum(0))
+        left, apart = partition.differences(cluster, own_nC.double().sum(0), noise)
         squares.append(left / apart)
         weights.append(len(own_nC))
     if not weights:

@@ -45,10 +45,10 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     """Write a segmentation under a temporary name and rename it when it is complete.
 
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
-    `unit`; `silhouette`, `structure`, `provenance`, `clustering`, `drift` and `baseline` where there is one, as groups of attributes; the
-    group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
-    `PixelSample`; where there are any, `borders`, `memberships`, and the group `leaves` with the arrays of `Leaves`,
-    its tree as `merges`, a row of first node, second node and r for each.
+    `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
+    groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
+    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `memberships`, and the group `leaves`
+    with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, h5py.File(part, "w") as file:

@@ -166,7 +166,10 @@ def segment_cube(
         total_reconstructed=image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
         total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
-        notes=alignment.notes + _left_out(cube, record, labels) + unhashed,
+        notes=(() if drift is None else (drift.sentence,))
+        + alignment.notes
+        + _left_out(cube, record, labels)
+        + unhashed,
         provenance=provenance,
         sample=sample_of_pixels,
         latents=image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),
@@ -261,9 +264,7 @@ class _Passes:
         self._spectra, self._record, self._some = spectra, record, some
         self._inputs_PQ, self._labelling = inputs_PQ, labelling
 
-    def label_frozen(
-        self, partition: Partition, seed: int
-    ) -> tuple[Labels, ClusterMeans, Partition, Drift | None]:
+    def label_frozen(self, partition: Partition, seed: int) -> tuple[Labels, ClusterMeans, Partition, Drift | None]:
         """A single pass where the clusters are known and no neighbour has a say; else two.
 
         One more comes first for clusters of counts, which are corrected for the response of another detector. Returned

@@ -10,14 +10,14 @@ Shapes: N sampled pixels, C channels, K clusters, B bins.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
-from deepspec.functional.response import smooth_log_ratio
+from deepspec.functional.response import blurred, find_blur, smooth_log_ratio
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -32,14 +32,31 @@ SMALL = 0.05
 NOISE = 0.1
 """Likewise the logarithm of the noise."""
 
+BLURS = (-0.3, 1.0)
+"""Least and greatest difference in resolution that is corrected."""
+
 SETTLED = 0.002
 """The ratio is settled when it changes by no more than this share anywhere."""
 
 
+class Response(NamedTuple):
+    """How a scan's detector and tube differ from those of the training."""
+
+    log_C: Tensor
+    """float64: logarithm of its response over the training's, a smooth curve."""
+    blur: float
+    """How much coarser its resolution is: half the difference of the variances of a peak, in squared channels."""
+
+    @property
+    def small(self) -> bool:
+        """Whether it needs no correction."""
+        return float(self.log_C.abs().max()) < SMALL and abs(self.blur) < SMALL
+
+
 def find_response(
     partition: CountSpectra, record: TrainingRecord, x_NC: Tensor, positions_C: NDArray[np.float64]
-) -> Tensor:
-    """The logarithm of the response over the training's.
+) -> Response:
+    """The response over the training's.
 
     It is sought from no difference, and from the ratio of the two scans' mean spectra; the one under which the sample
     is more likely is taken.
@@ -49,37 +66,32 @@ def find_response(
         record: their training.
         x_NC: counts of some pixels of the scan, on the model's channels.
         positions_C: of the channels.
-
-    Returns:
-        (C,) float64.
     """
     total_C = x_NC.double().sum(0).cpu().numpy()
     mean_C = record.spectrum_C.double().cpu().numpy().clip(min=0)
     starts = [torch.zeros(len(total_C), dtype=torch.float64)]
     if total_C.sum() > 0 and mean_C.sum() > 0:
         starts.append(torch.from_numpy(smooth_log_ratio(total_C, mean_C, positions_C)))
-    found = [_settled(partition, x_NC, start_C, positions_C) for start_C in starts]
-    return max(found, key=lambda response_C: _likelihood(partition, x_NC, response_C))
+    found = [_settled(partition, x_NC, Response(start_C, 0.0), positions_C) for start_C in starts]
+    return max(found, key=lambda response: _likelihood(partition, x_NC, response))
 
 
 def as_seen(
     partition: CountSpectra, record: TrainingRecord, x_NC: Tensor, positions_C: NDArray[np.float64]
-) -> tuple[CountSpectra, Tensor | None]:
+) -> tuple[CountSpectra, Response | None]:
     """The clusters of a training as another scan sees them; its arguments are those of `find_response`.
 
     Returns:
-        The clusters; and the logarithm of the response that they were corrected for, None where it was not needed.
+        The clusters; and the response that they were corrected for, None where that was not needed.
     """
-    response_C: Tensor | None = find_response(partition, record, x_NC, positions_C)
-    assert response_C is not None
-    if float(response_C.abs().max()) < SMALL:
-        response_C = None
-    seen = partition if response_C is None else partition.seen_by(response_C)
-    labels_N = seen.assign(torch.empty(0), x_NC)
-    noise = noise_of(x_NC, labels_N, partition.k) / record.noise
-    if abs(math.log(noise)) > NOISE:
-        seen = seen.seen_by(torch.zeros(x_NC.shape[1]), noise)
-    return seen, response_C
+    response: Response | None = find_response(partition, record, x_NC, positions_C)
+    if response is None or response.small:
+        response = None
+    seen = partition if response is None else partition.seen_by(*response)
+    noise = noise_of(x_NC, seen.log_scores(x_NC, x_NC).argmax(1), partition.k) / record.noise
+    if noise > 0 and abs(math.log(noise)) > NOISE:
+        seen = seen.seen_by(torch.zeros(x_NC.shape[1]), noise=noise)
+    return seen, response
 
 
 def noise_of(x_NC: Tensor, labels_N: Tensor, k: int) -> float:
@@ -108,29 +120,32 @@ def noise_of(x_NC: Tensor, labels_N: Tensor, k: int) -> float:
     return float((squares_B / degrees).quantile(0.25)) if degrees else float("nan")
 
 
-def _settled(
-    partition: CountSpectra, x_NC: Tensor, response_C: Tensor, positions_C: NDArray[np.float64]
-) -> Tensor:
-    """Labels and ratio in turn, from a start."""
+def _settled(partition: CountSpectra, x_NC: Tensor, response: Response, positions_C: NDArray[np.float64]) -> Response:
+    """Labels and response in turn, from a start."""
     counts_N = x_NC.sum(1).double()
     observed_C = x_NC.double().sum(0).cpu().numpy()
-    plain_KC = partition.log_spectra.double()
+    plain_KC = partition.log_spectra.double().exp().cpu().numpy()
     for _ in range(ROUNDS):
-        labels_N = _scores(partition, x_NC, response_C).argmax(1)
-        counts_K = torch.zeros(partition.k, dtype=torch.float64, device=x_NC.device).index_add_(0, labels_N, counts_N)
-        sizes_K = (plain_KC + response_C.to(plain_KC.device)).logsumexp(1).exp()
-        expected_C = ((counts_K / sizes_K) @ plain_KC.exp()).cpu().numpy()
-        before_C = response_C
-        response_C = torch.from_numpy(smooth_log_ratio(observed_C, expected_C, positions_C))
-        if float((response_C - before_C).abs().max()) < SETTLED:
+        labels_N = _scores(partition, x_NC, response).argmax(1)
+        counts_K = torch.bincount(labels_N, counts_N, partition.k).cpu().numpy()
+        before_C, blur = response.log_C.cpu().numpy(), response.blur
+        blurred_KC = blurred(plain_KC, blur)
+        weight_K = counts_K / (blurred_KC @ np.exp(before_C))
+        log_C = smooth_log_ratio(observed_C, weight_K @ blurred_KC, positions_C)
+        # The blur of what the training saw, before the response of the scan.
+        seen_C = weight_K @ blurred_KC
+        freed_C = observed_C / np.exp(log_C)
+        step = find_blur(freed_C * seen_C.sum() / freed_C.sum(), seen_C)
+        response = Response(torch.from_numpy(log_C), float(np.clip(blur + step, *BLURS)))
+        if np.abs(log_C - before_C).max() < SETTLED and abs(response.blur - blur) < SETTLED:
             break
-    return response_C
+    return response
 
 
-def _scores(partition: CountSpectra, x_NC: Tensor, response_C: Tensor) -> Tensor:
-    seen = partition.seen_by(response_C)
+def _scores(partition: CountSpectra, x_NC: Tensor, response: Response) -> Tensor:
+    seen = partition.seen_by(*response)
     return seen.log_shares + x_NC @ seen.log_spectra.T
 
 
-def _likelihood(partition: CountSpectra, x_NC: Tensor, response_C: Tensor) -> float:
-    return float(_scores(partition, x_NC, response_C).amax(1).double().mean())
+def _likelihood(partition: CountSpectra, x_NC: Tensor, response: Response) -> float:
+    return float(_scores(partition, x_NC, response).amax(1).double().mean())
