@@ -159,14 +159,16 @@ def find_drift(
         response: what the clusters were corrected for, if they were.
     """
     labels_N = partition.assign(sampled.z_NL, sampled.x_NC)
-    noise = noise_of(sampled.x_NC, labels_N, partition.k) if isinstance(partition, CountSpectra) else math.nan
     found = _Fit.of(model, partition, sampled, labels_N)
+    # What no cluster explains is counted, and says no more of the others.
+    labels_N = labels_N.masked_fill(partition.unexplained(sampled.z_NL, labels_N, sampled.x_NC), -1)
+    noise = noise_of(sampled.x_NC, labels_N, partition.k) if isinstance(partition, CountSpectra) else math.nan
     centres_KL, _, sizes_K = _places(sampled.z_NL, labels_N, partition.k)
     usable_K = (sizes_K > 0) & (record.spreads_K > 0)
     chance_K = record.spreads_K.square() / sizes_K.clamp(min=1)
     square_K = ((centres_KL - record.latents_KL).square().sum(1) - chance_K).clamp(min=0) / record.spreads_K.square()
-    log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N]
-    seen = log_total_N.isfinite()
+    log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N.clamp(min=0)]
+    seen = log_total_N.isfinite() & (labels_N >= 0)
     strain = _strain_of_counts(partition, sampled.x_NC, labels_N, noise) if isinstance(partition, CountSpectra) else (
         _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     )  # fmt: skip
@@ -243,9 +245,7 @@ class _Fit(NamedTuple):
     certainty: float
 
     @classmethod
-    def of(
-        cls, model: SegmentationModel, partition: Partition, sampled: Sampled, labels_N: Tensor, noise: float
-    ) -> _Fit:
+    def of(cls, model: SegmentationModel, partition: Partition, sampled: Sampled, labels_N: Tensor) -> _Fit:
         squares, size = 0.0, 0.0
         for y_nD, z_nL in zip(torch.split(sampled.y_ND, BLOCK), torch.split(sampled.z_NL, BLOCK), strict=True):
             shown_nE = model.preprocess.inverse(y_nD)
