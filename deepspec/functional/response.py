@@ -64,11 +64,7 @@ def smooth_log_ratio(
         root_B = np.sqrt(weight_B)
         found_Q = np.linalg.lstsq(design_BQ * root_B[:, None], ratio_B * root_B, rcond=None)[0]
         away_B = np.abs(ratio_B - design_BQ @ found_Q)
-        scale = max(1.4826 * float(np.median(away_B)), noise, 1e-6)
-        if number < ROUNDS // 2:
-            weight_B = 1 / np.maximum(away_B, 0.1 * scale)
-        else:
-            weight_B = np.clip(1 - (away_B / (TUKEY * scale)) ** 2, 0, None) ** 2
+        weight_B = _weights(away_B, max(1.4826 * float(np.median(away_B)), noise, 1e-6), number)
     log_C = _design(np.clip(u_C, low, high), low, high) @ found_Q
     log_C -= np.average(log_C, weights=expected_C)
     return np.asarray(np.clip(log_C, -np.log(BOUND), np.log(BOUND)))
@@ -103,22 +99,26 @@ def find_blur(observed_C: NDArray[np.float64], expected_C: NDArray[np.float64]) 
         expected_C: counts, of about the same sum.
     """
     bend_C = np.diff(np.pad(expected_C, 1, mode="edge"), 2)
-    away_C = observed_C - expected_C
+    if not bend_C.any():
+        return 0.0
     error_C = np.sqrt(np.maximum(expected_C, 1) + (0.03 * expected_C) ** 2)
-    bend_C, away_C = bend_C / error_C, away_C / error_C
-    weight_C, blur = np.ones(len(bend_C)), 0.0
+    # A difference in level is fitted beside it: it would look like a blur where there are lines.
+    design_C2 = np.stack([bend_C, expected_C], axis=1) / error_C[:, None]
+    away_C = (observed_C - expected_C) / error_C
+    weight_C = np.ones(len(bend_C))
     for number in range(ROUNDS):
-        power = float((weight_C * bend_C**2).sum())
-        if power == 0:
-            return 0.0
-        blur = float((weight_C * bend_C * away_C).sum()) / power
-        left_C = np.abs(away_C - blur * bend_C)
-        scale = max(1.4826 * float(np.median(left_C)), 1.0)
-        if number < ROUNDS // 2:
-            weight_C = 1 / np.maximum(left_C, 0.1 * scale)
-        else:
-            weight_C = np.clip(1 - (left_C / (TUKEY * scale)) ** 2, 0, None) ** 2
-    return blur
+        root_C = np.sqrt(weight_C)
+        found_2 = np.linalg.lstsq(design_C2 * root_C[:, None], away_C * root_C, rcond=None)[0]
+        left_C = np.abs(away_C - design_C2 @ found_2)
+        weight_C = _weights(left_C, max(1.4826 * float(np.median(left_C)), 1.0), number)
+    return float(found_2[0] / max(1 + found_2[1], 0.1))
+
+
+def _weights(away_N: NDArray[np.float64], scale: float, number: int) -> NDArray[np.float64]:
+    """Weights of the next round: for least absolute residuals in the first rounds, then Tukey's."""
+    if number < ROUNDS // 2:
+        return np.asarray(1 / np.maximum(away_N, 0.1 * scale))
+    return np.asarray(np.clip(1 - (away_N / (TUKEY * scale)) ** 2, 0, None) ** 2)
 
 
 def _equal_bins(expected_C: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -170,7 +170,7 @@ def find_drift(
     square_K = ((centres_KL - record.latents_KL).square().sum(1) - chance_K).clamp(min=0) / record.spreads_K.square()
     log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N.clamp(min=0)]
     seen = log_total_N.isfinite() & (labels_N >= 0)
-    strain = _strain_of_counts(partition, sampled.x_NC, labels_N, noise) if isinstance(partition, CountSpectra) else (
+    strain = _strain_of_counts(partition, sampled.x_NC, labels_N, record.noise if math.isnan(noise) else noise) if isinstance(partition, CountSpectra) else (
         _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     )  # fmt: skip
     drift = Drift(

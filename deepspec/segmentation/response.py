@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ROUNDS = 12
 """Most rounds of labels and ratio."""
 
+ENOUGH = 20_000
+"""Fewest counts of the sample that a response is found from: its error is then about 2 %."""
+
 SMALL = 0.05
 """Responses that differ by less than this share everywhere are not corrected."""
 
@@ -84,9 +87,10 @@ def as_seen(
     Returns:
         The clusters; and the response that they were corrected for, None where that was not needed.
     """
-    response: Response | None = find_response(partition, record, x_NC, positions_C)
-    if response is None or response.small:
-        response = None
+    response = None
+    if float(x_NC.sum()) >= ENOUGH:
+        found = find_response(partition, record, x_NC, positions_C)
+        response = None if found.small else found
     seen = partition if response is None else partition.seen_by(*response)
     noise = noise_of(x_NC, seen.log_scores(x_NC, x_NC).argmax(1), partition.k) / record.noise
     if noise > 0 and abs(math.log(noise)) > NOISE:
