@@ -38,9 +38,10 @@ class TrainingRecord:
 
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
-        return type(self)(
-            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
-        )
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()
+        }
+        return type(self)(**moved)
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers for a checkpoint."""

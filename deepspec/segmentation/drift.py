@@ -49,6 +49,9 @@ BLUR = 0.05
 SHIFT = 0.1
 """Likewise of the strain."""
 
+ERROR = 1.5
+"""Likewise of the reconstruction error over the training's, for clusters of latent points."""
+
 FEW = 0.02
 """Likewise of the pixels that no cluster explains."""
 
@@ -170,9 +173,10 @@ def find_drift(
     square_K = ((centres_KL - record.latents_KL).square().sum(1) - chance_K).clamp(min=0) / record.spreads_K.square()
     log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N.clamp(min=0)]
     seen = log_total_N.isfinite() & (labels_N >= 0)
-    strain = _strain_of_counts(partition, sampled.x_NC, labels_N, record.noise if math.isnan(noise) else noise) if isinstance(partition, CountSpectra) else (
-        _strain_of_latents(record, centres_KL, sizes_K, chance_K)
-    )  # fmt: skip
+    if isinstance(partition, CountSpectra):
+        strain = _strain_of_counts(partition, sampled.x_NC, labels_N, record.noise if math.isnan(noise) else noise)
+    else:
+        strain = _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     drift = Drift(
         verdict="same",
         reasons="",
@@ -189,15 +193,24 @@ def find_drift(
         blur=0.0 if response is None else response.blur,
         strain=strain,
     )
-    return judged(drift)
+    return judged(drift, by_counts=isinstance(partition, CountSpectra))
 
 
-def judged(drift: Drift) -> Drift:
-    """The same numbers with their verdict."""
-    other = _reasons_for_other(drift)
+def judged(drift: Drift, *, by_counts: bool) -> Drift:
+    """The same numbers with their verdict.
+
+    Args:
+        drift: the numbers.
+        by_counts: whether the clusters are of counts, which are corrected for what shifts a scan. Latent points are
+            not, and a shift that leaves labels right looks like one that does not: it counts as other.
+    """
+    other, shifted = _reasons_for_other(drift), _reasons_for_shifted(drift)
+    if not by_counts:
+        if drift.error > ERROR:
+            shifted.append(f"reconstruction error {drift.error:.1f} times the training's")
+        other, shifted = list(dict.fromkeys(other + shifted)), []
     if other:
         return replace(drift, verdict="other", reasons=", ".join(other))
-    shifted = _reasons_for_shifted(drift)
     return replace(drift, verdict="shifted" if shifted else "same", reasons=", ".join(shifted))
 
 
@@ -303,7 +316,7 @@ def _strain_of_latents(record: TrainingRecord, centres_KL: Tensor, sizes_K: Tens
     apart_KK = torch.cdist(record.latents_KL, record.latents_KL).fill_diagonal_(torch.inf).nan_to_num(torch.inf)
     left_K = ((centres_KL - record.latents_KL).square().sum(1) - chance_K).clamp(min=0)
     value_K = left_K / apart_KK.amin(1).square()
-    return _weighted(value_K, sizes_K, (sizes_K > 0) & value_K.isfinite()) ** 0.5
+    return math.sqrt(_weighted(value_K, sizes_K, (sizes_K > 0) & value_K.isfinite()))
 
 
 class ScanSample:

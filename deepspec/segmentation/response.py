@@ -92,7 +92,8 @@ def as_seen(
         found = find_response(partition, record, x_NC, positions_C)
         response = None if found.small else found
     seen = partition if response is None else partition.seen_by(*response)
-    noise = noise_of(x_NC, seen.log_scores(x_NC, x_NC).argmax(1), partition.k) / record.noise
+    noise = noise_of(x_NC, seen.log_scores(x_NC, x_NC).argmax(1), partition.k)
+    noise = noise / record.noise if record.noise > 0 else math.nan
     if noise > 0 and abs(math.log(noise)) > NOISE:
         seen = seen.seen_by(torch.zeros(x_NC.shape[1]), noise=noise)
     return seen, response

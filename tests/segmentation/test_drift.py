@@ -219,9 +219,21 @@ def test_the_verdict_of_each_threshold(by_counts):
         ({"blur": -0.1}, "shifted"),
         ({"response_highest": 1.2}, "shifted"),
     ):
-        found = judged(dataclasses.replace(same, **change))
+        found = judged(dataclasses.replace(same, **change), by_counts=True)
         assert found.verdict == verdict, change
         assert (found.reasons == "") == (verdict == "same")
+        # Clusters of latent points are not corrected for a shift: what it does to their labels is not known.
+        latent = judged(dataclasses.replace(same, **change), by_counts=False)
+        assert latent.verdict == ("same" if verdict == "same" else "other"), change
+    assert judged(dataclasses.replace(same, error=2.0), by_counts=True).verdict == "same"
+    assert judged(dataclasses.replace(same, error=2.0), by_counts=False).verdict == "other"
+
+
+def test_clusters_of_latent_points_say_so_when_the_exposure_is_another(by_latents):
+    model, counts, _ = by_latents
+    found = segment_cube(cube_of((counts * 1.6).astype(np.float32)), model)
+    assert found.drift.verdict == "other"
+    assert "1.60 times the training's counts" in found.drift.reasons
 
 
 def test_the_file_keeps_it_and_older_files_are_read(by_counts, tmp_path):

@@ -151,14 +151,15 @@ class IKMeansCallback(Callback):
 
     def _recorded(self, trainer: lightning.Trainer, model: DeepClustering) -> TrainingRecord:
         """Rank 0's, as the clusters are."""
-        record = None
+        record: TrainingRecord | None = None
         if trainer.is_global_zero:
             assert self._spectra is not None
             training = model.training
             model.eval()
             record = record_training(model, self._spectra.to(model.device)).to("cpu")
             model.train(training)
-        found: TrainingRecord = trainer.strategy.broadcast(record)
+        found = trainer.strategy.broadcast(record)
+        assert found is not None
         return found.to(model.device)
 
     def state_dict(self) -> dict[str, Any]:
