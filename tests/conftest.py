@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import importlib.util
+import sys
 import os
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def load_experiment(name):
     """A script of experiments/ as a module: they are no package."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "experiments" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look themselves up
     spec.loader.exec_module(module)
     return module
 
