@@ -5,6 +5,9 @@ TORCH ?= 2.13.0
 export MPLBACKEND = Agg
 # Threads that wait for work spin by default, and two busy processes on one machine then slow each other tenfold.
 export OMP_WAIT_POLICY = PASSIVE
+# Nothing is compiled when it is installed (below): where this is set, as in many containers, every process would
+# compile torch and Lightning anew, which takes longer than training.
+export PYTHONDONTWRITEBYTECODE =
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
@@ -12,7 +15,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type bench clean
+.PHONY: help install demo test test-fast faults lint type bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +47,9 @@ test: $(DEV) ## run all tests
 
 test-fast: $(DEV) ## run the tests that take under ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ddp"
+
+faults: $(DEV) ## kill every verb, and fill its disk, before each single file operation (hours)
+	OMP_NUM_THREADS=1 DEEPSPEC_FAULTS=all $(BIN)/python -m pytest -n auto tests/faults/test_every_operation.py
 
 lint: $(DEV) ## check style and import layers
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ commands need only one of them.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from deepspec.training.module import DeepClustering
 
 __version__ = "0.1.0"
+
+# Threads of torch that wait for work spin unless this says otherwise, and beside any other busy process a training step
+# then takes ten times as long. OpenMP reads it once, when torch is loaded: later it would mislead whoever looks at it.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "DeepClustering": "deepspec.training.module",

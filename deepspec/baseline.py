@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepspec.command import fail, run_command
 from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
+from deepspec.lines.options import LineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ def baseline(
     resample: bool = False,
     neighbours: int = 15,
     min_dist: float = 0.1,
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     mask: str | None = None,
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto",
     export: str = "auto",
@@ -45,6 +46,7 @@ def baseline(
     overwrite: bool = False,
     *,
     reading: CubeOptions,
+    lines: LineOptions,
 ) -> None:
     """Segment a cube by IKMeans without a network: on components, on an embedding, on spectra or on colours.
 
@@ -61,7 +63,7 @@ def baseline(
         resample: take the nearest pixels of a picture that has another size.
         neighbours: for umap, of each spectrum.
         min_dist: for umap, least distance of points.
-        k: fewest and most clusters to try.
+        k: fewest and most clusters to try; by default 3 and 10, as far as the pixels suffice.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
@@ -73,9 +75,11 @@ def baseline(
         device: cpu, cuda, or auto: cuda where there is one.
         overwrite: replace an earlier segmentation in `out`.
         reading: how the file is to be taken.
+        lines: how peaks are found and named.
     """
-    own = {name: value for name, value in locals().items() if name not in ("reading", "overwrite")}
-    settings = own | asdict(reading)
+    own = {name: value for name, value in locals().items() if name not in ("reading", "lines", "overwrite")}
+    settings = own | asdict(reading) | asdict(lines)
+    lines.check()
     folder = Path(out) if out is not None else Path(f"{Path(cube).stem}-{method}")
     if not Path(cube).is_file():
         raise UserError(f"{cube}: no such file")
@@ -87,6 +91,7 @@ def baseline(
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
     from deepspec.baselines import BaselineOptions, segment_by_baseline
     from deepspec.progress import progress_bars
+    from deepspec.result_folder import claimed_folder
     from deepspec.segmentation.device import choose_device
 
     opened = reading.open(cube, mask)
@@ -100,13 +105,22 @@ def baseline(
         sample=sample,
         seed=seed,
     )
-    with opened, progress_bars() as show:
-        segmentation = segment_by_baseline(
-            opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
+    with opened, claimed_folder(folder):
+        with progress_bars() as show:
+            segmentation = segment_by_baseline(
+                opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
+            )
+        write_segmentation_folder(
+            segmentation,
+            folder,
+            exports=exports,
+            scale=scale,
+            redshift=redshift,
+            dataset=reading.dataset,
+            options=settings,
+            lines=lines,
+            calibratable=reading.channels is None,
         )
-    write_segmentation_folder(
-        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=reading.dataset, options=settings
-    )
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -116,7 +130,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if words[0] not in METHODS:
             fail(PROG, f"the first word names the method: expected one of {', '.join(METHODS)}, got '{words[0]}'")
         words = [*words[1:], "--method", words[0]]
-    run_command(baseline, prog=PROG, positional="cube", args=words, groups={"reading": CubeOptions})
+    run_command(
+        baseline, prog=PROG, positional="cube", args=words, groups={"reading": CubeOptions, "lines": LineOptions}
+    )
 
 
 if __name__ == "__main__":

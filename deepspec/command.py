@@ -8,15 +8,16 @@ import inspect
 import itertools
 import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, failure_of_the_system
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 
 class OneLineErrors:
@@ -53,10 +54,29 @@ def nearest_key(message: str, known: set[str]) -> str:
     return ""
 
 
-def fail(prog: str, message: str) -> NoReturn:
-    """Print one error line to standard error and exit with status 2."""
+def fail(prog: str, message: str, status: int = 2) -> NoReturn:
+    """Print one error line to standard error and exit."""
     sys.stderr.write(f"{prog}: error: {message}\n")
-    raise SystemExit(2)
+    raise SystemExit(status)
+
+
+@contextmanager
+def one_line_errors(prog: str) -> Iterator[None]:
+    """Turn what the user or the system has to mend into one line and an exit status; anything else is a bug of ours.
+
+    Raises:
+        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full.
+    """
+    try:
+        yield
+    except UserError as error:
+        found = failure_of_the_system(error.__cause__) if error.__cause__ is not None else None
+        fail(prog, str(error), 1 if found is not None and found[1] == 1 else 2)
+    except Exception as error:
+        found = failure_of_the_system(error)
+        if found is None:
+            raise
+        fail(prog, *found)
 
 
 def join_numbers(args: Sequence[str]) -> list[str]:
@@ -90,6 +110,16 @@ def complete_flags(args: Sequence[str], switches: Collection[str]) -> list[str]:
     return complete
 
 
+def underscored(args: Sequence[str], switches: Collection[str]) -> list[str]:
+    """Write `--refine-axis` as `--refine_axis`, for flags that are known.
+
+    >>> underscored(["a-b.h5", "--refine-axis", "--out", "--x-y"], {"refine_axis"})
+    ['a-b.h5', '--refine_axis', '--out', '--x-y']
+    """
+    spelt = {f"--{switch.replace('_', '-')}": f"--{switch}" for switch in switches}
+    return [spelt.get(arg, arg) for arg in args]
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
@@ -118,7 +148,7 @@ def run_command(
             like any other option.
 
     Raises:
-        SystemExit: status 2 after a `UserError` or an invalid command line; nothing else is caught.
+        SystemExit: after an invalid command line, or as `one_line_errors`.
     """
     summary = (function.__doc__ or "").strip().split("\n\n")[0]
     parser = CommandParser(prog=prog, description=summary)
@@ -134,13 +164,12 @@ def run_command(
         parser.add_class_arguments(group)
     switches = {
         name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
-    }
-    given = complete_flags(join_numbers(sys.argv[1:] if args is None else args), switches)
+    } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}
+    words = underscored(sys.argv[1:] if args is None else args, switches)
+    given = complete_flags(join_numbers(words), switches)
     values: dict[str, Any] = parser.parse_args(given).as_dict()
     values.pop("config", None)
     for parameter, group in groups.items():
         values[parameter] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
-    try:
+    with one_line_errors(prog):
         function(**values)
-    except UserError as error:
-        fail(prog, str(error))

@@ -154,12 +154,13 @@ def _evaluate_one(job: EvaluateJob) -> None:
     from deepspec.evaluation.summary import summary
     from deepspec.progress import progress_bars
     from deepspec.reporting.evaluation import FILES
-    from deepspec.result_folder import check_result_folder
+    from deepspec.result_folder import check_result_folder, claimed_folder
 
     check_result_folder(Path(job.folder), FILES, "an evaluation", overwrite=job.options.overwrite)
-    with progress_bars() as show:
-        evaluation, segmentation = job.evaluate(show)
-    job.save(evaluation, segmentation)
+    with claimed_folder(Path(job.folder)):
+        with progress_bars() as show:
+            evaluation, segmentation = job.evaluate(show)
+        job.save(evaluation, segmentation)
     _say(summary(evaluation), Path(job.folder))
 
 

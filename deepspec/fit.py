@@ -6,9 +6,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, fail
-from deepspec.errors import UserError
-from deepspec.training.cli import FitCLI
+from deepspec.command import complete_flags, one_line_errors
+from deepspec.training.fit_help import PROG, asked_for, fit_help
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,16 +15,30 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
-    # Lightning reads sys.argv, and so do the processes that it starts for further devices.
     given = sys.argv[1:] if args is None else [*args]
+    with one_line_errors(PROG):
+        about = asked_for(given)
+        if about is None:
+            _fit(given)
+        elif about == "trainer":
+            from deepspec.training.cli import trainer_help
+
+            print(trainer_help())
+        else:
+            print(fit_help(about))
+    if about is not None:
+        raise SystemExit(0)
+
+
+def _fit(given: list[str]) -> None:
+    from deepspec.training.cli import FitCLI  # Lightning takes seconds to import
+
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
+    # Lightning reads sys.argv, and so do the processes that it starts for further devices.
     sys.argv = ["deepspec.fit", *complete_flags(given, {"overwrite"})]
-    try:
-        FitCLI().fit()
-    except UserError as error:
-        fail("python -m deepspec.fit", str(error))
+    FitCLI().fit()
 
 
 if __name__ == "__main__":

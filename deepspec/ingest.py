@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
-from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
+from deepspec.data.ingestion import SPLIT, By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
 from deepspec.data.shard_writer import check_output
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def ingest(
     cubes: list[str],
     out: str | None = None,
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    split: tuple[float, float, float] | None = None,
     by: Literal["auto", "image", "block", "name"] = "auto",
     mask: str | list[str] | None = None,
     rebin: bool = False,
@@ -44,9 +44,11 @@ def ingest(
     Args:
         cubes: the files, or folders of them; with `verify` folders of shards instead.
         out: folder to write the shards and their manifest to.
-        split: fractions of train, val and test.
-        by: what is assigned to a split: whole images, or square blocks of each image; auto = images from three on;
-            name = images, by the word train, val or test in the name of the file or of the spectra in it.
+        split: fractions of train, val and test, 0.8 0.1 0.1 by default. Giving them asks for whole images to be kept
+            for val and test, where there are three images or more; see `by`.
+        by: what is assigned to a split: whole images, or square blocks of each image, so that every image is trained
+            on; auto = blocks, or images if there are three or more and `split` is given; name = images, by the word
+            train, val or test in the name of the file or of the spectra in it.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
             {name} for the name of each cube, as in masks/{name}.png.
         rebin: bring cubes on another axis onto that of the first.
@@ -65,15 +67,15 @@ def ingest(
         raise UserError("ingest needs --out FOLDER, where to write the shards")
     check_output(Path(out), overwrite)
     cubes = cube_files(cubes)
-    IngestPlan(split, keep=keep)  # a mistake in the numbers is told before files are opened
+    IngestPlan(split or SPLIT, keep=keep)  # a mistake in the numbers is told before files are opened
     with ExitStack() as files:
         opened = [
             files.enter_context(cube)
             for path, cube_mask in zip(cubes, masks_of(mask, cubes), strict=True)
             for cube in _tables(path, reading, cube_mask) or [reading.open(path, cube_mask, training=True)]
         ]
-        chosen: By = by if by != "auto" else "image" if len(opened) >= 3 else "block"
-        plan = IngestPlan(split, chosen, keep, rebin, seed)
+        chosen: By = by if by != "auto" else "image" if split is not None and len(opened) >= 3 else "block"
+        plan = IngestPlan(split or SPLIT, chosen, keep, rebin, seed)
         pixels = sum(cube.mask.size for cube in opened)
         with Progress(console=Console(stderr=True)) as bar:
             tasks = {"read": bar.add_task("reading", total=pixels), "write": bar.add_task("writing", total=pixels)}
@@ -117,10 +119,13 @@ def _report(shards: ShardSet, cubes: Sequence[SpectralCube], by: By) -> None:
         )
     print(f"  left out: {pixels - rows} of {pixels} pixels (masked, dead or not kept)")
     if by == "block" and len(shards.splits) > 1:
+        whole = "give three images or more and --split to" if len(cubes) < 3 else "--split 0.8 0.1 0.1 would"
         print(
-            "  splits are blocks of the same image: neighbours resemble each other, so validation and test are not "
-            "independent of training; give three images or more to split by image"
+            f"  splits are blocks of {'the same image' if len(cubes) == 1 else 'each image'}: neighbours resemble each "
+            f"other, so validation and test are not independent of training; {whole} keep whole images for them"
         )
+    if by == "image":
+        print(f"  splits are whole images: {len(cubes)} images, each in one split alone (--by block trains on all)")
 
 
 def _verify(folder: str) -> None:

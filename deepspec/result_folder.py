@@ -1,13 +1,19 @@
-"""The folder that a verb writes its results into: it appears under its name when it is complete."""
+"""The folder that a verb writes its results into: it appears under its name when it is complete.
+
+It is written under a hidden name beside it, `.NAME.HOST.PROCESS.part`, which its writer holds a lock on. An earlier
+result is moved aside, to `.NAME.HOST.PROCESS.old`, before the new one takes its name, and removed after. So whenever
+the writer is killed, either of them is there as a whole; the next writer gives an earlier result its name back.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
@@ -15,6 +21,9 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
+
+_CLAIMED: dict[Path, Path] = {}
+"""Folders that this process will write, and the hidden folder of each."""
 
 
 def check_result_folder(folder: Path, names: Collection[str], what: str, *, overwrite: bool) -> None:
@@ -29,6 +38,7 @@ def check_result_folder(folder: Path, names: Collection[str], what: str, *, over
     Raises:
         UserError: it must not be written there.
     """
+    recover_folder(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -41,40 +51,124 @@ def check_result_folder(folder: Path, names: Collection[str], what: str, *, over
         raise UserError(f"{folder} holds {what} of an earlier run; --overwrite true replaces it, or give another --out")
 
 
+def recover_folder(folder: Path) -> None:
+    """Put right what writers left that were killed: a result that was moved aside gets its name back.
+
+    Raises:
+        UserError: another process is writing the folder.
+    """
+    place = folder.absolute()
+    for left in _hidden(place, "part"):
+        if left == _CLAIMED.get(place):
+            return
+        with suppress(FileNotFoundError), locked(left) as alone:
+            if not alone:
+                raise _two(place)
+            shutil.rmtree(left)
+    for left in _hidden(place, "old"):
+        if place.exists():
+            shutil.rmtree(left)
+        else:
+            left.rename(place)
+
+
+@contextmanager
+def claimed_folder(folder: Path) -> Iterator[None]:
+    """Hold the right to write a folder while its content is worked out, so that nothing is worked out in vain.
+
+    Raises:
+        UserError: another process is about to write it.
+        OSError: it cannot be written.
+    """
+    place = folder.absolute()
+    if place in _CLAIMED:
+        yield
+        return
+    recover_folder(place)
+    part = place.with_name(f".{place.name}.{socket.gethostname()}.{os.getpid()}.part")
+    made = _make_parents(place.parent)
+    part.mkdir()
+    _CLAIMED[place] = part
+    try:
+        with locked(part):
+            _refuse_two(place, part)
+            yield
+    finally:
+        del _CLAIMED[place]
+        shutil.rmtree(part, ignore_errors=True)
+        for parent in reversed(made):  # those that nothing came into
+            with suppress(OSError):
+                parent.rmdir()
+
+
 @contextmanager
 def complete_folder(folder: Path) -> Iterator[Path]:
     """A hidden folder beside `folder` to write into: renamed when all went well, removed when not.
 
-    It is locked while it is written to. One that nobody holds was left by a process that was killed, and is removed.
+    Raises:
+        UserError: another process is writing it.
     """
     place = folder.absolute()
-    if place.parent.is_dir():
-        for left in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
-            with _locked(left) as alone:
-                if alone:
-                    shutil.rmtree(left)
-    part = place.with_name(f".{place.name}.{socket.gethostname()}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
-        with _locked(part):
-            yield part
-            if place.exists():
-                shutil.rmtree(place)
+    with claimed_folder(place):
+        part = _CLAIMED[place]
+        yield part
+        aside = part.with_suffix(".old")
+        if place.exists():
+            place.rename(aside)
+        try:
             part.rename(place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        except BaseException:
+            if aside.exists():
+                aside.rename(place)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder while the block runs; whether nobody else holds it, and the file system can tell."""
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder while the block runs, until the process ends at the latest.
+
+    Yields:
+        Whether nobody else holds it. True where the file system has no locks: then nobody can tell.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        alone = True
-    except OSError:
-        alone = False
-    try:
-        yield alone
+        yield _lock(handle)
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+    return True
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make a folder; returns those that were missing, the outermost first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+    return missing[::-1]
+
+
+def _hidden(place: Path, suffix: str) -> list[Path]:
+    return sorted(place.parent.glob(f".{glob.escape(place.name)}.*.{suffix}")) if place.parent.is_dir() else []
+
+
+def _refuse_two(place: Path, part: Path) -> None:
+    """Of two that began at the same moment let one go on, and the same one in the eyes of both."""
+    for other in _hidden(place, "part"):
+        if other < part:
+            with suppress(FileNotFoundError), locked(other) as alone:
+                if not alone:
+                    raise _two(place)
+
+
+def _two(place: Path) -> UserError:
+    return UserError(f"{place}: another process is writing this folder; wait for it, or give another --out")

@@ -9,6 +9,7 @@ from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
+from deepspec.lines.options import LineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ def segment(
     *,
     sharing: Sharing,
     reading: CubeOptions,
+    lines: LineOptions,
 ) -> None:
     """Segment cubes of any format that read_cube knows with a fitted model, and draw their clusters and spectra.
 
@@ -73,6 +75,7 @@ def segment(
         overwrite: replace an earlier segmentation in `out`; of several cubes those made otherwise.
         sharing: where several cubes are segmented.
         reading: how each file is to be taken.
+        lines: how peaks are found and named.
     """
     from deepspec.jobs.segmenting import SegmentOptions
 
@@ -94,6 +97,7 @@ def segment(
         device=device,
         overwrite=overwrite,
         reading=reading,
+        lines=lines,
     )
     one = len(cubes) == 1 and not Path(cubes[0]).is_dir()
     jobs = _plan(cubes, mask, out, options, one=one)
@@ -120,6 +124,7 @@ def _plan(
     checkpoint = Path(options.checkpoint)
     parse_exports(options.export, Path(files[0]), checkpoint)
     check_redshift(options.redshift)
+    options.lines.check()
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; `fit` writes model.ckpt into its run folder")
     sha256 = sha256_of(checkpoint)
@@ -141,11 +146,13 @@ def _plan(
 def _segment_one(job: SegmentJob) -> None:
     from deepspec.progress import progress_bars
     from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
+    from deepspec.result_folder import claimed_folder
 
     check_segmentation_folder(Path(job.folder), job.options.redshift, overwrite=job.options.overwrite)
-    with progress_bars() as show:
-        segmentation = job.segment(show)
-    job.save(segmentation, job.request())
+    with claimed_folder(Path(job.folder)):
+        with progress_bars() as show:
+            segmentation = job.segment(show)
+        segmentation = job.save(segmentation, job.request())
     print_segmentation(segmentation, Path(job.folder))
 
 
@@ -157,7 +164,7 @@ def main(args: Sequence[str] | None = None) -> None:
         positional="cubes",
         many=True,
         args=args,
-        groups={"sharing": Sharing, "reading": CubeOptions},
+        groups={"sharing": Sharing, "reading": CubeOptions, "lines": LineOptions},
     )
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepspec.command import CommandParser, complete_flags, fail
-from deepspec.errors import UserError
+from deepspec.command import CommandParser, complete_flags, fail, one_line_errors
 from deepspec.sweeping.settings import SweepSettings, check_settings
 
 if TYPE_CHECKING:
@@ -40,10 +39,8 @@ def main(args: Sequence[str] | None = None) -> None:
     values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
     in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
     settings = SweepSettings(**{**values, "overrides": in_file | typed})  # what is typed comes last, and wins
-    try:
+    with one_line_errors(PROG):
         sweep(settings)
-    except UserError as error:
-        fail(PROG, str(error))
 
 
 def take_overrides(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

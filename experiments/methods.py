@@ -67,7 +67,7 @@ class Run(NamedTuple):
 
 
 def train_and_segment(
-    cube: SpectralCube, config: Path, overrides: list[str], seed: int, k: tuple[int, int], folder: Path
+    cube: SpectralCube, config: Path, overrides: list[str], seed: int, k: tuple[int, int] | None, folder: Path
 ) -> Segmentation:
     """Ingest the cube, fit by a configuration, segment; what the verbs print goes to a file."""
     shards, run_dir = folder / "shards", folder / f"{config.stem}-{seed}"
@@ -81,13 +81,13 @@ def train_and_segment(
         return segment_cube(cube, model, clusters="refit", k=k, seed=seed)
 
 
-def segment_by_run(cube: SpectralCube, run_dir: Path, k: tuple[int, int], seed: int) -> Segmentation:
+def segment_by_run(cube: SpectralCube, run_dir: Path, k: tuple[int, int] | None, seed: int) -> Segmentation:
     """By a model that was trained elsewhere."""
     return segment_cube(cube, SpectralModel.load(run_dir / "model.ckpt"), clusters="refit", k=k, seed=seed)
 
 
 def segment_without_network(
-    cube: SpectralCube, spec: str, image: str | None, seed: int, k: tuple[int, int]
+    cube: SpectralCube, spec: str, image: str | None, seed: int, k: tuple[int, int] | None
 ) -> Segmentation:
     """By a baseline, given as METHOD or METHOD:[PREPROCESSING]."""
     method, _, steps = spec.partition(":")
@@ -105,8 +105,10 @@ def agreement(labels: NDArray[np.integer], truth: NDArray[np.int64]) -> tuple[fl
 
 
 def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Labels by as many clusters of the same latent points as there are classes."""
+    """Labels by as many clusters as there are classes: by the merge tree, else by K-means of the same latent points."""
     place, classes = found.labels >= 0, int(truth.max()) + 1
+    if found.leaves is not None and found.leaves.tree.leaves >= classes:
+        return found.cut(classes).labels.astype(np.int64)
     z_PL = torch.from_numpy(found.latents[place])
     clusters = refit(z_PL, (classes, classes), SAMPLE, 5, torch.Generator().manual_seed(seed))
     labels = np.full(truth.shape, -1, dtype=np.int64)
@@ -127,7 +129,7 @@ def compare(args: argparse.Namespace, folder: Path) -> list[Run]:
         raise UserError(f"{args.labels}: expected at least two classes")
     if args.labelled_only:
         cube.mask &= truth >= 0
-    k, runs = tuple(args.k), []
+    k, runs = None if args.k is None else tuple(args.k), []
     for method, seed, segment in _methods(args, cube, k, folder):
         started = time.perf_counter()
         found = segment()
@@ -143,7 +145,7 @@ def compare(args: argparse.Namespace, folder: Path) -> list[Run]:
 
 
 def _methods(
-    args: argparse.Namespace, cube: SpectralCube, k: tuple[int, int], folder: Path
+    args: argparse.Namespace, cube: SpectralCube, k: tuple[int, int] | None, folder: Path
 ) -> Iterator[tuple[str, int, Callable[[], Segmentation]]]:
     """Name, seed and what segments the cube, for everything that is compared."""
     for name, run_dirs in args.runs:
@@ -164,7 +166,7 @@ def table(runs: list[Run]) -> str:
         deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         return f"{statistics.mean(values):.{digits}f}{deviation}"
 
-    columns = {"silhouette": "silhouette", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
+    columns = {"silhouette": "silhouette of latents", "ari": "ARI", "f1": "F1", "ari_true_k": "ARI, true K",
                "ari_colours": "ARI, colours", "f1_colours": "F1, colours"}  # fmt: skip
     if any(math.isnan(run.ari_colours) for run in runs):
         del columns["ari_colours"], columns["f1_colours"]
@@ -197,7 +199,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--baselines", nargs="*", help="of pca, nmf, umap, raw, rgb; with METHOD:[STEPS] to preprocess")
     parser.add_argument("--image", help="a picture of the same size: for rgb, and to compare with")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--k", nargs=2, type=int, default=[3, 10], help="fewest and most clusters")
+    parser.add_argument("--k", nargs=2, type=int, help="fewest and most clusters; default: as each finds them")
     parser.add_argument("--dataset", help="name of the array in the file")
     parser.add_argument("--spatial_shape", nargs=2, type=int, help="rows and columns, for a row per spectrum")
     parser.add_argument("--order", choices=["C", "F"], default="C", help="how such pixels are counted")

@@ -18,13 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import torch
 
 from deepspec.baselines import fit_baseline
 from deepspec.command import fail
 from deepspec.data.cube import SpectralCube, read_cube
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.fit import main as fit
 from deepspec.functional import adjusted_rand_index, contingency_table
@@ -43,7 +43,7 @@ EXPERIMENT = Path(__file__).parent / "xrf.yaml"
 def read_rates(path: Path, every: int) -> tuple[NDArray[np.float64], NDArray[np.int64], SpectralAxis]:
     """(H, W, C) rates of mean 1 per pixel, (H, W) true labels and the axis, of every n-th row and column."""
     axis = read_cube(path).axis
-    with h5py.File(path, "r", locking=False) as file:
+    with read_hdf5(path, locking=False) as file:
         if "rates" not in file or "pixel_weights" in file:
             raise UserError(f"{path}: expected a scan of `synthesize xrf` whose pixels are of one material each")
         labels = file["label"][::every, ::every].astype(np.int64)

@@ -1,8 +1,8 @@
 """Fixtures shared by all tests."""
 
 import importlib.util
-import sys
 import os
+import sys
 from pathlib import Path
 
 import numpy as np

@@ -83,7 +83,7 @@ def test_results_are_of_the_epoch_that_was_kept_and_only_differing_keys_are_show
     printed = capsys.readouterr().out
     head, first = printed.splitlines()[:2]
     settings = ["keep", "gamma.value", "network.encoder"]
-    assert head.split() == ["run", "epochs", "K", "silhouette", "reconstruction", "target", *settings]
+    assert head.split() == ["run", "epochs", "K", "silhouette", "(sample)", "reconstruction", "target", *settings]
     assert first.split() == ["wide", "3/3", "6", "0.8", "0.05", "0.15", "last", "0.01", "512-64"]
     assert "these runs have different losses" in printed
     assert "wrote comparison/comparison.html" in printed

@@ -58,9 +58,30 @@ def test_one_cube_is_split_by_blocks_and_every_living_pixel_arrives(folder, caps
     assert "not independent" in said
 
 
-def test_several_cubes_are_split_by_image(folder, capsys):
-    ingest(*(folder / f"{i}.npy" for i in range(4)), "--out", folder / "out", "--seed", 3)
-    assert "not independent" not in capsys.readouterr().out
+@pytest.mark.parametrize("cubes", [2, 3, 4])
+def test_every_cube_is_trained_on_unless_a_split_is_asked_for(folder, capsys, cubes):
+    ingest(*(folder / f"{i}.npy" for i in range(cubes)), "--out", folder / "out")
+    said = capsys.readouterr().out
+    shards, blocks = rows_of(folder / "out")
+    assert shards.parameters["by"] == "block"
+    assert shards.parameters["split"] == [0.8, 0.1, 0.1]
+    for block in blocks.values():
+        assert set(block.pixel[:, 0].tolist()) == set(range(cubes))
+    rows = np.array([np.bincount(block.pixel[:, 0], minlength=cubes) for block in blocks.values()])
+    assert (rows.sum(0) == 1199).all(), "every living pixel of every cube is in one split"
+    np.testing.assert_allclose(rows / 1199, np.transpose([(0.8, 0.1, 0.1)] * cubes), atol=0.03)
+    assert "blocks of each image" in said
+    assert ("--split 0.8 0.1 0.1 would keep whole images" in said) == (cubes >= 3)
+
+
+@pytest.mark.parametrize("more", [("--split", 0.8, 0.1, 0.1), ("--by", "image"), ("--config", "split.yaml")])
+def test_several_cubes_are_split_by_image_if_that_is_asked_for(folder, capsys, more, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "split.yaml").write_text("split: [0.8, 0.1, 0.1]\n")
+    ingest(*(folder / f"{i}.npy" for i in range(4)), "--out", folder / "out", "--seed", 3, *more)
+    said = capsys.readouterr().out
+    assert "not independent" not in said
+    assert "splits are whole images" in said
     shards, blocks = rows_of(folder / "out")
     images = {split: set(block.pixel[:, 0].tolist()) for split, block in blocks.items()}
     assert sorted(len(numbers) for numbers in images.values()) == [1, 1, 2]

@@ -15,7 +15,7 @@ LAYERS = [
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
-    {"models", "preprocess", "metrics", "data", "synthetic"},
+    {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
     {"command", "progress", "result_folder"},

@@ -74,6 +74,23 @@ def test_rebin_is_the_interpolated_cumulative_spectrum(channels, bins, mode):
     np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("channels", "expected"), [(2, 2), (200, 200), (500, 500), (1023, 1023), (1024, 1024), (1025, 1024), (3681, 1024)]
+)
+def test_rebin_at_most_leaves_fewer_channels_as_they_are(channels, expected):
+    chain = Preprocess(channels, [{"step": "rebin", "bins": 1024, "at_most": True}])
+    assert chain.channels_out == expected
+    x = counts(5, channels)
+    if channels > 1024:
+        np.testing.assert_allclose(chain(x), apply(x, {"step": "rebin", "bins": 1024}))
+    else:
+        np.testing.assert_array_equal(chain(x), x.float())
+        np.testing.assert_array_equal(chain.axis(np.arange(channels)), np.arange(channels))
+    again = Preprocess(channels, chain.spec)
+    again.load_state_dict(chain.state_dict())
+    np.testing.assert_array_equal(again(x), chain(x))
+
+
 @pytest.mark.parametrize("bins", [1, 3, 512, 1000, 3680])
 def test_rebin_conserves_counts(bins):
     x = counts(5, 3681)
@@ -768,7 +785,13 @@ def test_inverse_leaves_its_input_alone_and_passes_gradients():
         ("rebin", "rebin: the parameter 'bins' is missing; write {step: rebin, bins: ...}"),
         ({"bins": 5}, "is a name, or a mapping such as"),
         (5, "is a name, or a mapping such as .* got 5"),
-        ({"step": "rebin", "bins": 21}, "bins must be an integer from 1 to the 20 channels; got 21"),
+        (
+            {"step": "rebin", "bins": 21},
+            "bins must be an integer from 1 to the 20 channels; got 21; at_most: true leaves fewer as they are",
+        ),
+        ({"step": "rebin", "bins": 2.5, "at_most": True}, "bins must be an integer from 1"),
+        ({"step": "rebin", "bins": 0, "at_most": True}, "bins must be an integer from 1"),
+        ({"step": "rebin", "bins": 4, "at_most": "yes"}, "at_most must be true or false; got 'yes'"),
         ({"step": "rebin", "bins": 0}, "bins must be an integer from 1"),
         ({"step": "rebin", "bins": 2.5}, "bins must be an integer from 1"),
         ({"step": "rebin", "bins": 5, "mode": "max"}, "mode must be one of sum, mean, paper; got 'max'"),

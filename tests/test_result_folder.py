@@ -1,7 +1,18 @@
+import subprocess
+import sys
+
 import pytest
 
 from deepspec.errors import UserError
-from deepspec.result_folder import check_result_folder, complete_folder
+from deepspec.result_folder import check_result_folder, claimed_folder, complete_folder, locked, recover_folder
+
+CLAIM = """
+import sys
+from pathlib import Path
+from deepspec.result_folder import claimed_folder
+with claimed_folder(Path(sys.argv[1])):
+    pass
+"""
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path):
@@ -43,12 +54,37 @@ def test_what_may_be_replaced(tmp_path):
 
 def test_what_a_killed_process_left_is_cleared_but_not_what_another_writes(tmp_path):
     place = tmp_path / "a"
-    (tmp_path / ".a.elsewhere.1.part").mkdir()
+    left, held = tmp_path / ".a.elsewhere.1.part", tmp_path / ".a.elsewhere.2.part"
+    left.mkdir()
     with complete_folder(place) as part:
         assert [path.name for path in tmp_path.iterdir()] == [part.name]
-        held = tmp_path / ".a.elsewhere.2.part"
-        part.rename(held)  # as if another process wrote there
-        with complete_folder(place):
-            assert held.is_dir()
-        held.rename(part)
+    held.mkdir()
+    with locked(held), pytest.raises(UserError, match="another process is writing this folder"), complete_folder(place):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [held.name, "a"]
+    with complete_folder(place):
+        assert not held.exists()
+
+
+def test_an_earlier_result_that_was_moved_aside_comes_back(tmp_path):
+    place, aside = tmp_path / "a", tmp_path / ".a.host.1.old"
+    aside.mkdir()
+    (aside / "x.txt").write_text("1")
+    recover_folder(place)
+    assert (place / "x.txt").read_text() == "1"
+    aside.mkdir()  # as if it was killed a moment later
+    recover_folder(place)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_claim_is_held_while_the_result_is_worked_out(tmp_path):
+    place = tmp_path / "new" / "a"
+    with claimed_folder(place):
+        other = subprocess.run([sys.executable, "-c", CLAIM, str(place)], capture_output=True, text=True, check=False)
+        assert "another process is writing this folder" in other.stderr
+        with complete_folder(place) as part:
+            (part / "x.txt").write_text("1")
+    assert [path.name for path in place.parent.iterdir()] == ["a"]
+    with pytest.raises(ZeroDivisionError), claimed_folder(tmp_path / "other" / "b"):
+        _ = 1 / 0
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]

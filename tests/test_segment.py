@@ -88,7 +88,7 @@ def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):
     assert found.provenance.cube.endswith("scan.npy")
     assert len(found.provenance.checkpoint_sha256) == 64
     printed = capsys.readouterr().out
-    assert "K = 4, silhouette 0." in printed
+    assert "K = 4, silhouette of the latents 0." in printed
     pixels = int((scan[1] == 3).sum())
     assert f"cluster 3: {pixels / 7.2:.1f} %, {pixels} pixels" in printed
     assert found.structure.sentence in printed

@@ -19,6 +19,7 @@ from deepspec.baselines.nmf import NonNegativeComponents
 from deepspec.baselines.pca import PrincipalComponents
 from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
+from deepspec.clustering.ikmeans import K_RANGE
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.segmentation import BaselineRecord, segment_cube
@@ -122,7 +123,7 @@ def segment_by_baseline(
     method: Method,
     options: BaselineOptions | None = None,
     *,
-    k: tuple[int, int] = (3, 10),
+    k: tuple[int, int] | None = None,
     restarts: int = 3,
     device: str | torch.device = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
@@ -133,7 +134,7 @@ def segment_by_baseline(
         cube: an open cube; it is read three times.
         method: as `fit_baseline`.
         options: what can be chosen.
-        k: fewest and most clusters.
+        k: fewest and most clusters; None: 3 and 10, as far as the pixels suffice.
         restarts: K-means runs per K.
         device: where to compute; fitting, and umap as a whole, run on the CPU.
         progress: as `fit_baseline`.
@@ -144,7 +145,7 @@ def segment_by_baseline(
     options = options or BaselineOptions()
     fitted = fit_baseline(cube, method, options, progress)
     if fitted.inputs is not None:
-        _check_colours(fitted.inputs[cube.mask], k, options)
+        _check_colours(fitted.inputs[cube.mask], k or K_RANGE, options)
     found = segment_cube(
         cube,
         fitted.model,

@@ -35,6 +35,9 @@ STARTS = 4
 SPLIT_ROUNDS = 30
 """Most rounds of expectation and maximisation of a split."""
 
+SPLIT_PIXELS = 4096
+"""Pixels of a cluster that the starts are judged on, at most: more show no other valley, and cost as much more."""
+
 PSEUDO = 0.5
 """Counts added to a cluster's spectrum, shared out as the whole sample's: no channel is impossible anywhere."""
 
@@ -104,10 +107,12 @@ class CountEvidence:
         Returns:
             r, 1 where no part would be large enough; and the members of one part, (N,) bool.
         """
-        chosen = torch.from_numpy(np.flatnonzero(member_N)).to(self.x_NC.device)
-        x_nC = self.x_NC[chosen]
-        if len(x_nC) < 2 * self.least:
+        members = torch.from_numpy(np.flatnonzero(member_N))
+        if len(members) < 2 * self.least:
             return 1.0, member_N
+        some = torch.randperm(len(members), generator=generator)[:SPLIT_PIXELS].sort().values
+        chosen = members[some].to(self.x_NC.device)
+        x_nC = self.x_NC[chosen]
         first_Sn = _halves_by_components(x_nC, generator)
         fitted_Hn = self.fitted_HN[:, chosen]
         halves, starts = len(fitted_Hn), len(first_Sn)
@@ -126,12 +131,17 @@ class CountEvidence:
             for scores_Hn in scores_SHn
         ]
         best = int(np.argmin(ratios))
-        final_1n = _two_spectra(x_nC, first_Sn[best : best + 1], torch.ones_like(weight_Pn[:1]), self.overall_C)
-        part_n = (final_1n[0] > 0).cpu().numpy()
-        if min(part_n.sum(), (~part_n).sum()) < self.least:
+        whole_mC = self.x_NC[members.to(self.x_NC.device)]
+        every_1n, every_1m = torch.ones_like(first_Sn[:1]), torch.ones(1, len(whole_mC), device=x_nC.device)
+        # From the pixels judged to all: one round of their odds is a start for the others.
+        odds_1n = _two_spectra(x_nC, first_Sn[best : best + 1], every_1n, self.overall_C)
+        start_1m = every_1m / 2
+        start_1m[:, some.to(x_nC.device)] = torch.sigmoid(odds_1n)
+        part_m = (_two_spectra(whole_mC, start_1m, every_1m, self.overall_C)[0] > 0).cpu().numpy()
+        if min(part_m.sum(), (~part_m).sum()) < self.least:
             return 1.0, member_N
         part_N = np.zeros_like(member_N)
-        part_N[np.flatnonzero(member_N)[part_n]] = True
+        part_N[members.numpy()[part_m]] = True
         return float(ratios[best]), part_N
 
 

@@ -24,8 +24,11 @@ BINS = 64
 """Groups of channels, equally probable under a cluster, by which counts are held against its spectrum."""
 
 FARTHEST = 3.0
-"""A point is unexplained if it lies this many times as far as the 99.9 % quantile of its cluster's own points, in
-squared distance: further than the tail of any cluster that is one."""
+"""A point is unexplained if it lies this many times as far as 99 % of its cluster's own points, in squared distance:
+farther than the tail of any cluster that is one, however few strangers it was fitted with."""
+
+INSIDE = 0.99
+"""That share."""
 
 SURE = 6.0
 """Counts are unexplained only where their misfit exceeds chance by this many standard errors."""
@@ -104,7 +107,7 @@ class Gaussians(Partition):
             squares_n = (residual_nL @ factor_LL).square().sum(1)
             means.append(mean_L)
             factors.append(factor_LL)
-            reach.append(FARTHEST * torch.quantile(squares_n[: 2**20], 0.999))
+            reach.append(FARTHEST * torch.quantile(squares_n[: 2**20], INSIDE))
         sizes_K = torch.bincount(labels_N, minlength=k)
         return cls(
             centres=torch.stack(means).float(),

@@ -20,7 +20,7 @@ from deepspec.clustering.counts import CountEvidence
 from deepspec.clustering.latents import FIRM as FIRM_LATENTS
 from deepspec.clustering.latents import LatentEvidence
 from deepspec.clustering.merging import Grouping
-from deepspec.clustering.partitions import FARTHEST, CountSpectra, Gaussians, bins_of, chi_squares
+from deepspec.clustering.partitions import FARTHEST, INSIDE, CountSpectra, Gaussians, bins_of, chi_squares
 from deepspec.errors import UserError
 from deepspec.functional import kmeans
 
@@ -146,7 +146,7 @@ def _count_spectra(evidence: CountEvidence, z_NL: Tensor, labels_N: Tensor, disp
     log_spectra_KC = evidence.log_spectra(member_KN)
     chi_N, counts_N = chi_squares(evidence.x_NC, labels_N, log_spectra_KC)
     excess_N = (chi_N - bins_of(log_spectra_KC.shape[1]) + 1) / counts_N.clamp(min=1)
-    misfit = [torch.quantile(excess_N[labels_N == cluster][: 2**20], 0.999) for cluster in range(len(member_KN))]
+    misfit = [torch.quantile(excess_N[labels_N == cluster][: 2**20], INSIDE) for cluster in range(len(member_KN))]
     sizes_K = member_KN.sum(1)
     return CountSpectra(
         centres=(member_KN @ z_NL.float()) / sizes_K[:, None],

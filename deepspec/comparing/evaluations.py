@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
-
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def _checkpoint(file: Path) -> str:
     recorded = Path(json.loads(file.read_text(encoding="utf-8")).get("segmentation", ""))
     for place in (recorded, file.parent / recorded, file.parent.parent / recorded):
         try:
-            with h5py.File(place, "r") as content:
+            with read_hdf5(place) as content:
                 return str(content["provenance"].attrs["checkpoint_sha256"])
         except (OSError, KeyError):
             continue

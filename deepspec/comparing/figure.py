@@ -68,7 +68,7 @@ def comparison_figure(runs: Sequence[RecordedRun]) -> Figure:
         beta = run.history.get("beta", [])
         _line(weights, epoch, beta if any(beta) else [], {**look, "linewidth": 2 * look["linewidth"], "alpha": 0.35})
     titles = {
-        target: "target", reconstruction: "reconstruction", silhouette: "silhouette of latents", clusters: "K",
+        target: "target", reconstruction: "reconstruction", silhouette: "silhouette of sampled latents", clusters: "K",
         rate: "learning rate", weights: r"weights: $\gamma$ thin, $\beta$ broad and pale",
     }  # fmt: skip
     for axes, title in titles.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepspec.comparing.table import RESULTS, epochs_text
+from deepspec.comparing.table import RESULTS, TITLES, epochs_text
 from deepspec.reporting.plain_page import cell_text, plain_figure, plain_table, write_plain_page
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def write_comparison_page(
     results = [[epochs_text(row) if name == "epochs" else row[name] for name in columns] for row in rows]
     parts = [
         "<h2>Results</h2><p>Of the epoch whose weights were kept, the best run first.</p>",
-        plain_table(results, columns, kinds),
+        plain_table(results, [TITLES.get(name, name) for name in columns], kinds),
         *(f"<p>{cell_text(note)}</p>" for note in notes),
         "<h2>Course</h2>",
-        plain_figure(figure, "losses, silhouette, K, weights of the loss and learning rate by epoch"),
+        plain_figure(
+            figure, "losses, silhouette of the sampled latents, K, weights of the loss and learning rate by epoch"
+        ),
         "<h2>What differs in the configurations</h2>",
     ]
     if not keys:

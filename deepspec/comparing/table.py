@@ -20,6 +20,9 @@ Row = dict[str, Any]
 
 RESULTS = ("run", "epochs", "K", "silhouette", "reconstruction", "target", "warnings", "ARI", "F1")
 
+TITLES = {"silhouette": "silhouette (sample)"}
+"""What the tables for readers call a column: that of latents sampled in training is not that of a segmented cube."""
+
 SortKey = Literal["run", "epochs", "k", "silhouette", "reconstruction", "target", "warnings", "ari", "f1", "given"]
 
 DESCENDING = ("epochs", "silhouette", "ARI", "F1")
@@ -85,7 +88,7 @@ def lines_of(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
     titles = {
         key: ".".join(key.split(".")[-max(2, name.count(".") + 1) :]) for key, name in short_names(beside).items()
     }
-    table = [[*shown, *(titles[key] for key in beside)]]
+    table = [[*(TITLES.get(name, name) for name in shown), *(titles[key] for key in beside)]]
     for row in rows:
         results = [epochs_text(row) if name == "epochs" else result_text(row[name]) for name in shown]
         table.append([*results, *(_cut(row[key]) for key in beside)])

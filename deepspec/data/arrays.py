@@ -99,7 +99,7 @@ def _hdf5(path: Path) -> _Contents:
     import h5py
     import hdf5plugin  # noqa: F401  (registers the compression filters)
 
-    from deepspec.data.hdf5_check import check_heaps
+    from deepspec.data.hdf5_file import read_hdf5
 
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -108,12 +108,11 @@ def _hdf5(path: Path) -> _Contents:
             shapes[name] = item.shape
 
     def load(key: str) -> NDArray[Any]:
-        with h5py.File(path, "r", locking=False) as file:
+        with read_hdf5(path, locking=False) as file:
             array = np.asarray(file[key][()])
         return array.T if is_matlab73(path) else array
 
-    check_heaps(path)
-    with h5py.File(path, "r", locking=False) as file:
+    with read_hdf5(path, locking=False) as file:
         file.visititems(collect)
     return shapes, load
 

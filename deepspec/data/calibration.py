@@ -5,13 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import TYPE_CHECKING
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806"
 
@@ -51,8 +47,9 @@ def line_energy(name: str) -> float:
     """Energy of an X-ray emission line in keV.
 
     Args:
-        name: chemical symbol and line in Siegbahn's notation, in any case: `Fe-Ka1` one line, `Fe-Ka` the mean of all
-            lines that begin so (Ka1, Ka2), weighted with their intensities, which is where an EDS peak lies.
+        name: chemical symbol and line in Siegbahn's notation, in any case: `Fe-Ka1` one line, `Fe-Ka` where a
+            silicon detector shows the peak of the lines that begin so (Ka1, Ka2): their mean, weighted with their
+            intensities, as far as it cannot tell them apart. The names of peaks mean the same.
 
     Raises:
         UserError: naming the nearest lines that there are.
@@ -60,28 +57,21 @@ def line_energy(name: str) -> float:
     >>> round(line_energy("Fe-Ka"), 3), round(line_energy("pb-la1"), 3)
     (6.4, 10.551)
     """
-    lines = _lines()
+    # Only now: the package of lines imports this one.
+    from deepspec.lines.families import seen_energy
+    from deepspec.lines.xray_table import lines_of
+
+    lines = lines_of()
     element, _, line = (part.strip().lower() for part in name.partition("-"))
     symbols = {symbol.lower(): symbol for symbol in lines}
     if element not in symbols:
         near = difflib.get_close_matches(element, symbols, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(symbols[n] for n in near)}?" if near else "Na to U have lines"
+        hint = f"did you mean {' or '.join(symbols[n] for n in near)}?" if near else "C to U have lines"
         raise UserError(f"line '{name}': no element '{name.partition('-')[0]}' with X-ray lines: {hint}")
     own = lines[symbols[element]]
-    exact = [own[n] for n in own if n.lower() == line]
-    family = exact or [own[n] for n in own if line and re.fullmatch(re.escape(line) + r"\d+", n.lower())]
+    exact = [found for found in own if found.name.lower() == line]
+    family = exact or [found for found in own if line and re.fullmatch(re.escape(line) + r"\d+", found.name.lower())]
     if not family:
-        there = sorted({n.rstrip("0123456789") for n in own} | set(own))
+        there = sorted({found.group for found in own} | {found.name for found in own})
         raise UserError(f"line '{name}': {symbols[element]} has no such line, it has {', '.join(there)}")
-    return sum(energy * weight for energy, weight in family) / sum(weight for _, weight in family)
-
-
-def _lines() -> Mapping[str, Mapping[str, tuple[float, float]]]:
-    """Energy and intensity of each line of each element."""
-    # Only now: the package of generators imports this one.
-    from deepspec.synthetic.xrf_lines import xrf_lines
-
-    table: dict[str, dict[str, tuple[float, float]]] = {}
-    for line in xrf_lines():
-        table.setdefault(line.element, {})[line.name] = (line.energy, line.intensity)
-    return table
+    return seen_energy(family)

@@ -11,16 +11,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import hdf5plugin
 
 from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.hdf5_writing import write_hdf5
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import h5py
     import numpy as np
     from numpy.typing import NDArray
 
@@ -60,7 +61,7 @@ def cube_file(
     rows, columns, channels = shape
     height = min(rows, max(1, CHUNK_BYTES // (dtype.itemsize * columns * channels)))
     # HDF5 before 1.10 allowed 64 KiB for one attribute.
-    with complete_or_absent(path) as part, _writing(path), h5py.File(part, "w", libver=("v110", "v110")) as file:
+    with complete_or_absent(path) as part, _writing(path), write_hdf5(part, libver=("v110", "v110")) as file:
         file.attrs.update({**metadata, MARK: VERSION})
         file["axis"] = axis.values
         file["axis"].attrs["unit"] = axis.unit

@@ -38,10 +38,11 @@ _WINDOW_BYTES = 256 * 2**20
 class SpectraDataModule(lightning.LightningDataModule):
     """Batches {"spectra": (B, C) as stored, "pixel": (B, 3) int32 = cube, y, x, "valid": (B,) bool}.
 
-    Training leaves out the rows that fill no batch on every rank, and pads none; validation, test and prediction give
-    every row once and pad the last batches with `valid = False`. All ranks have the same number of batches. The rows
-    and their order are a function of seed, epoch, number of ranks, batch size and `shuffle_buffer` alone: neither where
-    the rows are kept nor the number of workers changes them.
+    Training leaves out the rows that fill no batch on every rank, and pads none; an epoch may go over a small split
+    several times (`min_batches`). Validation, test and prediction give every row once and pad the last batches with
+    `valid = False`. All ranks have the same number of batches. The rows and their order are a function of seed, epoch,
+    number of ranks, batch size, `min_batches` and `shuffle_buffer` alone: neither where the rows are kept nor the
+    number of workers changes them.
 
     The batch size is each process's: N ranks take N times as many spectra in a step, and an N-th of the steps in an
     epoch. For the run of one process with batches of B, take B / N. In training every rank shuffles a share of its own,
@@ -49,7 +50,8 @@ class SpectraDataModule(lightning.LightningDataModule):
 
     Args:
         root: folder of shards with its `manifest.json`, as written by `ingest` or `synthesize`.
-        batch_size: rows of a batch on each process (rank).
+        batch_size: rows of a batch on each process (rank). A split `train` whose share for each process has fewer is
+            trained on in batches of that share.
         residency: where the rows are kept: `stream` reads the shards again each epoch, `ram` reads each split once,
             `device` keeps the rows as stored on the accelerator and gathers the batches there. `auto` takes `device`
             if that is a GPU and train and val fit in half of its free memory, `ram` if they fit in a quarter of the
@@ -59,6 +61,8 @@ class SpectraDataModule(lightning.LightningDataModule):
         shuffle_buffer: rows that are shuffled together, in whole chunks of 1,024 (fewer if they take over 256 MiB).
         seed: of the order of training rows; the order depends on it and on the epoch alone.
         max_rows: use only so many rows of each split, for trials.
+        min_batches: steps of training in an epoch, at the least: with fewer batches in a split an epoch goes over it
+            several times, each time in another order.
 
     Raises:
         UserError: if `root` is no complete folder of shards, or a number is out of range.
@@ -73,10 +77,12 @@ class SpectraDataModule(lightning.LightningDataModule):
         shuffle_buffer: int = 65536,
         seed: int = 0,
         max_rows: int | None = None,
+        min_batches: int = 1,
     ) -> None:
         super().__init__()
         for name, value, least in (
             ("batch_size", batch_size, 1),
+            ("min_batches", min_batches, 1),
             ("num_workers", num_workers, 0),
             ("shuffle_buffer", shuffle_buffer, 1),
             ("seed", seed, 0),
@@ -85,7 +91,7 @@ class SpectraDataModule(lightning.LightningDataModule):
             if value is not None and value < least:
                 raise UserError(f"data.{name} is {value}, expected at least {least}")
         self.shards = ShardSet(root)
-        self.batch_size, self.num_workers = batch_size, num_workers
+        self.batch_size, self.min_batches, self.num_workers = batch_size, min_batches, num_workers
         self.shuffle_buffer, self.seed, self.max_rows = shuffle_buffer, seed, max_rows
         self._residency: Literal["auto", "stream", "ram", "device"] = residency
         self._sources: dict[tuple[str, int | None], RowSource] = {}
@@ -127,6 +133,29 @@ class SpectraDataModule(lightning.LightningDataModule):
         rows = self.shards.rows(split)
         return rows if self.max_rows is None else min(rows, self.max_rows)
 
+    @property
+    def train_batch_size(self) -> int:
+        """Rows of a batch of training on each process: `batch_size`, or all of its share where that has fewer."""
+        return min(self.batch_size, self.rows("train") // self._place()[1])
+
+    def _epoch(self) -> tuple[int, int]:
+        """Batches of an epoch of training on each process, and how often it goes over its share for them."""
+        rows, world, size = self.rows("train"), self._place()[1], self.train_batch_size
+        batches = max(full_batches(rows, world, size), self.min_batches)
+        return batches, -(-batches * size // (rows // world))
+
+    def _say_what_is_other_than_asked_for(self) -> None:
+        """Batches smaller than `batch_size`, and epochs of several passes."""
+        rows, world, size = self.rows("train"), self._place()[1], self.train_batch_size
+        if size == 0:
+            return  # an error by and by
+        passes = self._epoch()[1]
+        said = [f"batches of {size} instead of {self.batch_size}"] if size < self.batch_size else []
+        said += [f"an epoch goes over them {passes} times"] if passes > 1 else []
+        if said:
+            spectra = f"{rows} training spectra" + (f" for {world} processes" if world > 1 else "")
+            print(f"{self.shards.root}: {spectra}: {', '.join(said)}", file=sys.stderr)
+
     def setup(self, stage: str) -> None:
         """Check every shard against the manifest, and let rank 0 decide where the rows are kept.
 
@@ -143,6 +172,8 @@ class SpectraDataModule(lightning.LightningDataModule):
                 self.trainer.limit_val_batches = 0  # what Lightning documents as "no validation"
                 if self.trainer.is_global_zero:
                     print(f"{self.shards.root}: no split 'val', so no validation", file=sys.stderr)
+            if stage == "fit" and self.trainer.is_global_zero:
+                self._say_what_is_other_than_asked_for()
         stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         self._check_memory(stages.get(stage, self.shards.splits))
 
@@ -150,16 +181,16 @@ class SpectraDataModule(lightning.LightningDataModule):
         """Shuffled batches of the split `train`.
 
         Raises:
-            UserError: if the split is missing or too small for one batch on every rank.
+            UserError: if the split is missing or has fewer rows than there are ranks.
         """
         rows, (_, world) = self.rows("train"), self._place()
-        batches = full_batches(rows, world, self.batch_size)
-        if batches == 0:
+        size = self.train_batch_size
+        if size == 0:
             raise UserError(
-                f"{self.shards.root}: the split 'train' has {rows} rows, too few for a batch of {self.batch_size} "
-                f"on {world} process{'es' if world > 1 else ''}: lower data.batch_size"
+                f"{self.shards.root}: the split 'train' has {rows} rows for {world} processes: expected at least one "
+                "for each; start fewer, with trainer.devices"
             )
-        return self._loader("train", batches, self.seed)
+        return self._loader("train", self._epoch()[0], self.seed, size)
 
     def val_dataloader(self) -> SpectraLoader | list[SpectraLoader]:
         """Batches of the split `val` in fixed order; none if there is no such split."""
@@ -208,9 +239,9 @@ class SpectraDataModule(lightning.LightningDataModule):
 
     def _evaluation(self, split: str) -> SpectraLoader:
         batches = padded_batches(self.rows(split), self._place()[1], self.batch_size)
-        return self._loader(split, batches, None)
+        return self._loader(split, batches, None, self.batch_size)
 
-    def _loader(self, split: str, batches: int, seed: int | None) -> SpectraLoader:
+    def _loader(self, split: str, batches: int, seed: int | None, batch_size: int) -> SpectraLoader:
         if (split, seed) not in self._sources:
             self._sources[split, seed] = self._source(split, seed)
         source = self._sources[split, seed]
@@ -218,11 +249,11 @@ class SpectraDataModule(lightning.LightningDataModule):
         return SpectraLoader(
             source,
             batches,
-            self.batch_size,
+            batch_size,
             (torch.from_numpy(first.spectra), torch.from_numpy(first.pixel)),
             pin=self._device().type == "cuda" and source.device.type == "cpu",
             plan={
-                "batch_size": self.batch_size,
+                "batch_size": batch_size,
                 "ranks": self._place()[1],
                 "shuffle_buffer": self.shuffle_buffer,
                 "seed": self.seed,
@@ -236,7 +267,7 @@ class SpectraDataModule(lightning.LightningDataModule):
         window_rows = min(self.shuffle_buffer, _WINDOW_BYTES // row_bytes)
         pieces = self._pieces(split)
         own = dealt_pieces(pieces, rank, world, self.batch_size) if seed is None else rank_pieces(pieces, rank, world)
-        order = EpochOrder(own, seed, rank, window_rows)
+        order = EpochOrder(own, seed, rank, window_rows, 1 if seed is None else self._epoch()[1])
         if self.residency == "stream":
             return StreamedRows(self.shards.open(split), order, num_workers=self.num_workers)
         device = self._device() if self.residency == "device" else torch.device("cpu")

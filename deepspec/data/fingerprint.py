@@ -6,7 +6,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-import h5py
+from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.hdf5_writing import write_hdf5
+from deepspec.data.sealed_file import seal
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,17 +50,29 @@ def fingerprint(path: Path) -> str:
     return sha256_of(path)
 
 
+def with_files(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A request with the names of all files of the result, by which a later run sees whether one is missing."""
+    return {**request, "files": sorted(path.name for path in folder.iterdir())}
+
+
 def write_request(file: Path, request: Mapping[str, Any]) -> None:
     """Record in an HDF5 file what was asked for: plain values, as JSON in an attribute."""
-    with h5py.File(file, "r+") as opened:
+    with write_hdf5(file, "r+") as opened:
         opened.attrs[_ATTRIBUTE] = json.dumps(dict(request))
+    seal(file)
 
 
 def read_request(file: Path) -> dict[str, Any] | None:
-    """What `write_request` recorded, with lists for tuples; None if there is no such file, or no record in it."""
+    """What `write_request` recorded, with lists for tuples; None if there is no such file, or no record in it.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
-        with h5py.File(file, "r") as opened:
+        with read_hdf5(file) as opened:
             found: dict[str, Any] = json.loads(opened.attrs[_ATTRIBUTE])
-    except (OSError, KeyError, ValueError):
+    except UserError:
+        raise
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError):
         return None
     return found

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 By = Literal["image", "block", "name"]
 
+SPLIT = (0.8, 0.1, 0.1)
+"""Fractions of train, val and test where none are given."""
+
 
 @dataclass(frozen=True)
 class IngestPlan:
@@ -48,7 +51,7 @@ class IngestPlan:
         UserError: if a fraction is out of range.
     """
 
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    split: tuple[float, float, float] = SPLIT
     by: By = "block"
     keep: float = 1.0
     rebin: bool = False

@@ -5,6 +5,7 @@ The manifest is written last: a folder without one is no complete set.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.complete_file import flush_to_disk
 from deepspec.data.shard_format import CHUNK_ROWS, DTYPES, SpectraBlock, empty_block
 from deepspec.data.shard_reader import ShardReader
 from deepspec.errors import UserError
@@ -67,6 +69,8 @@ class ShardSet:
             found = (state["format"], state["version"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: not a manifest of shards ({error})") from error
+        if "checksum" in state and state["checksum"] != _checksum(state):  # manifests had none at first
+            raise UserError(f"{path}: damaged manifest, it does not match its checksum; write the shards again")
         if found != (FORMAT, VERSION):
             raise UserError(f"{path}: expected {FORMAT} version {VERSION}, found {found[0]} version {found[1]}")
         try:
@@ -205,6 +209,7 @@ class ShardSet:
 def write_manifest(
     root: Path,
     *,
+    scratch: Path,
     axis: SpectralAxis,
     dtype: str,
     seed: int,
@@ -214,7 +219,7 @@ def write_manifest(
     splits: Mapping[str, Sequence[ShardEntry]],
     neighbours: ShardEntry | None = None,
 ) -> None:
-    """Write `manifest.json` in one step; the shards must have their final names."""
+    """Write `manifest.json` in one step, through the folder `scratch`; the shards must have their final names."""
     state = {
         "format": FORMAT,
         "version": VERSION,
@@ -230,6 +235,15 @@ def write_manifest(
         "axis": axis.to_dict(),
     }
     assert dtype in DTYPES
-    temporary = root / f".{MANIFEST}.partial"
+    state["checksum"] = _checksum(state)
+    temporary = scratch / MANIFEST
     temporary.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+    flush_to_disk(temporary)
     os.replace(temporary, root / MANIFEST)
+    flush_to_disk(root)
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    """SHA-256 of everything else that a manifest says."""
+    said = {key: value for key, value in state.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

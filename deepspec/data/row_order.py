@@ -138,12 +138,15 @@ class EpochOrder:
         seed: of the order; None keeps the order of the shards in every epoch.
         rank: this process.
         window_rows: rows that are permuted together, rounded down to whole chunks; one chunk at least.
+        passes: how often an epoch goes over the share, each time in another order. A batch may hold the last rows of
+            one pass and the first of the next.
     """
 
     pieces: Sequence[Piece]
     seed: int | None
     rank: int
     window_rows: int
+    passes: int = 1
 
     @property
     def window_pieces(self) -> int:
@@ -159,13 +162,14 @@ class EpochOrder:
     def windows(self, epoch: int, skip: int = 0) -> Iterator[WindowPlan]:
         """The windows of an epoch in order, without the first `skip` rows of the epoch."""
         rows = np.array([piece.stop - piece.start for piece in self.pieces], dtype=np.int64)
-        numbers = np.arange(len(rows))
-        if self.seed is not None:
-            numbers = np.random.default_rng((self.seed, epoch, self.rank)).permutation(len(rows))
-        for number, first in enumerate(range(0, len(rows), self.window_pieces)):
-            pieces = numbers[first : first + self.window_pieces]
-            size = int(rows[pieces].sum())
-            if size > skip:
-                key = None if self.seed is None else (self.seed, epoch, self.rank, number)
-                yield WindowPlan(pieces, size, key, skip)
-            skip = max(skip - size, 0)
+        for turn in range(epoch * self.passes, (epoch + 1) * self.passes):
+            numbers = np.arange(len(rows))
+            if self.seed is not None:
+                numbers = np.random.default_rng((self.seed, turn, self.rank)).permutation(len(rows))
+            for number, first in enumerate(range(0, len(rows), self.window_pieces)):
+                pieces = numbers[first : first + self.window_pieces]
+                size = int(rows[pieces].sum())
+                if size > skip:
+                    key = None if self.seed is None else (self.seed, turn, self.rank, number)
+                    yield WindowPlan(pieces, size, key, skip)
+                skip = max(skip - size, 0)

@@ -9,6 +9,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from deepspec.data.hdf5_writing import write_hdf5
 from deepspec.data.shard_format import (
     CHUNK_ROWS,
     FORMAT,
@@ -50,7 +51,7 @@ def write_shard(
         The checksum of its table of checksums, for the manifest.
     """
     # HDF5 before 1.10 allowed 64 KiB for one attribute: too little for the list of a thousand source cubes.
-    with h5py.File(path, "x", libver=("v110", "v110")) as file:
+    with write_hdf5(path, libver=("v110", "v110")) as file:
         _describe(file, axis, attributes)
         _create(file, "spectra", rows, (axis.channels,), dtype)
         _create(file, "pixel", rows, (3,), "int32")

@@ -11,6 +11,7 @@ import hdf5plugin  # noqa: F401  (registers Blosc2)
 import numpy as np
 
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.readers.stored import reading
 from deepspec.data.shard_format import (
     CHUNK_ROWS,
@@ -95,7 +96,7 @@ class ShardReader:
             # Shards never change once named, so no lock is needed; locks fail on some network file systems.
             self._datasets = {}
             # Whole chunks are read once an epoch: a cache would only take memory, for every open shard.
-            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=0)
+            self._file = read_hdf5(self.path, locking=False, rdcc_nbytes=0)
             self._owner = os.getpid()
         return self._file
 

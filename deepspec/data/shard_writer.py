@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.complete_file import flush_to_disk
 from deepspec.data.manifest import MANIFEST, ShardEntry, ShardSet, write_manifest
 from deepspec.data.shard_file import write_shard
 from deepspec.data.shard_format import CHUNK_ROWS, DTYPES, SpectraBlock, recut
@@ -225,18 +227,19 @@ class ShardWriter:
         return ShardEntry(path.name, rows, path.stat().st_size, checksum)
 
     def _publish(self, splits: Mapping[str, Sequence[ShardEntry]], neighbours: ShardEntry | None) -> None:
-        """Give the shards their names; the old manifest goes first, the new one comes last."""
+        """Give the shards their names; the older set is moved aside first, the new manifest comes last."""
         old = _shard_names(self.out_dir)
         new = [entry.file for entries in splits.values() for entry in entries]
         new += [] if neighbours is None else [neighbours.file]
-        self._unfinished.announce(old.union(new))
-        (self.out_dir / MANIFEST).unlink(missing_ok=True)
+        for name in new:
+            flush_to_disk(self._folder / name)
+        self._unfinished.set_aside(old, new)
         for name in new:
             os.replace(self._folder / name, self.out_dir / name)
-        for name in old.difference(new):
-            (self.out_dir / name).unlink(missing_ok=True)
+        flush_to_disk(self.out_dir)
         write_manifest(
             self.out_dir,
+            scratch=self._folder,
             axis=self.axis,
             dtype=self.dtype,
             seed=self._seed,
@@ -250,7 +253,8 @@ class ShardWriter:
     def abandon(self) -> None:
         """Remove everything written so far."""
         for shuffle in self._shuffles.values():
-            shuffle.close()
+            with suppress(OSError):  # what is still to be written finds no room on a full disk, and is not wanted
+                shuffle.close()
         self._unfinished.remove()
         if self._made_folder and self.out_dir.is_dir() and not any(self.out_dir.iterdir()):
             self.out_dir.rmdir()

@@ -5,6 +5,7 @@ Every order of the rows is equally likely: a row's bucket is drawn at random, an
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,5 +94,6 @@ class ScatterShuffle:
 
     def close(self) -> None:
         """Close the temporary files."""
-        for file in self._files:
-            file.close()
+        with ExitStack() as stack:  # all of them, even if the disk is full and the first cannot be emptied
+            for file in self._files:
+                stack.callback(file.close)

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from deepspec.data.archive_check import DAMAGE, check_archive
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube import SpectralCube
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.layout import Layout, UnfoldedPixels
 from deepspec.data.pixels import parse_channels
 from deepspec.data.readers.stored import Stored, reading
@@ -129,7 +132,7 @@ def _read_places(name: str, stored: StoredArray, rows: int) -> NDArray[np.int32]
 
 def _from_hdf5(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Callable[[], None]] | None:
     with reading(path, "an HDF5 file"):
-        file = h5py.File(path, "r")
+        file = read_hdf5(path, locking=False)
         try:
             groups = {name: item for name, item in file.items() if isinstance(item, h5py.Group)} | {"": file}
             tables = {
@@ -150,7 +153,7 @@ def _from_hdf5(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Call
 def _is_torch(path: Path) -> bool:
     """Whether `torch.save` wrote a file: an archive with `data.pkl`, or a bare pickle of before torch 1.6."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with suppress(*DAMAGE), zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     return path.suffix.lower() in (".pt", ".pth")
 
@@ -158,6 +161,8 @@ def _is_torch(path: Path) -> bool:
 def _from_torch(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Callable[[], None]]:
     import torch
 
+    if zipfile.is_zipfile(path):
+        check_archive(path)
     try:
         # Mapped into memory: rows are read from the file as they are asked for.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

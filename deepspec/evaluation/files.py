@@ -8,9 +8,9 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
+from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.functional.agreement_scores import SCORES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_files(evaluation: Evaluation, folder: Path, segmentation: str) -> None
         "reference": None if evaluation.reference is None else evaluation.reference.labels,
         "changed": evaluation.changed,
     }
-    with h5py.File(folder / MAPS, "w") as file:
+    with sealed_hdf5(folder / MAPS) as file:
         for name, array in maps.items():
             if array is not None:
                 array = array.astype(np.int16) if array.dtype.kind == "i" else array

@@ -126,7 +126,7 @@ def _opened(
 
 
 def _check_axis(segmentation: Segmentation, cube: SpectralCube) -> None:
-    then, now = segmentation.axis, cube.axis
+    then, now = segmentation.measured_axis or segmentation.axis, cube.axis
     same_number = then.channels == now.channels
     if same_number and (now.unit == "channel" or then.difference(now) is None):
         return

@@ -89,7 +89,7 @@ def read_reference(
         return _of_image(rgb, source, k, seed, may_be_labels=kind == "auto")
     if kind == "image":
         raise UserError(f"{source}: expected an image (H, W, 3), got an array of shape {array.shape}")
-    array = array.squeeze()
+    array = array if array.ndim == 2 else array.squeeze()  # a map of one line keeps its two dimensions
     if array.ndim != 2:
         raise UserError(
             f"{source}: expected a label map (H, W) or an image (H, W, 3), got an array of shape {array.shape}"

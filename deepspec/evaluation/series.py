@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.evaluation.origin import cube_of
 from deepspec.evaluation.pipeline import evaluate_segmentation
@@ -62,7 +63,7 @@ def read_noise(cube: Path) -> Noise | None:
     """Noise that `synthesize degrade` added to a cube; None for any other file."""
     if not h5py.is_hdf5(cube):
         return None
-    with h5py.File(cube, "r", locking=False) as file:
+    with read_hdf5(cube, locking=False) as file:
         found = {name: file.attrs.get(name) for name in Noise.__dataclass_fields__}
     if any(value is None for value in found.values()):
         return None

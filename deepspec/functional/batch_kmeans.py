@@ -70,7 +70,10 @@ def few_iterations(
     flat_PKN = gap_PKN.reshape(-1, n)
     for iteration in range(iterations + 1):
         np.add(np.square(centres_LPK).sum(0), bias_PK, out=factor_LPK[-1])
-        np.matmul(factor_LPK.T, doubled_LN, out=flat_PKN)
+        with np.errstate(invalid="ignore"):
+            # For some numbers of points (12, 13) the library fills its blocks with zeros and multiplies these with the
+            # infinities too, which it reports though no result has part in it.
+            np.matmul(factor_LPK.T, doubled_LN, out=flat_PKN)
         nearest_P1N = gap_PKN.min(1, keepdims=True)
         if iteration == iterations:
             break

@@ -40,9 +40,7 @@ def sums_of_rows(wide_NL: Tensor, rows_M: Tensor, labels_N: Tensor, counts_K: Te
     place_M, by_place = (
         torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))[rows_M].sort()
     )
-    sorted_NL = wide_NL[order]
-    left, right = factors(sorted_NL)
-    left = left[place_M]
+    left, right = factors(wide_NL[order], place_M)
     sums_KM = torch.zeros(len(counts_K), len(rows_M), dtype=dtype, device=wide_NL.device)
     tiles = _tiles(counts_K)
     for start in range(0, len(rows_M), _TILE_ROWS):

@@ -51,18 +51,25 @@ def _working_dtype(x: Tensor) -> torch.dtype:
 def centred(x_NL: Tensor) -> Tensor:
     """The points about their mean, in the precision that distances are formed in (float64 where there is one)."""
     wide = x_NL.detach().to(_working_dtype(x_NL))
-    return wide - wide.mean(0)
+    return wide - wide.mean(0) if wide.dtype == x_NL.dtype else wide.sub_(wide.mean(0))  # a copy may be overwritten
 
 
-def factors(x_NL: Tensor) -> tuple[Tensor, Tensor]:
+def factors(x_NL: Tensor, rows_M: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The two matrices whose product is all squared distances: rows of the first with columns of the second.
 
+    Args:
+        x_NL: (N, L) points.
+        rows_M: (M,) the points that the first is wanted of; None for all.
+
     Returns:
-        (N, L + 2) left [x, |x|^2, 1] and (L + 2, N) right [-2x, 1, |x|^2].
+        (M, L + 2) left [x, |x|^2, 1] and (L + 2, N) right [-2x, 1, |x|^2].
     """
     squares_N1 = x_NL.square().sum(1, keepdim=True)
     ones_N1 = torch.ones_like(squares_N1)
-    return torch.cat([x_NL, squares_N1, ones_N1], 1), torch.cat([-2 * x_NL, ones_N1, squares_N1], 1).T
+    right = torch.cat([-2 * x_NL, ones_N1, squares_N1], 1).T
+    if rows_M is not None:
+        x_NL, squares_N1, ones_N1 = x_NL[rows_M], squares_N1[rows_M], ones_N1[rows_M]
+    return torch.cat([x_NL, squares_N1, ones_N1], 1), right
 
 
 def distances(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHUNK_ELEMENTS = 2**22
 """Largest number of point-to-centre distances held at once (16 MiB of float32)."""
 
+TILE_COLUMNS = 512
+"""Points of a chunk that are worked on at a time on the CPU, for the distances to stay in the cache of a core."""
+
 LOOK_EVERY = 4
 """Iterations between looks for centres that have settled or lost all points: a look costs as much as an iteration."""
 
@@ -64,6 +67,10 @@ class Lloyd:
         self.inertia_1 = self.squares_N.sum(dtype=torch.float64)  # of one cluster
         self.variance = float(self.inertia_1) / len(y_NL)
         self.index_K = torch.arange(k_max, device=y_NL.device)
+        self._tile = TILE_COLUMNS if y_NL.device.type == "cpu" else len(y_NL)
+        self._space = y_NL.new_empty(
+            0
+        )  # of the CPU: taken anew for every chunk, memory costs as much as the work in it
 
     def run(self, centres_LPK: Tensor, used_P: Tensor, iterations: int) -> Tensor:
         """Iterate until nothing moves or the bound is reached; problems that have settled are left alone."""
@@ -112,10 +119,33 @@ class Lloyd:
 
     def _gaps(self, centres_LPK: Tensor, bias_PK: Tensor) -> Iterator[Tensor]:
         """(P, K, N) squared distances less |x|^2, a chunk of the points at a time."""
-        constant_1PK = centres_LPK.square().sum(0, keepdim=True).add_(bias_PK)
-        factor = torch.cat([centres_LPK, constant_1PK]).flatten(1).T
+        factor = self._factor(centres_LPK, bias_PK)
         for points_LN in torch.split(self.doubled_LN, max(1, CHUNK_ELEMENTS // len(factor)), 1):
             yield (factor @ points_LN).view(*bias_PK.shape, -1)
+
+    @staticmethod
+    def _factor(centres_LPK: Tensor, bias_PK: Tensor) -> Tensor:
+        """(P K, L + 1) what the points are multiplied by for `_gaps`."""
+        constant_1PK = centres_LPK.square().sum(0, keepdim=True).add_(bias_PK)
+        return torch.cat([centres_LPK, constant_1PK]).flatten(1).T
+
+    def _members(self, centres_LPK: Tensor, bias_PK: Tensor) -> Iterator[Tensor]:
+        """(P K, N) 1 where a centre is the nearest of its problem to a point, else 0; a chunk of the points at a time.
+
+        What is given lasts until the next is asked for.
+        """
+        factor = self._factor(centres_LPK, bias_PK)
+        for points_LN in torch.split(self.doubled_LN, max(1, CHUNK_ELEMENTS // len(factor)), 1):
+            needed = len(factor) * points_LN.shape[1]
+            if len(self._space) < needed:
+                self._space = points_LN.new_empty(needed)
+            chunk = self._space[:needed].view(len(factor), -1)
+            tiles = torch.split(chunk, self._tile, 1)
+            for tile, points in zip(tiles, torch.split(points_LN, self._tile, 1), strict=True):
+                gap_PKN = torch.mm(factor, points, out=tile).view(*bias_PK.shape, -1)
+                # Comparing with the minimum, in place, is several times cheaper than argmin and a scatter.
+                gap_PKN.eq_(gap_PKN.amin(1, keepdim=True))
+            yield chunk
 
     def _step(self, centres_LPK: Tensor, idle_PK: Tensor, bias_PK: Tensor) -> tuple[Tensor, Tensor]:
         """Means of the points nearest to each centre and their numbers, infinite for the centres that are not in use.
@@ -124,9 +154,7 @@ class Lloyd:
         """
         sums = torch.zeros(())
         done = 0
-        for gap_PKN in self._gaps(centres_LPK, bias_PK):
-            # Comparing with the minimum, in place, is several times cheaper than argmin and a scatter.
-            member = gap_PKN.eq_(gap_PKN.amin(1, keepdim=True)).flatten(0, 1)
+        for member in self._members(centres_LPK, bias_PK):
             chunk_LN = self.points_LN[:, done : done + member.shape[1]]
             sums = chunk_LN @ member.T if done == 0 else sums.addmm_(chunk_LN, member.T)
             done += member.shape[1]

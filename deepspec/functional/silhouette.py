@@ -21,6 +21,7 @@ from deepspec.functional.silhouette_parts import (
     closest,
     measure,
     parts_from_sums,
+    parts_of_rows,
     row_blocks,
     values_of,
 )
@@ -114,7 +115,7 @@ def silhouette_estimate(
     compact_N, counts_K = _check(x_NL, labels_N)
     _check_average(average)
     rows_M = _stratified(compact_N, counts_K, anchors, generator)
-    values_M = measure(x_NL, compact_N, counts_K, rows_M).parts.values
+    values_M = parts_of_rows(x_NL, compact_N, counts_K, rows_M).values
     means_K, variances_K, drawn_K = _by_cluster(values_M.double(), compact_N[rows_M], len(counts_K))
     weights_K = _weights(counts_K, average, torch.float64)
     unseen_K = 1 - drawn_K / counts_K  # finite-population correction: no error from clusters scored whole

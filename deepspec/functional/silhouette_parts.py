@@ -103,6 +103,13 @@ class Measured:
 
 
 @torch.no_grad()
+def parts_of_rows(x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor) -> Parts:
+    """What `measure` finds for some of the points, without what only the way back to the points needs."""
+    sums_KM = sums_of_rows(centred(x_NL), rows_M, labels_N, counts_K, x_NL.dtype)
+    return parts_from_sums(sums_KM, labels_N[rows_M][None], counts_K.to(x_NL.dtype), [len(counts_K)]).of(0)
+
+
+@torch.no_grad()
 def measure(x_NL: Tensor, labels_N: Tensor, counts_K: Tensor, rows_M: Tensor | None) -> Measured:
     """Silhouettes of the points `rows_M`, or of all, against all; `labels_N` are 0 to K - 1, `counts_K` their sizes."""
     dtype = x_NL.dtype

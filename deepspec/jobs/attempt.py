@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, failure_of_the_system
 
 _ALONE = threading.Lock()
 
@@ -77,6 +77,9 @@ def attempt(job: Job) -> Outcome:
             state: Literal["refused", "failed"] = "refused" if isinstance(error, RefusedError) else "failed"
             return Outcome(job.name, state, str(error), printed.getvalue(), time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001, told to the user, and the other jobs do not suffer from it
+            failure = failure_of_the_system(error)
+            if failure is not None:
+                return Outcome(job.name, "failed", failure[0], printed.getvalue(), time.monotonic() - begun)
             text = " ".join(f"{type(error).__name__}: {error}".split())
             notes = printed.getvalue() + traceback.format_exc()
             return Outcome(job.name, "crashed", text, notes, time.monotonic() - begun)

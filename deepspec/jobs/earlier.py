@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deepspec.data.fingerprint import read_request
 from deepspec.errors import UserError
 from deepspec.jobs.attempt import Finished
+from deepspec.result_folder import recover_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,13 +35,22 @@ def kept_result(
         None if it has to be made.
 
     Raises:
-        UserError: it was made otherwise, and must not be replaced.
+        UserError: it was made otherwise, is damaged or has lost files, and must not be replaced.
     """
-    earlier = read_request(file)
+    recover_folder(file.parent)
+    try:
+        earlier = read_request(file)
+    except UserError as error:  # damaged
+        if overwrite:
+            return None
+        raise UserError(f"{error}: --overwrite true does so") from error
     if earlier is None:
         return None
     changed = [name for name in request if earlier.get(name) != request[name]] or differs(earlier)
-    if not changed:
+    lost = [name for name in earlier.get("files", []) if not (file.parent / name).is_file()]
+    if not changed and lost and not overwrite:
+        raise UserError(f"{file.parent} has lost {', '.join(lost)}; --overwrite true makes {what} anew")
+    if not changed and not lost:
         return Finished(f"{file.parent} is kept, made before from the same files with the same options", kept=True)
     if overwrite:
         return None

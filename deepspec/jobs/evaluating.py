@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deepspec.data.fingerprint import fingerprint, write_request
+from deepspec.data.fingerprint import fingerprint, with_files, write_request
 from deepspec.errors import UserError
 from deepspec.jobs.attempt import Finished, RefusedError
 from deepspec.jobs.earlier import kept_result
@@ -124,16 +124,17 @@ class EvaluateJob:
         if (kept := self._kept(overwrite=overwrite)) is not None:
             return kept
         from deepspec.reporting.evaluation import FILES
-        from deepspec.result_folder import check_result_folder
+        from deepspec.result_folder import check_result_folder, claimed_folder
         from deepspec.segmentation.device import choose_device
 
         check_result_folder(Path(self.folder), FILES, "an evaluation", overwrite=overwrite)
-        try:
-            choose_device(self.options.device)
-        except UserError as error:
-            raise RefusedError(str(error)) from error
-        evaluation, segmentation = self.evaluate()
-        self.save(evaluation, segmentation)
+        with claimed_folder(Path(self.folder)):
+            try:
+                choose_device(self.options.device)
+            except UserError as error:
+                raise RefusedError(str(error)) from error
+            evaluation, segmentation = self.evaluate()
+            self.save(evaluation, segmentation)
         return Finished(f"{_headline(evaluation)}, in {self.folder}")
 
     @property
@@ -194,9 +195,10 @@ class EvaluateJob:
 
         with complete_folder(Path(self.folder)) as part:
             write_files(evaluation, part, self.segmentation)
-            write_request(part / MAPS, {**self.request(), "cube": self.options.space(segmentation.provenance)})
             figures = save_evaluation_figures(evaluation, part, parse_formats(self.options.export))
             write_report(segmentation, part / "report.html", sections=evaluation_sections(evaluation, figures))
+            request = {**self.request(), "cube": self.options.space(segmentation.provenance)}
+            write_request(part / MAPS, with_files(request, part))
 
     def request(self) -> dict[str, Any]:
         """What the result depends on, besides the cube, as plain values that a later run can compare."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,8 @@ from deepspec.errors import UserError
 from deepspec.jobs.attempt import Finished, RefusedError
 from deepspec.jobs.earlier import kept_result
 from deepspec.jobs.files import absolute, by_content, companions
+from deepspec.lines.options import LineOptions
+from deepspec.result_folder import claimed_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +49,7 @@ class SegmentOptions:
     device: str
     overwrite: bool
     reading: CubeOptions
+    lines: LineOptions = field(default_factory=LineOptions)
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,13 @@ class SegmentJob:
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
         check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=overwrite)
-        try:
-            prepare(self.options, self.checkpoint_sha256)
-        except UserError as error:
-            raise RefusedError(str(error)) from error
-        found = self.segment()
-        self.save(found, request)
+        with claimed_folder(Path(self.folder)):
+            try:
+                prepare(self.options, self.checkpoint_sha256)
+            except UserError as error:
+                raise RefusedError(str(error)) from error
+            found = self.segment()
+            self.save(found, request)
         return Finished(f"{headline(found)}, in {self.folder}")
 
     def segment(self, progress: Callable[[str, int, int], None] | None = None) -> Segmentation:
@@ -135,14 +139,14 @@ class SegmentJob:
                 progress=progress,
             )
 
-    def save(self, segmentation: Segmentation, request: dict[str, Any]) -> None:
-        """Write the folder, which appears when it is complete."""
+    def save(self, segmentation: Segmentation, request: dict[str, Any]) -> Segmentation:
+        """Write the folder, which appears when it is complete; the segmentation as it was written."""
         from deepspec.reporting.outputs import parse_exports
         from deepspec.reporting.segmentation_folder import save_segmentation_folder
 
         options = self.options
         made_of = segmentation.provenance.cube_sha256 or fingerprint(Path(self.cube))
-        save_segmentation_folder(
+        return save_segmentation_folder(
             segmentation,
             Path(self.folder),
             exports=parse_exports(options.export, Path(self.cube), Path(options.checkpoint)),
@@ -151,14 +155,18 @@ class SegmentJob:
             dataset=options.reading.dataset,
             options=self._shown(),
             request={**request, "cube": made_of},
+            lines=options.lines,
+            calibratable=options.reading.channels is None and not options.rebin,
         )
 
     def request(self) -> dict[str, Any]:
         """What the result depends on, besides the cube's own file, as plain values that a later run can compare."""
         options = self.options
-        left_out = ("checkpoint", "device", "overwrite", "reading")
-        chosen = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in left_out}
-        asked = chosen | asdict(options.reading)
+        left_out = ("checkpoint", "device", "overwrite", "reading", "lines")
+        chosen = {
+            option.name: getattr(options, option.name) for option in fields(options) if option.name not in left_out
+        }
+        asked = chosen | asdict(options.reading) | asdict(options.lines)
         asked |= {
             "checkpoint": self.checkpoint_sha256,
             "mask": by_content(self.mask),
@@ -174,10 +182,10 @@ class SegmentJob:
     def _shown(self) -> dict[str, object]:
         """The options as the report lists them."""
         options = self.options
-        chosen = {field.name: getattr(options, field.name) for field in fields(options)}
-        del chosen["overwrite"], chosen["reading"]
+        chosen = {option.name: getattr(options, option.name) for option in fields(options)}
+        del chosen["overwrite"], chosen["reading"], chosen["lines"]
         named = {"cube": self.cube, "checkpoint": options.checkpoint, "out": self.folder, "mask": self.mask}
-        return named | chosen | asdict(options.reading)
+        return named | chosen | asdict(options.reading) | asdict(options.lines)
 
 
 def prepare(options: SegmentOptions, checkpoint_sha256: str) -> tuple[SpectralModel, str]:

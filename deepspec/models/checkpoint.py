@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
 from deepspec.clustering import ClustererConfig
+from deepspec.data.archive_check import check_archive
 from deepspec.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORMAT = "deepspec-checkpoint"
 """The entry of a checkpoint that holds what is not weights."""
@@ -19,7 +25,7 @@ TRAINING_ONLY = "deep_baseline."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a deepspec checkpoint: tensors and plain types only.
+    """The content of a deepspec checkpoint: tensors and plain types only, all of it compared with its checksums.
 
     Raises:
         UserError: the file is missing, damaged, or not a checkpoint of deepspec.
@@ -27,6 +33,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{path}: expected a checkpoint, got a file that cannot be read as one (no archive, or cut short)"
+        )
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types on a file that is no checkpoint
@@ -35,6 +46,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
     found: dict[str, Any] = content
     return found
+
+
+@contextmanager
+def parts_of(path: str | Path) -> Iterator[None]:
+    """Turn what is missing from a checkpoint, or does not fit together in it, into one error that names the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, yaml.YAMLError) as error:
+        # A state_dict that does not fit is a RuntimeError of as many lines as there are weights.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{path}: the checkpoint lacks a part, or one does not fit the others ({reason}): it was changed, or "
+            "written by another version of deepspec"
+        ) from error
 
 
 def trained_range(content: dict[str, Any]) -> tuple[int, int] | None:

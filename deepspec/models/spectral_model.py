@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from deepspec.clustering import ClustererConfig, Clusters
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import FORMAT, TRAINING_ONLY, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import (
+    FORMAT,
+    TRAINING_ONLY,
+    parts_of,
+    read_checkpoint,
+    trained_clusterer,
+    trained_range,
+)
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.variational import VariationalAutoencoder
@@ -34,6 +41,10 @@ class SpectralModel(nn.Module):
         network: shape of encoder and decoder.
         preprocess: steps from raw spectra to the network's input, in order (see `deepspec.preprocess`).
         max_clusters: the most clusters that there is room for.
+        training_spectra: how many there are, which bounds the widths of the network; None: the widths are as given.
+
+    Attributes:
+        network_config: shape of the network as it was built.
     """
 
     def __init__(
@@ -42,11 +53,14 @@ class SpectralModel(nn.Module):
         network: NetworkConfig,
         preprocess: list[str | dict[str, Any]],
         max_clusters: int,
+        training_spectra: int | None = None,
     ) -> None:
         super().__init__()
         self.axis = SpectralAxis.from_dict(axis)
         self.preprocess = Preprocess(self.axis.channels, preprocess)
-        self.network = build_network(self.preprocess.channels_out, network)
+        channels = self.preprocess.channels_out
+        self.network_config = network if training_spectra is None else network.sized_for(channels, training_spectra)
+        self.network = build_network(channels, self.network_config)
         self.clusters = Clusters(network.latent, max_clusters)
         self.k_range: tuple[int, int] | None = None
         """Fewest and most clusters that the training looked for, where it is known."""
@@ -64,12 +78,13 @@ class SpectralModel(nn.Module):
             UserError: the file is missing, no checkpoint, or not one of deepspec.
         """
         content = read_checkpoint(path)
-        settings = content[FORMAT]["settings"]
-        network = NetworkConfig(**settings["network"])
-        model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
-        model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
-        weights = content["state_dict"]
-        model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
+        with parts_of(path):
+            settings = content[FORMAT]["settings"]
+            network = NetworkConfig(**settings["network"])
+            model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            weights = content["state_dict"]
+            model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()
 
     @torch.no_grad()

@@ -30,6 +30,7 @@ class Rebin(Step):
     Args:
         channels: number of channels C.
         bins: number of bins B, from 1 to C.
+        at_most: spectra of fewer channels than `bins` are no mistake and stay as they are: B is then C.
         mode: `sum` adds (counts stay counts); `mean` averages over the bin's width (a flux density stays one); `paper`
             is the published code of Bombini et al. (2024): sums of C // B whole channels, and what is left at the
             end is dropped (of 3000 channels in 1024 bins, those from 2048 on).
@@ -38,10 +39,19 @@ class Rebin(Step):
     index_JB: Tensor
     weight_JB: Tensor
 
-    def __init__(self, channels: int, bins: int, mode: Literal["sum", "mean", "paper"] = "sum") -> None:
+    def __init__(
+        self, channels: int, bins: int, mode: Literal["sum", "mean", "paper"] = "sum", at_most: bool = False
+    ) -> None:
         super().__init__(channels)
+        if not isinstance(at_most, bool):
+            raise UserError(f"rebin: at_most must be true or false; got {at_most!r}")
+        if at_most and isinstance(bins, int):
+            bins = min(bins, channels)
         if not isinstance(bins, int) or not 1 <= bins <= channels:
-            raise UserError(f"rebin: bins must be an integer from 1 to the {channels} channels; got {bins!r}")
+            raise UserError(
+                f"rebin: bins must be an integer from 1 to the {channels} channels; got {bins!r}"
+                + ("; at_most: true leaves fewer as they are" if isinstance(bins, int) and bins > 1 else "")
+            )
         if mode not in ("sum", "mean", "paper"):
             raise UserError(f"rebin: mode must be one of sum, mean, paper; got {mode!r}")
         self.channels_out = bins

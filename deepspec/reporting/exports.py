@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
-    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 
@@ -143,9 +143,19 @@ def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
                 f"{found.peak.significance:.4g}",
             ]
             rows += [
-                [*start, rank, c.label, c.kind, f"{c.position:.6g}", f"{c.score:.3f}", f"{c.family:.3f}"]
+                [
+                    *start,
+                    rank,
+                    c.label,
+                    c.kind,
+                    f"{c.position:.6g}",
+                    f"{c.score:.3f}",
+                    f"{c.family:.3f}",
+                    f"{found.explained:.3f}",
+                    f"{c.redshift:.5f}",
+                ]
                 for rank, c in enumerate(found.candidates, 1)
-            ] or [[*start, "", "", "", "", "", ""]]
+            ] or [[*start, "", "", "", "", "", "", f"{found.explained:.3f}", ""]]
     head = [
         "cluster",
         "position",
@@ -157,6 +167,8 @@ def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
         "expected at",
         "score",
         "family",
+        "explained",
+        "redshift",
     ]
     _write_csv(path, head, rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.reporting.labels import label_clusters
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.latents import latent_matrix
 from deepspec.reporting.maps import integrated, label_map, masks
 from deepspec.reporting.scores import silhouette_curve
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 FIGURES = ("labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents")

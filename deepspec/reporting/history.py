@@ -64,14 +64,14 @@ def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
     terms = {
         "val/reconstruction": ("reconstruction", _BLUE, "-"),
         "val/mmd": ("MMD", _GREEN, "--"),
-        "val/silhouette": ("silhouette loss", _RED, "-."),
+        "val/silhouette": ("silhouette loss of batches", _RED, "-."),
         "val/clustering": ("deep baseline", _ORANGE, ":"),
     }
     _draw(parts, epoch, history, terms, "parts of the loss, validation")
     factors = {"beta": (r"$\beta$, of MMD", _GREEN, "--"), "gamma": (r"$\gamma$, of silhouette", _RED, "-.")}
     _draw(weights, epoch, history, factors, "weight")
     _add_right(weights, epoch, history, "lr", "learning rate", log=True)
-    _draw(clusters, epoch, history, {"ikmeans/silhouette": ("silhouette", _BLUE, "-")}, "silhouette of latents")
+    _draw(clusters, epoch, history, {"ikmeans/silhouette": ("silhouette", _BLUE, "-")}, "silhouette of sampled latents")
     _add_right(clusters, epoch, history, "ikmeans/k", "K", log=False)
     for axes in (weights, clusters):
         axes.set_xlabel("epoch", fontsize=FONT_SIZE)

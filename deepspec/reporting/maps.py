@@ -124,9 +124,9 @@ def share_name(cluster: int, share: float) -> str:
 
 
 def headline(segmentation: Segmentation) -> str:
-    """Number of clusters and silhouette, in a line."""
+    """Number of clusters and silhouette of the cube's latents, in a line."""
     silhouette = segmentation.silhouette
     if math.isnan(silhouette.score):
         return f"K = {segmentation.k}, all pixels in one cluster"
     error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
-    return f"K = {segmentation.k}, silhouette {silhouette.score:.3f}{error}"
+    return f"K = {segmentation.k}, silhouette of the latents {silhouette.score:.3f}{error}"

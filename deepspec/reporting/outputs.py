@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
     save_fits,
@@ -17,13 +18,13 @@ from deepspec.reporting.exports import (
     save_tiff,
 )
 from deepspec.reporting.figures import FIGURES, save_figures
-from deepspec.reporting.labels import label_clusters
 from deepspec.reporting.report import write_report
 from deepspec.reporting.style import FORMATS, Scale, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.reporting.report import Section
     from deepspec.segmentation import Segmentation
 
@@ -101,6 +102,7 @@ def write_outputs(
     dataset: str | None = None,
     options: Mapping[str, object] | None = None,
     sections: Sequence[Section] = (),
+    labels: Sequence[Sequence[LabelledPeak]] | None = None,
 ) -> None:
     """Write figures as PNG, and the exports that are asked for.
 
@@ -114,8 +116,10 @@ def write_outputs(
         dataset: extension of the cube in a FITS file.
         options: of the command, for the report.
         sections: further parts of the report.
+        labels: peaks of each cluster, if they have been named already.
     """
-    labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
+    if labels is None:
+        labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
     formats = ["png", *(kind for kind in FORMATS if kind in exports)]
     figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats)
     checkpoint = segmentation.provenance.checkpoint

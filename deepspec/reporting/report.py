@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.data.complete_file import complete_or_absent
-from deepspec.reporting.labels import label_clusters
+from deepspec.lines.label import label_clusters
 from deepspec.reporting.maps import headline
 from deepspec.reporting.report_data import number, report_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deepspec.reporting.labels import LabelledPeak
+    from deepspec.lines.candidate import LabelledPeak
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "map.js", "spectra.js", "latents.js", "main.js")
@@ -29,7 +29,7 @@ _CAPTIONS = {
     "clusters": "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
     "integrated": "Cube, decoded cube and latents, summed (figures 5 and 11)",
     "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
-    "silhouette": "Silhouette against the number of clusters",
+    "silhouette": "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",
     "latents": "Latent points of a sample of pixels",
     "training": "Training: losses, weights beta and gamma, learning rate, clusters",
     "weights": "Weights of each layer before and after training",
@@ -142,7 +142,9 @@ def _scores(segmentation: Segmentation, figure: Path | None) -> str:
         for k, score in segmentation.scores.items()
     ]
     curve = "" if figure is None else figure_html(figure.read_bytes(), _CAPTIONS["silhouette"])
-    return table_html(("K", "silhouette", "sum of squared distances to the centres"), rows) + curve
+    return (
+        table_html(("K", "silhouette of the sampled latents", "sum of squared distances to the centres"), rows) + curve
+    )
 
 
 def _origin(segmentation: Segmentation, options: Mapping[str, object], run_config: str) -> str:
@@ -153,7 +155,7 @@ def _origin(segmentation: Segmentation, options: Mapping[str, object], run_confi
                                     f"{segmentation.axis.channels}"),
         ("axis", str(segmentation.axis)),
         ("quantity of the decoded spectra", segmentation.quantity),
-        ("silhouette", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"),
+        ("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"),
     ]  # fmt: skip
     html = table_html(("", ""), rows)
     if options:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def silhouette_curve(segmentation: Segmentation) -> Figure:
-    """Silhouette score against the number of clusters, the chosen one marked.
+    """Silhouette of the sample that was clustered against the number of clusters, the chosen one marked.
 
     Raises:
         ValueError: the segmentation used the clusters of its checkpoint, so that there was nothing to choose.
@@ -37,7 +37,7 @@ def silhouette_curve(segmentation: Segmentation) -> Figure:
     axes.margins(x=0.15, y=0.2)
     axes.set_xticks(tried)
     axes.set_xlabel("number of clusters K", fontsize=FONT_SIZE)
-    axes.set_ylabel("silhouette score", fontsize=FONT_SIZE)
+    axes.set_ylabel("silhouette of sampled latents", fontsize=FONT_SIZE)
     axes.tick_params(labelsize=FONT_SIZE - 1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)

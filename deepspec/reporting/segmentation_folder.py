@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deepspec.data.fingerprint import write_request
+from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
+from deepspec.lines import LineOptions, identify, refined_axis, sentences
 from deepspec.reporting.maps import cluster_name, headline
 from deepspec.reporting.outputs import NAMES, write_outputs
 from deepspec.result_folder import check_result_folder, complete_folder
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from deepspec.lines import Identification
     from deepspec.reporting.style import Scale
     from deepspec.segmentation import Segmentation
 
@@ -55,7 +58,9 @@ def save_segmentation_folder(
     dataset: str | None,
     options: Mapping[str, object],
     request: Mapping[str, object] | None = None,
-) -> None:
+    lines: LineOptions | None = None,
+    calibratable: bool = True,
+) -> Segmentation:
     """Write the segmentation, its figures and exports.
 
     Args:
@@ -67,14 +72,59 @@ def save_segmentation_folder(
         dataset: extension of the cube in a FITS file.
         options: of the command, for the report.
         request: what a later run compares with what it is asked for.
+        lines: how peaks are found and named.
+        calibratable: whether the channels are those of the file, for the hint to put the axis right.
+
+    Returns:
+        The segmentation as it was written: with what its lines say among the notes, and on the refined axis where that
+        is asked for.
     """
+    segmentation, found = with_lines(segmentation, redshift, lines or LineOptions(), calibratable=calibratable)
     with complete_folder(folder) as part:
         segmentation.save(part / RESULT)
-        if request is not None:
-            write_request(part / RESULT, request)
         write_outputs(
-            segmentation, part, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+            segmentation,
+            part,
+            exports=exports,
+            scale=scale,
+            redshift=redshift,
+            dataset=dataset,
+            options=options,
+            labels=found.labels,
         )
+        if request is not None:
+            write_request(part / RESULT, with_files(request, part))
+    return segmentation
+
+
+def with_lines(
+    segmentation: Segmentation, redshift: tuple[float, float], options: LineOptions, *, calibratable: bool = True
+) -> tuple[Segmentation, Identification]:
+    """Name the peaks of the clusters, and add to a segmentation what they say about it.
+
+    Args:
+        segmentation: which.
+        redshift: lowest and highest, to name emission lines at.
+        options: how peaks are found and named; with `refine_axis`, the energies of the segmentation are put right.
+        calibratable: whether the channels are those of the file.
+
+    Returns:
+        The segmentation, and the names on its axis.
+    """
+    axis = segmentation.axis
+    found = identify(segmentation.mean_raw, axis, redshift=redshift, options=options)
+    said = sentences(found, axis, calibratable=calibratable)
+    if options.refine_axis and found.calibration is not None and said:
+        calibration = found.calibration
+        said = (*(text for text in said if not text.startswith("warning")), "the energy axis was refined by it")
+        segmentation = replace(
+            segmentation,
+            axis=refined_axis(axis, calibration),
+            decoded_axis=refined_axis(segmentation.decoded_axis, calibration),
+            measured_axis=axis,
+        )
+        found = identify(segmentation.mean_raw, segmentation.axis, redshift=redshift, options=options)
+    return replace(segmentation, notes=(*segmentation.notes, *said)), found
 
 
 def write_segmentation_folder(
@@ -86,12 +136,22 @@ def write_segmentation_folder(
     redshift: tuple[float, float],
     dataset: str | None,
     options: Mapping[str, object],
+    lines: LineOptions | None = None,
+    calibratable: bool = True,
 ) -> None:
     """`save_segmentation_folder`, and print what was found and written."""
-    save_segmentation_folder(
-        segmentation, folder, exports=exports, scale=scale, redshift=redshift, dataset=dataset, options=options
+    written = save_segmentation_folder(
+        segmentation,
+        folder,
+        exports=exports,
+        scale=scale,
+        redshift=redshift,
+        dataset=dataset,
+        options=options,
+        lines=lines,
+        calibratable=calibratable,
     )
-    print_segmentation(segmentation, folder)
+    print_segmentation(written, folder)
 
 
 def print_segmentation(segmentation: Segmentation, folder: Path) -> None:

@@ -12,11 +12,14 @@ import numpy as np
 from deepspec.clustering import Merge, Tree
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
 from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
+from deepspec.segmentation.soundness import check_sound
 from deepspec.segmentation.structure import Structure
 
 FORMAT = "deepspec-segmentation"
@@ -51,7 +54,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
-    with complete_or_absent(path) as part, h5py.File(part, "w") as file:
+    with complete_or_absent(path) as part, sealed_hdf5(part) as file:
         file.attrs.update(format=FORMAT, version=VERSION, k=segmentation.k, quantity=segmentation.quantity)
         file.attrs["notes"] = np.array(segmentation.notes, dtype=h5py.string_dtype())
         for name in _ARRAYS:
@@ -60,10 +63,11 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
         if segmentation.latents is not None:
             file["latents"] = segmentation.latents  # noise, which does not shrink
-        for name in _AXES:
+        for name in (*_AXES, "measured_axis"):
             axis = getattr(segmentation, name)
-            file[name] = axis.values
-            file[name].attrs["unit"] = axis.unit
+            if axis is not None:
+                file[name] = axis.values
+                file[name].attrs["unit"] = axis.unit
         for name in _RECORDS:
             _write_record(file, name, getattr(segmentation, name))
         for name in _OPTIONAL_RECORDS:
@@ -98,10 +102,14 @@ def read_segmentation(path: str | Path) -> Segmentation:
     if not path.is_file():
         raise UserError(f"{path}: no such segmentation; `segment` writes segmentation.h5 into its output folder")
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             _check_format(file, path)
-            return _read(file)
-    except (OSError, KeyError) as error:
+            found = _read(file)
+        check_sound(found)
+        return found
+    except UserError as error:
+        raise error if str(error).startswith(str(path)) else UserError(f"{path}: {error}") from error
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: expected a segmentation written by deepspec.segment, got a file that is damaged or of another "
             f"kind ({' '.join(str(error).split())})"
@@ -115,7 +123,7 @@ def read_provenance(path: Path) -> Provenance:
         OSError: it cannot be read.
         KeyError: it is no segmentation.
     """
-    with h5py.File(path, "r") as file:
+    with read_hdf5(path) as file:
         found: Provenance = _record(file["provenance"], Provenance)
         return found
 
@@ -123,7 +131,7 @@ def read_provenance(path: Path) -> Provenance:
 def is_segmentation(path: Path) -> bool:
     """Whether a file is a segmentation of any version."""
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except OSError:
         return False
@@ -140,7 +148,8 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 def _read(file: h5py.File) -> Segmentation:
     values: dict[str, Any] = {name: file[name][()] for name in _ARRAYS}
-    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in _AXES}
+    axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
+    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in axes}
     records = _RECORDS | {name: kind for name, kind in _OPTIONAL_RECORDS.items() if name in file}
     for name, record in records.items():
         values[name] = _record(file[name], record)

@@ -7,6 +7,7 @@ leaves of the merge tree.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 
 from deepspec.clustering import CountSpectra
 from deepspec.errors import UserError
+from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
@@ -106,6 +108,7 @@ def segment_cube(
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
+    few: tuple[str, ...] = ()
     file = None if checkpoint is None else Path(checkpoint)
     with (
         Origin(cube.path, file) as origin,
@@ -125,6 +128,11 @@ def segment_cube(
             drift = None
             measured = _Measured(spectra, search, sample, seed, inputs_PQ is None)
             passes.encode(measured)
+            wanted, points = search.k, len(record.usable_latents)
+            if k is None and isinstance(wanted, tuple) and (fitting := fitting_range(*wanted, points)) != wanted:
+                tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
+                few = (f"{tried}: {points} pixels are few",)
+                search = replace(search, k=fitting)
             partition = find_clusters(
                 search.clusterer, record.usable_latents, search.k, measured.points(record), generator, sample=sample
             )
@@ -168,6 +176,7 @@ def segment_cube(
         structure=structure,
         notes=(() if drift is None else (drift.sentence,))
         + alignment.notes
+        + few
         + _left_out(cube, record, labels)
         + unhashed,
         provenance=provenance,

@@ -163,6 +163,8 @@ class Segmentation:
     versions."""
     leaves: Leaves | None = None
     """Where the clusters could be merged or divided further; None for clusterers without a merge tree."""
+    measured_axis: SpectralAxis | None = None
+    """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
 
     @property
     def shares(self) -> NDArray[np.float64]:

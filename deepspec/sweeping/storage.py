@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from deepspec.errors import UserError
+from deepspec.sweeping.journal_lock import JournalLock
 from deepspec.sweeping.lost import requeue
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def open_storage(url: str | None, journal: Path, workers: int) -> JournalStorage
     if url is None:
         journal.parent.mkdir(parents=True, exist_ok=True)
         _mend(journal)
-        return JournalStorage(JournalFileBackend(str(journal)))
+        return JournalStorage(JournalFileBackend(str(journal), JournalLock(journal)))
     return _connect(url, 2 * workers + 4)
 
 
@@ -87,7 +88,7 @@ def _mend(journal: Path) -> None:
     """Cut off a last line that a killed machine left unfinished: with it no worker could read what follows."""
     if not journal.is_file() or journal.stat().st_size == 0:
         return
-    lock = JournalFileSymlinkLock(str(journal))
+    lock = JournalLock(journal)
     lock.acquire()
     try:
         with journal.open("r+b") as file:

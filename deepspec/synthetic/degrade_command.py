@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from rich.progress import Progress
 
 from deepspec.data.cube import read_cube
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.synthetic.console import say
 from deepspec.synthetic.degradation import LEVELS, degrade
@@ -76,6 +76,6 @@ def _open_clean(path: str, clean: str | None) -> SpectralCube:
 
 def _labels(path: str) -> NDArray[Any] | None:
     """Label map in a cube's file, if there is one."""
-    with contextlib.suppress(OSError), h5py.File(path, locking=False) as file:
+    with contextlib.suppress(OSError), read_hdf5(Path(path), locking=False) as file:
         return np.asarray(file["label"]) if "label" in file else None
     return None

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepspec.lines.emission_table import emission_lines
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -36,6 +38,10 @@ class NebularLine:
     """Flux of the line as a share of its feature's."""
 
 
+_GREEK = {"Ha": "Hα", "Hb": "Hβ"}
+"""Names of features that the table of emission lines spells otherwise."""
+
+
 @lru_cache
 def nebular_lines() -> tuple[NebularLine, ...]:
     """All lines.
@@ -43,11 +49,13 @@ def nebular_lines() -> tuple[NebularLine, ...]:
     >>> [line.wavelength for line in nebular_lines() if line.feature == "[OIII]5007"]
     [4958.91, 5006.84]
     """
+    known = {line.name: line for line in emission_lines()}
     text = resources.files("deepspec.synthetic").joinpath("nebular_lines.csv").read_text()
-    return tuple(
-        NebularLine(row["name"], row["ion"], float(row["wavelength"]), row["feature"], float(row["share"]))
-        for row in csv.DictReader(text.splitlines())
-    )
+    found = []
+    for row in csv.DictReader(text.splitlines()):
+        line = known[_GREEK.get(row["name"], row["name"])]
+        found.append(NebularLine(row["name"], line.ion, line.wavelength, row["feature"], float(row["share"])))
+    return tuple(found)
 
 
 @lru_cache

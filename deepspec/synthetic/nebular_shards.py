@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, get_args
 
-import h5py
 import numpy as np
 
 from deepspec.data.complete_file import complete_or_absent
+from deepspec.data.hdf5_writing import write_hdf5
 from deepspec.data.shard_writer import SPLITS, ShardWriter
 from deepspec.errors import UserError
 from deepspec.synthetic.nebular_lines import features
@@ -21,6 +21,8 @@ from deepspec.synthetic.nebular_spectra import NebularSpectra, Split, library_ra
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    import h5py
 
     from deepspec.data.manifest import ShardSet
     from deepspec.synthetic.nebular_models import NebularModels
@@ -74,7 +76,7 @@ def write_nebular_shards(
         parameters={"counts": dict(counts), "seed": seed, **asdict(observation)},
         overwrite=overwrite,
     )
-    with writer, complete_or_absent(truth) as part, h5py.File(part, "w") as file:
+    with writer, complete_or_absent(truth) as part, write_hdf5(part) as file:
         _write_library(file, first.library)
         file.attrs["seed"] = seed
         for name, spectra in sets.items():

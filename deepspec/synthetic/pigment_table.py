@@ -4,15 +4,15 @@ Forward model of a laboratory MA-XRF scanner: tube -> layers -> detector. Left o
 per cent of some lines) and pile-up. It writes, beside this file,
 
 - `pigments.npz`: what each pigment emits, line by line, and its spectrum at the nominal resolution;
-- `pigments.json`: recipes, palettes and every parameter;
-- `xrf_lines.csv`: line energies and relative intensities of the elements from sodium to uranium.
+- `pigments.json`: recipes, palettes and every parameter.
+
+The table of line energies is made by `deepspec.lines.make_xray_table`.
 
 Shapes: P pigments, E emission energies, C channels, Z elements.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import io
 import json
@@ -232,30 +232,6 @@ def describe() -> dict[str, Any]:
     }
 
 
-def line_list() -> str:
-    """Contents of `xrf_lines.csv`: intensities relative to the strongest line of the same shell, at 40 keV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["element", "line", "energy_kev", "relative_intensity"])
-    with threadpool_limits(1):
-        for z in range(11, 93):
-            for shell in "KLM":
-                writer.writerows(_shell_lines(z, shell))
-    return text.getvalue()
-
-
-def _shell_lines(z: int, shell: str) -> list[list[str]]:
-    excited = np.array([SCANNER.kilovolt])
-    energies = {name: energy for name, energy in ATOMS.lines(z).items() if name.startswith(shell)}
-    rates = {name: float(ATOMS.production(z, name, excited)[0]) for name in energies}
-    strongest = max(rates.values(), default=0.0)
-    return [
-        [xraylib.AtomicNumberToSymbol(z), name, f"{energies[name]:.4f}", f"{rate / strongest:.4f}"]
-        for name, rate in rates.items()
-        if rate > 0
-    ]
-
-
 def write(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it."""
     part = path.with_name(path.name + ".part")
@@ -265,12 +241,11 @@ def write(path: Path, content: bytes) -> None:
 
 
 def main() -> None:
-    """Make the three files."""
+    """Make the two files."""
     arrays = io.BytesIO()
     np.savez_compressed(arrays, allow_pickle=False, **make_table())
     write(FOLDER / "pigments.npz", arrays.getvalue())
     write(FOLDER / "pigments.json", (json.dumps(describe(), indent=1) + "\n").encode())
-    write(FOLDER / "xrf_lines.csv", line_list().encode())
 
 
 if __name__ == "__main__":

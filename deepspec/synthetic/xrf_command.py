@@ -71,8 +71,8 @@ def xrf(
         fwhm_ev: range of the detector resolution at Mn Ka, drawn for each scan, in eV.
         vary_parchment: whether to draw the parchment's composition for each scan.
         keep: share of the pixels that the dataset `mask` marks for training; 1, the default, writes no mask.
-        shards: whether to write the spectra of all scans to DIR/shards as well, split as `ingest` does: by image from
-            three images on; those of preset:paper by their names.
+        shards: whether to write the spectra of all scans to DIR/shards as well, split as `ingest` does: by blocks
+            of each image; those of preset:paper by their names.
         seed: of the first image; the n-th has seed + n, counted from 0.
         overwrite: replace the spectra in DIR/shards.
     """
@@ -116,7 +116,7 @@ def xrf(
             say(progress, f"wrote {folder / name}.h5 and .png: {_summary(scan)}")
             progress.advance(task)
         if shards:
-            by: By = "name" if paper else "image" if len(sources) >= 3 else "block"
+            by: By = "name" if paper else "block"
             scans = [folder / f"{name}.h5" for name in sources]
             _write_shards(scans, folder / "shards", IngestPlan(by=by, seed=seed), progress, overwrite)
 

@@ -11,32 +11,44 @@ A run folder holds
 
 from __future__ import annotations
 
+import argparse
 import logging
-import shutil
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import lightning
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from deepspec.clustering import ClustererConfig
 from deepspec.command import OneLineErrors
+from deepspec.data.complete_file import complete_or_absent
 from deepspec.data.datamodule import SpectraDataModule
 from deepspec.errors import UserError
-from deepspec.models.checkpoint import read_checkpoint
+from deepspec.models.checkpoint import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
+from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
+from deepspec.training.fit_help import OWN, PROG
 from deepspec.training.module import DeepClustering
 from deepspec.training.rank_watch import RankWatch
 from deepspec.training.ranks import ddp_strategy
-from deepspec.training.tracking import TRACKED, Tracking, TrackingConfig, ikmeans_of
-
-if TYPE_CHECKING:
-    import lightning
+from deepspec.training.run_folder import (
+    CHECKPOINTS,
+    changed,
+    checkpoint_to_resume,
+    drop_earlier,
+    one_writer,
+    put_back,
+    refuse_earlier_run,
+    set_aside,
+)
+from deepspec.training.tracking import Tracking, ikmeans_of
+from deepspec.training.tracking_config import TrackingConfig
 
 
 class FitParser(OneLineErrors, LightningArgumentParser):
@@ -67,7 +79,7 @@ class FitCLI(LightningCLI):
             run=False,
             save_config_callback=None,
             parser_class=FitParser,
-            parser_kwargs={"prog": "python -m deepspec.fit", "description": "Fit a model to shards of spectra."},
+            parser_kwargs={"prog": PROG, "description": "Fit a model to shards of spectra."},
             trainer_defaults={
                 "max_epochs": 20,
                 "enable_model_summary": False,
@@ -82,31 +94,32 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
-        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of this run; made if missing")
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="continue from this checkpoint; `last`: where this run was",
-        )
-        parser.add_argument(
-            "--keep", type=Literal["best", "last"], default="best", help="which epoch's weights model.ckpt gets"
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="replace an earlier run in run_dir")
+        told = {key: text for key, (_, _, text) in OWN.items()}
+        parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
+        parser.add_argument("--keep", type=Literal["best", "last"], default="best", help=told["keep"])
+        parser.add_argument("--overwrite", type=bool, default=False, help=told["overwrite"])
         parser.add_lightning_class_args(LossSchedule, "loss_schedule")
         parser.add_lightning_class_args(IKMeansCallback, "ikmeans")
         parser.add_class_arguments(ClustererConfig, "clusterer")
         parser.add_class_arguments(TrackingConfig, "tracking")
         parser.link_arguments("data", "model.axis", compute_fn=_axis_of, apply_on="instantiate")
+        parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
 
     def before_instantiate_classes(self) -> None:
         """Settle the run folder before anything is read or built."""
         self.run_dir = Path(self.config["run_dir"])
-        self.checkpoint = _checkpoint_to_resume(self.run_dir, self.config["ckpt_path"])
-        if _is_first_rank() and self.checkpoint is None and not self.config["overwrite"]:
-            _refuse_earlier_run(self.run_dir)
+        self.checkpoint = checkpoint_to_resume(self.run_dir, self.config["ckpt_path"])
+        self.changed = changed(self.checkpoint)
+        # A run that was killed before its first checkpoint has left nothing that must be kept.
+        self.replaces = self.config["overwrite"] or self.config["ckpt_path"] is not None
+        if _is_first_rank() and self.checkpoint is None:
+            if self.config["ckpt_path"] is not None:
+                print(f"{self.run_dir} has no checkpoint yet: the run begins", flush=True)
+            elif not self.replaces:
+                refuse_earlier_run(self.run_dir)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """The trainer, with its log and checkpoints in the run folder."""
@@ -122,30 +135,24 @@ class FitCLI(LightningCLI):
             self.watch,
             EpochLine(),
             self.tracking,
-            self._keep("best", monitor=self.monitor),
+            KeptEpoch(log, self.run_dir / CHECKPOINTS, "best", self.monitor),
             # Of its own: `save_last` of the other would write only in epochs that are the best so far.
-            self._keep("last", monitor=None),
+            KeptEpoch(log, self.run_dir / CHECKPOINTS, "last", None),
         ]
         kwargs |= {"logger": [log, *loggers], "default_root_dir": str(self.run_dir)}
         if settings["strategy"] == "ddp":
             kwargs["strategy"] = ddp_strategy(unused=self.model.may_leave_out)
+        more = settings["plugins"] or []
+        kwargs["plugins"] = [DurableCheckpoints(), *(more if isinstance(more, list) else [more])]
         return super().instantiate_trainer(**kwargs)
-
-    def _keep(self, name: str, monitor: str | None) -> ModelCheckpoint:
-        """Keep one checkpoint: of the epoch with the least value of a metric, or of the latest."""
-        return ModelCheckpoint(
-            self.run_dir / "checkpoints",
-            filename=name,
-            monitor=monitor,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
 
     def _resume_at(self) -> int:
         """The epoch that training begins with."""
         if self.checkpoint is None:
             return 0
-        done: int = read_checkpoint(self.checkpoint)["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+        content = read_checkpoint(self.checkpoint)
+        with parts_of(self.checkpoint):
+            done: int = content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
         return done
 
     def fit(self) -> Path:
@@ -154,8 +161,18 @@ class FitCLI(LightningCLI):
         Returns:
             Its path.
         """
-        with self.watch.watch(self.trainer):
-            return self._fit()
+        first = _is_first_rank()
+        with one_writer(self.run_dir) if first else nullcontext(), self.watch.watch(self.trainer):
+            if first and self.checkpoint is None and not self.replaces:
+                refuse_earlier_run(self.run_dir)
+            if first and changed(self.checkpoint) != self.changed:
+                raise UserError(f"{self.checkpoint}: another run has just written it; give the command again")
+            try:
+                return self._fit()
+            except BaseException:
+                if first:
+                    put_back(self.run_dir)
+                raise
 
     def _fit(self) -> Path:
         check_run(self.model.deep_baseline, self.trainer)  # before anything is written
@@ -165,22 +182,28 @@ class FitCLI(LightningCLI):
         self.model.run_config = self.parser.dump(self.config, skip_none=False)
         if _is_first_rank():
             if self.checkpoint is None:
-                _clear(self.run_dir)
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            (self.run_dir / "config.yaml").write_text(self.model.run_config)
+                set_aside(self.run_dir)
+            with complete_or_absent(self.run_dir / "config.yaml", durable=True) as part:
+                part.write_text(self.model.run_config)
             self._announce()
         ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
-        self._take_best()
-        result = ikmeans_of(self.trainer).finish(self.trainer, self.model)
+        best = self._take_best()
+        result = ikmeans_of(self.trainer).finish(self.trainer, self.model, same_weights=not best)
         path = self.run_dir / "model.ckpt"
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
+            drop_earlier(self.run_dir)
             found = (
-                "no clusters: the latents coincide"
+                "no clusters: the latents coincide, or the spectra are too few"
                 if result is None
-                else f"K = {result.partition.k}, silhouette {result.score:.3f}"
+                else f"K = {result.partition.k}, by {result.partition.search.evidence}; "
+                + (
+                    "one material"
+                    if result.partition.k == 1
+                    else f"silhouette of the latents of {len(result.labels_N)} spectra {result.score:.3f}"
+                )
             )
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
@@ -190,17 +213,30 @@ class FitCLI(LightningCLI):
         data, model = self.datamodule, self.model
         rows = "  ".join(f"{split} {data.rows(split):,}" for split in data.shards.splits)
         parameters = sum(p.numel() for p in model.network.parameters())
+        widths = model.network_config.encoder
+        narrowed = widths is not None and widths != self.config["model"]["network"]["encoder"]
         print(
             f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
-            f"network with {parameters:,} parameters; run folder {self.run_dir}; watching {self.monitor}",
+            f"network with {parameters:,} parameters"
+            + (f" (hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" if narrowed else "")
+            + f"; run folder {self.run_dir}; watching {self.monitor}",
             flush=True,
         )
 
-    def _take_best(self) -> None:
-        """Go back to the epoch with the best target, if that is what is kept."""
+    def _take_best(self) -> bool:
+        """Go back to the epoch with the best target, if that is what is kept; whether that was done."""
         best = self.run_dir / "checkpoints" / "best.ckpt"
-        if self.config["keep"] == "best" and best.is_file():
+        wanted = self.config["keep"] == "best" and best.is_file()
+        if wanted:
             self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+        return wanted
+
+
+def trainer_help() -> str:
+    """What `--help.trainer` prints: the keys of Lightning's trainer, as Lightning describes them."""
+    parser = FitParser(prog=PROG, usage=argparse.SUPPRESS, add_help=False)
+    parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    return str(parser.format_help()).strip()
 
 
 def _is_first_rank() -> bool:
@@ -212,29 +248,5 @@ def _axis_of(data: SpectraDataModule) -> dict[str, Any]:
     return data.axis.to_dict()
 
 
-def _checkpoint_to_resume(run_dir: Path, given: str | None) -> Path | None:
-    if given is None:
-        return None
-    path = run_dir / "checkpoints" / "last.ckpt" if given == "last" else Path(given)
-    if not path.is_file():
-        raise UserError(f"ckpt_path: expected a checkpoint to resume from, got {path}, which does not exist")
-    return path
-
-
-def _earlier_run(run_dir: Path) -> list[Path]:
-    names = ("config.yaml", "metrics.csv", "model.ckpt", "checkpoints", "hparams.yaml", *TRACKED)
-    return [run_dir / name for name in names if (run_dir / name).exists()]
-
-
-def _refuse_earlier_run(run_dir: Path) -> None:
-    found = _earlier_run(run_dir)
-    if found:
-        raise UserError(
-            f"{run_dir} holds an earlier run ({found[0].name}): give --ckpt_path last to continue it, "
-            "--overwrite true to replace it, or another --run_dir"
-        )
-
-
-def _clear(run_dir: Path) -> None:
-    for path in _earlier_run(run_dir):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _training_spectra_of(data: SpectraDataModule) -> int:
+    return data.rows("train") if "train" in data.shards.splits else 0

@@ -9,6 +9,8 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
+from deepspec.data.complete_file import complete_or_absent
+
 
 class EpochLog(Logger):
     """Gathers what an epoch logs into one row, and goes on where an earlier part of the same run ended.
@@ -64,12 +66,16 @@ class EpochLog(Logger):
     def save(self) -> None:
         """Write the file."""
         columns = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
-        temporary = self._path.with_suffix(".csv.part")
-        with temporary.open("w", newline="") as file:
+        with complete_or_absent(self._path, durable=True) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "step", *columns])
             writer.writeheader()
             writer.writerows(self.rows)
-        temporary.replace(self._path)
+
+    @rank_zero_only
+    def complete(self, metrics: dict[str, float], step: int) -> None:
+        """Add what an epoch has logged but not sent yet, and write the file, before a checkpoint says it is done."""
+        self.log_metrics(metrics, step)
+        self.save()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

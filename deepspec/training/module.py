@@ -17,12 +17,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_rows
+from deepspec.training.seeding import seed_draws
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
             does not.
         deep_baseline: a published deep clustering method in place of the silhouette, to compare with.
+        training_spectra: how many there are, which bounds the widths of the network (`network.spectra_per_node`);
+            taken from the data by `fit`. None: the widths are as given.
         compile: whether encoder and decoder are compiled (`torch.compile`) for training, which needs a compiler on this
             machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
     """
@@ -101,9 +104,10 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
         deep_baseline: DeepBaselineConfig | None = None,
+        training_spectra: int | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(axis, network, preprocess or [], max_clusters)
+        super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
         self.objective = Objective(objective)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
@@ -112,7 +116,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
-            "network": asdict(network),
+            "network": asdict(self.network_config),
             "preprocess": self.preprocess.spec,
             "objective": asdict(objective),
             "optimiser": asdict(optimiser),
@@ -136,17 +140,18 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def load(cls, path: str | Path) -> DeepClustering:
         """The model of a checkpoint, on the CPU, with what its training was set to; see `SpectralModel.load`."""
         content = read_checkpoint(path)
-        settings = dict(content[FORMAT]["settings"])
-        settings["network"] = NetworkConfig(**settings["network"])
-        objective = dict(settings["objective"])
-        settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
-        settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
-        if settings.get("deep_baseline") is not None:
-            settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
-        model = cls(**settings)
-        model.load_state_dict(content["state_dict"])
-        model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
-        model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
+        with parts_of(path):
+            settings = dict(content[FORMAT]["settings"])
+            settings["network"] = NetworkConfig(**settings["network"])
+            objective = dict(settings["objective"])
+            settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
+            settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+            if settings.get("deep_baseline") is not None:
+                settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
+            model = cls(**settings)
+            model.load_state_dict(content["state_dict"])
+            model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
         return model.eval()
 
     # Training
@@ -199,7 +204,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed by place in the run alone, so that a resumed run draws what an uninterrupted one would have."""
-        torch.manual_seed(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank))
+        seed_draws(_seed_of(self.seed, self.current_epoch + 1, batch_idx, self.global_rank), self.device)
         self._step_seed = _seed_of(self.seed, self.current_epoch + 1, batch_idx, _ALL_RANKS)
 
     def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -208,7 +213,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         Batches are dealt out to the ranks, so this is the number that the batch has in one process.
         """
         number = batch_idx * self.trainer.world_size + self.global_rank
-        torch.manual_seed(_seed_of(self.seed, 0, number, 0))
+        seed_draws(_seed_of(self.seed, 0, number, 0), self.device)
         self._step_seed = _seed_of(self.seed, 0, batch_idx, _ALL_RANKS)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -270,7 +275,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         if not self.objective.config.global_batch:
             return mean_NL, z_NL
         both_ML = joint_rows(torch.cat([mean_NL, z_NL], 1), equal=stage == "train")
-        torch.manual_seed(self._step_seed)  # the same K-means seeds and prior draws on every rank
+        seed_draws(self._step_seed, self.device)  # the same K-means seeds and prior draws on every rank
         mean_ML, z_ML = both_ML.chunk(2, 1)
         return mean_ML, z_ML
 

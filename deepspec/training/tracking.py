@@ -5,19 +5,18 @@ Nothing here decides anything: a run with tracking ends with the same weights as
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import yaml
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
 from deepspec.training.callbacks.ikmeans import IKMeansCallback
+from deepspec.training.tracking_config import TrackingConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import lightning
     from matplotlib.figure import Figure
 
@@ -34,59 +33,6 @@ RUN_ID = "wandb_run_id"
 
 TRACKED = (WATCHED, RUN_ID, "wandb")
 """What tracking leaves in a run folder."""
-
-
-@dataclass(frozen=True)
-class TrackingConfig:
-    """Where a run is shown besides its folder.
-
-    Args:
-        kind: wandb (Weights & Biases), or null for none.
-        mode: online; offline: into the run folder, for `wandb sync` later; disabled: not at all; auto: what $WANDB_MODE
-            says, else online if there is an API key, and offline if not.
-        project: of the service.
-        group: of runs that belong together; the trials of a sweep get the study's name.
-        name: of the run; default the run folder's.
-        tags: for filters.
-        checkpoint: whether model.ckpt goes along as an artifact.
-        cube: a scan that is segmented by the final model, into the folder `watched` of the run.
-        reference: label map or picture of its size, to compare the clusters with.
-        ignore: value of the label map that means no class, such as 0.
-        every_n_epochs: how often the cube is segmented during the training as well; default only at its end.
-    """
-
-    kind: Literal["wandb"] | None = None
-    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
-    project: str = "deepspec"
-    group: str | None = None
-    name: str | None = None
-    tags: list[str] = field(default_factory=list)
-    checkpoint: bool = True
-    cube: str | None = None
-    reference: str | None = None
-    ignore: int | None = None
-    every_n_epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what could only fail after the training.
-
-        Raises:
-            UserError: as said.
-        """
-        if not self.active:
-            return
-        if find_spec("wandb") is None:
-            raise UserError("tracking: wandb is not installed: pip install wandb, or leave tracking.kind out")
-        if self.cube is None and (self.reference is not None or self.every_n_epochs is not None):
-            raise UserError("tracking: reference and every_n_epochs are of a cube to watch: give tracking.cube")
-        if self.every_n_epochs is not None and self.every_n_epochs < 1:
-            raise UserError(f"tracking.every_n_epochs: expected at least 1, got {self.every_n_epochs}")
-
-    @property
-    def active(self) -> bool:
-        """Whether there is anything to do."""
-        mode = os.environ.get("WANDB_MODE") if self.mode == "auto" else self.mode
-        return self.kind is not None and mode != "disabled"
 
 
 class Tracking(Callback):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from deepspec.training.tracking import TrackingConfig
+    from deepspec.training.tracking_config import TrackingConfig
 
 INIT_SECONDS, FINISH_SECONDS = 30, 300
 """How long the server may keep a run from beginning, and from ending: then it goes on offline, or ends without."""

@@ -6,11 +6,21 @@
 import os
 import sys
 
-from tests.benchmarks import embeddings, segmenting, silhouette, streaming, throughput, trainer, training_step, xrf_scan
+from tests.benchmarks import (
+    busy,
+    embeddings,
+    segmenting,
+    silhouette,
+    streaming,
+    throughput,
+    trainer,
+    training_step,
+    xrf_scan,
+)
 
 ALL = {
     module.__name__.rpartition(".")[2]: module
-    for module in (training_step, trainer, throughput, silhouette, segmenting, xrf_scan, streaming, embeddings)
+    for module in (training_step, busy, trainer, throughput, silhouette, segmenting, xrf_scan, streaming, embeddings)
 }
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def module(root, rank=0, world=1, device=CPU, **options):
         global_rank=rank,
         world_size=world,
         num_devices=world,
+        is_global_zero=rank == 0,
         current_epoch=0,
         strategy=SimpleNamespace(broadcast=lambda value: value, root_device=device),
     )
@@ -339,6 +340,7 @@ def test_without_splits_for_evaluation(tmp_path, capsys):
         ({"num_workers": -1}, "data.num_workers is -1"),
         ({"shuffle_buffer": 0}, "data.shuffle_buffer"),
         ({"max_rows": 0}, "data.max_rows"),
+        ({"min_batches": 0}, "data.min_batches is 0"),
         ({"seed": -1}, "data.seed"),
     ],
 )
@@ -347,9 +349,93 @@ def test_options_out_of_range(root, options, message):
         SpectraDataModule(root, **options)
 
 
-def test_too_few_rows_for_a_batch(root):
-    with pytest.raises(UserError, match="5003 rows, too few for a batch of 3000 on 2 processes: lower"):
-        module(root, 0, 2, batch_size=3000).train_dataloader()
+def test_more_processes_than_rows(tmp_path):
+    with pytest.raises(UserError, match="the split 'train' has 2 rows for 3 processes: expected at least one for each"):
+        module(write(tmp_path / "a", train=2), 0, 3).train_dataloader()
+
+
+@pytest.mark.parametrize(("residency", "workers"), RESIDENCIES)
+@pytest.mark.parametrize(("rows", "world"), [(1, 1), (41, 1), (41, 2), (41, 3), (3, 3), (1025, 2)])
+def test_a_batch_larger_than_the_split_is_the_split(tmp_path, rows, world, residency, workers):
+    """Every rank's batch is its share, in another order each epoch, and is the same as when that size is given."""
+    root = write(tmp_path / "a", train=rows, val=2)
+    size, seen = rows // world, []
+    for rank in range(world):
+        options = {"residency": residency, "num_workers": workers}
+        data, exact = (module(root, rank, world, batch_size=b, **options) for b in (2000, size))
+        loader, expected = data.train_dataloader(), exact.train_dataloader()
+        assert data.train_batch_size == size
+        assert len(loader) == 1
+        for epoch in (0, 1):
+            for each in (loader, expected):
+                each.set_epoch(epoch)
+            (batch,) = loader
+            assert len(batch["spectra"]) == size
+            assert batch["valid"].all()
+            assert_equal([batch], list(expected))
+        assert loader.state_dict() == expected.state_dict()
+        assert [len(b["spectra"]) for b in data.val_dataloader()] == [2000], "validation is padded as before"
+        loader.set_epoch(0)
+        seen += numbers(loader)
+    assert len(set(seen)) == len(seen) == size * world
+
+
+def test_a_smaller_batch_is_said_once_and_only_then(tmp_path, capsys):
+    root = write(tmp_path / "a", train=41, val=1)
+    module(root, 0, 2, batch_size=512)
+    module(root, 1, 2, batch_size=512)
+    said = capsys.readouterr().err
+    assert said == f"{root}: 41 training spectra for 2 processes: batches of 20 instead of 512\n"
+    module(root, batch_size=41)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_small_split_is_shuffled_each_epoch(tmp_path):
+    loader = module(write(tmp_path / "a", train=41), batch_size=512).train_dataloader()
+    orders = []
+    for epoch in (0, 1, 0):
+        loader.set_epoch(epoch)
+        orders.append(numbers(loader))
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[1]) == list(range(41))
+
+
+@pytest.mark.parametrize(("residency", "workers"), RESIDENCIES)
+@pytest.mark.parametrize(("rows", "world", "batch"), [(41, 1, 512), (41, 2, 512), (1100, 2, 300)])
+def test_an_epoch_of_a_small_split_has_several_passes(tmp_path, rows, world, batch, residency, workers):
+    """Each row about as often as the others, in any residency and from any batch on the same."""
+    root = write(tmp_path / "a", train=rows)
+    options = {"residency": residency, "num_workers": workers, "min_batches": 7, "batch_size": batch}
+    seen = []
+    for rank in range(world):
+        data = module(root, rank, world, **options)
+        loader = data.train_dataloader()
+        size = min(batch, rows // world)
+        assert len(loader) == 7
+        loader.set_epoch(1)
+        whole = [b["pixel"][:, 1].tolist() for b in loader]
+        reference = module(root, rank, world, **{**options, "residency": "stream", "num_workers": 0})
+        expected = reference.train_dataloader()
+        expected.set_epoch(1)
+        assert whole == [b["pixel"][:, 1].tolist() for b in expected]
+        batches = iter(loader)
+        for _ in range(4):
+            next(batches)
+        again = module(root, rank, world, **options).train_dataloader()
+        again.load_state_dict(loader.state_dict())
+        again.set_epoch(1)
+        assert [b["pixel"][:, 1].tolist() for b in again] == whole[4:]
+        assert len({tuple(b) for b in whole}) == len(whole)
+        seen += [row for b in whole for row in b]
+    often = np.bincount(seen, minlength=rows)
+    passes = 7 * size / (rows // world)
+    assert often.max() <= np.ceil(passes)
+    assert (often >= np.floor(passes) - 1).all(), "a rank's odd row may have to wait for the next epoch"
+
+
+def test_a_split_of_enough_batches_has_one_pass(root):
+    first, second = (module(root, min_batches=n).train_dataloader() for n in (1, 78))
+    assert_equal(list(first), list(second))
 
 
 def test_damage_is_found_before_training(tmp_path):

@@ -97,3 +97,15 @@ def test_windows_hold_whole_chunks():
     assert [len(plan.pieces) for plan in order.windows(0)] == [2, 2, 1]
     assert EpochOrder(chunks([3]), 0, 0, 10).largest_window == 3
     assert list(EpochOrder([], 0, 0, 10).windows(0)) == []
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize("skip", [0, 1, 700, 1801, 1802, 4000, 5405])
+def test_passes_follow_each_other_as_epochs_do(seed, skip):
+    """Three passes of an epoch are three epochs of one pass, and one may begin anywhere in them."""
+    pieces = chunks([1500, 301])
+    three, one = (EpochOrder(pieces, seed, 1, 1024, passes) for passes in (3, 1))
+    for epoch in (0, 2):
+        expected = [row for turn in range(3) for row in given(one, 3 * epoch + turn)]
+        assert len(expected) == 3 * 1801
+        assert given(three, epoch, skip) == expected[skip:]

@@ -166,6 +166,17 @@ def test_a_training_batch_is_clustered_as_any_other_points(monkeypatch, n, dtype
     assert batch.scores == pytest.approx(any_other.scores, abs=1e-3, nan_ok=True)
 
 
+@pytest.mark.parametrize("n", range(10, 34))
+def test_small_batches_are_clustered_without_a_warning(monkeypatch, n):
+    """A matrix product of 12 or 13 columns reports invalid values that are in none of its results."""
+    x = torch.randn(n, 3, generator=seeded(n))
+    found = ikmeans(x, 3, 9, iterations=4, generator=seeded(2))
+    monkeypatch.setattr(batch_kmeans, "SMALL_POINTS", 0)
+    expected = ikmeans(x, 3, 9, iterations=4, generator=seeded(2))
+    assert torch.equal(found.labels, expected.labels)
+    assert found.scores == pytest.approx(expected.scores, abs=1e-3, nan_ok=True)
+
+
 def test_a_training_batch_of_one_position_is_refused():
     with pytest.raises(ValueError, match="at least k_min = 2 distinct points"):
         ikmeans(torch.ones(30, 3), 2, 4, iterations=3)

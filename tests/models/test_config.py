@@ -21,6 +21,39 @@ def test_hidden_widths(config, channels, expected):
     assert config.hidden_widths(channels) == expected
 
 
+FOUR = [256, 128, 64, 32]
+
+
+@pytest.mark.parametrize(
+    ("spectra", "per_node", "encoder", "decoder"),
+    [
+        (256, 1, FOUR, [64, 128, 256]),
+        (255, 1, [255, 128, 64, 32], [64, 128, 255]),
+        (97, 1, [97, 64, 32], [64, 97]),
+        (33, 1, [33, 32], [33]),
+        (32, 1, [32], [32]),
+        (2, 1, [4], [4]),
+        (97, 4, [24], [24]),
+        (97, 0.5, [194, 128, 64, 32], [64, 128, 194]),
+        (2, 0, FOUR, [64, 128, 256]),
+    ],
+)
+def test_no_layer_has_more_nodes_than_its_spectra_can_bear(spectra, per_node, encoder, decoder):
+    given = NetworkConfig(encoder=FOUR, decoder=[64, 128, 256], spectra_per_node=per_node)
+    sized = given.sized_for(2000, spectra)
+    assert sized.hidden_widths(2000) == (encoder, decoder)
+    assert (sized is given) == (encoder == FOUR), "what is not narrowed stays as it was given"
+    assert sized.sized_for(2000, spectra) == sized
+    assert NetworkConfig(**dataclasses.asdict(sized)) == sized
+
+
+def test_widths_by_rule_are_narrowed_too():
+    assert NetworkConfig(spectra_per_node=1).sized_for(1024, 100).encoder == [100, 64]
+    assert NetworkConfig(encoder=[50, 50, 20], spectra_per_node=1).sized_for(512, 50).encoder == [50, 50, 20]
+    assert NetworkConfig(encoder=[2], spectra_per_node=1).sized_for(512, 1).encoder == [2]
+    assert NetworkConfig(decoder=[], spectra_per_node=1).sized_for(512, 40).hidden_widths(512) == ([40, 32], [])
+
+
 def test_widths_are_copies():
     config = NetworkConfig(encoder=[8, 4], decoder=[4, 8])
     for widths in config.hidden_widths(16):
@@ -35,6 +68,7 @@ def test_widths_are_copies():
         ({"rule": "cubic"}, "network.rule .* linear, power"),
         ({"output": "relu"}, "network.output must be one of sigmoid, linear, softplus"),
         ({"latent_activation": "relu"}, "network.latent_activation must be one of tanh, none"),
+        ({"spectra_per_node": -1}, "network.spectra_per_node must be at least 0; got -1"),
         ({"latent": 0}, "network.latent must be at least 1; got 0"),
         ({"layers": 0}, "network.layers must be at least 1"),
         ({"dropout": 1.0}, "network.dropout must be at least 0 and below 1; got 1.0"),

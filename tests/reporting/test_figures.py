@@ -100,7 +100,7 @@ def test_label_map_shows_each_label_in_the_colour_of_its_legend():
         expected = next(colour for label, colour in colours.items() if label.startswith(f"cluster {cluster}:"))
         np.testing.assert_allclose(shown[found.labels == cluster], [expected] * found.sizes[cluster], atol=0.01)
     assert f"none ({(found.labels < 0).sum()} px)" in colours
-    assert texts(figure)[1] == "K = 3, silhouette 0.812 ± 0.005"
+    assert texts(figure)[1] == "K = 3, silhouette of the latents 0.812 ± 0.005"
 
 
 def test_masks_are_those_of_the_labels():

@@ -43,6 +43,18 @@ def test_a_saved_segmentation_comes_back_as_it_was(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
+def test_a_file_from_before_the_clouds_were_counted_is_read(tmp_path):
+    cube, _ = planted_cube()
+    segment_cube(cube, LinearModel(cube), clusters="refit").save(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["structure"].attrs["clouds"]
+    assert Segmentation.load(tmp_path / "a.h5").structure.clouds == 20
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["structure"].attrs["p"]
+    with pytest.raises(UserError, match="damaged"):
+        Segmentation.load(tmp_path / "a.h5")
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"none.h5: no such segmentation"):
         Segmentation.load(tmp_path / "none.h5")

@@ -244,7 +244,7 @@ def test_impossible_requests_are_explained():
         segment_cube(cube, model, clusters="refit", restarts=0)
     few = SpectralCube.from_array(cube.read_rows(0, 1)[:, :8], AXIS)
     with pytest.raises(UserError, match=r"8 usable pixels cannot be divided into 3 to 10 clusters.*--k"):
-        segment_cube(few, model, clusters="refit")
+        segment_cube(few, model, clusters="refit", k=(3, 10))
 
 
 def test_equal_spectra_are_explained():

@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec.data.cube import SpectralCube
-from deepspec.segmentation import segment_cube
+from deepspec.segmentation import segment_cube, structure
 from deepspec.segmentation.structure import find_structure
 from tests.planted import AXIS, LinearModel, planted_cube, planted_rates, train_by_heart
 
@@ -20,6 +22,7 @@ def test_structure_is_clear_in_a_planted_cube_and_absent_from_one_material():
     assert found.p == pytest.approx(1 / 21)
     assert found.refreshed == pytest.approx(found.observed, abs=0.05)
     assert "clear evidence" in found.sentence
+    assert "(p = 0.048, the least that 20 clouds can give: none of them reaches it)" in found.sentence
     plain = SpectralCube.from_array(one_material(720).reshape(24, 30, 60), AXIS)
     nothing = segment_cube(plain, LinearModel(plain), clusters="refit").structure
     assert nothing.verdict == "none"
@@ -31,12 +34,61 @@ def test_two_materials_are_clear_though_k_starts_at_three():
     assert segment_cube(cube, LinearModel(cube), clusters="refit", k=(3, 6)).structure.verdict == "clear"
 
 
-def test_a_continuous_mixture_is_not_clear():
-    share = np.random.default_rng(0).uniform(size=(24, 30, 1))
-    rates = planted_rates(2)
-    counts = np.random.default_rng(1).poisson(share * rates[0] + (1 - share) * rates[1])
-    cube = SpectralCube.from_array(counts.astype(np.uint16), AXIS)
-    assert segment_cube(cube, LinearModel(cube), clusters="refit").structure.verdict in ("weak", "none")
+def mixture(materials, seed):
+    return np.random.default_rng(seed).dirichlet(np.ones(materials), (24, 30))
+
+
+def gradient(materials, seed):
+    share = np.broadcast_to(np.linspace(0, 1, 24)[:, None], (24, 30))
+    return np.stack([share, 1 - share], 2)
+
+
+@pytest.mark.parametrize(
+    ("shares", "materials", "counts", "seed"),
+    [(mixture, 2, 900, 0), (mixture, 3, 3600, 3), (gradient, 2, 900, 1)],
+)
+def test_gradients_and_continuous_mixtures_are_named_as_such(shares, materials, counts, seed):
+    """The second passed for clear evidence while 0.1 above the clouds was enough."""
+    rates = planted_rates(materials, counts=counts)
+    counts_HWC = np.random.default_rng(seed).poisson(shares(materials, seed) @ rates)
+    cube = SpectralCube.from_array(counts_HWC.astype(np.uint16), AXIS)
+    found = segment_cube(cube, LinearModel(cube), clusters="refit").structure
+    assert found.verdict == "weak"
+    assert "may as well be a gradient or a continuous mixture, which the clusters cut where it has no border" in (
+        found.sentence
+    )
+
+
+class Scores:
+    """Stands for IKMeans: silhouettes one after the other, of the spectra, three fresh draws, and the clouds."""
+
+    def __init__(self, *clouds, others=0.4, swing=0.04):
+        self.left = [0.5] * 4 + [others - swing, others + swing] * 10 + list(clouds)
+
+    def __call__(self, *_, **__):
+        return SimpleNamespace(score=self.left.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict", "p", "clouds", "said"),
+    [
+        (Scores(*[0.4] * 99), "weak", 1 / 120, 119, "p = 0.0083, the least that 119 clouds can give"),
+        (Scores(*[0.4, 0.5] * 5, *[0.4] * 89), "weak", 6 / 120, 119, "p = 0.05 by 119 clouds"),
+        (Scores(*[0.6] * 6), "none", 7 / 27, 26, "p = 0.26 by 26 clouds"),
+        (Scores(*[0.4] * 60, *[0.6] * 6), "none", 7 / 87, 86, "p = 0.08 by 86 clouds"),
+        (Scores(swing=0.01), "weak", 1 / 21, 20, "p = 0.048, the least that 20 clouds can give: none of them reaches"),
+        (Scores(others=0.2, swing=0.01), "clear", 1 / 21, 20, "the least that 20 clouds can give"),
+        (Scores(others=0.47), "none", 11 / 21, 20, "p = 0.52 by 20 clouds"),
+    ],
+)
+def test_more_clouds_are_drawn_where_the_first_cannot_decide(monkeypatch, scores, verdict, p, clouds, said):
+    """Near the clouds, and none of 20 reaches the spectra; not where they are far above, nor where one does."""
+    monkeypatch.setattr(structure, "ikmeans", scores)
+    found = find_structure(torch.rand(200, 5), lambda y: y[:, :2], (2, 10), torch.Generator())
+    assert (found.verdict, found.clouds) == (verdict, clouds)
+    assert found.p == pytest.approx(p)
+    assert said in found.sentence
+    assert scores.left == []
 
 
 def test_few_spectra_are_not_tested():

@@ -11,12 +11,14 @@ import time
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from deepspec import DeepClustering
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.shard_writer import ShardWriter
 from deepspec.fit import main
 from deepspec.models import NetworkConfig
 from deepspec.training.epoch_means import EpochMeans
@@ -270,11 +272,11 @@ def test_a_rank_that_dies_ends_the_run_with_a_message(tiny_shards, tmp_path, vic
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_a_mistake_that_every_rank_finds_is_one_line(tiny_shards, tmp_path):
-    process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.batch_size", "1000"))
+    process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.max_rows", "1"))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert errors.count("\n") == 1
-    assert "too few for a batch of 1000 on 2 processes" in errors
+    assert "the split 'train' has 1 rows for 2 processes: expected at least one for each" in errors
 
 
 def test_strategies_that_do_not_start_the_command_again_are_refused(tiny_shards, tmp_path, capsys):
@@ -282,3 +284,24 @@ def test_strategies_that_do_not_start_the_command_again_are_refused(tiny_shards,
         main(arguments(tiny_shards, tmp_path / "run", "--trainer.devices", "2", "--trainer.strategy", "ddp_spawn"))
     assert "starts the command again for each rank, such as ddp" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_a_small_set_trains_on_two_ranks_and_goes_on_where_it_was(tmp_path):
+    """41 spectra, 512 in a batch: shares of 20 and 21, several passes; a run in two parts ends as one in one part."""
+    with ShardWriter(tmp_path / "shards", SpectralAxis.linear(0.5, 0.5, 64, "keV"), "uint16", seed=0) as writer:
+        for split, n in (("train", 41), ("val", 5)):
+            writer.write(split, planted_spectra(n, seed=n)[0], np.zeros((n, 3), dtype=np.int32))
+    more = [*TWO, "--data.batch_size", "512", "--data.min_batches", "3", "--model.network.spectra_per_node", "1"]
+    for run, epochs, resume in (("whole", 4, []), ("parts", 2, []), ("parts", 4, ["--ckpt_path", "last"])):
+        options = [*arguments(tmp_path / "shards", tmp_path / run, *more), "--trainer.max_epochs", str(epochs), *resume]
+        process = start(options)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert (
+            "41 training spectra for 2 processes: batches of 20 instead of 512, an epoch goes over them 3 t" in errors
+        )
+    whole, parts = (DeepClustering.load(tmp_path / run / "model.ckpt") for run in ("whole", "parts"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name

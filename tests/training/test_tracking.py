@@ -15,7 +15,7 @@ wandb = pytest.importorskip("wandb", minversion="0.31")
 from deepspec.data.axis import SpectralAxis  # noqa: E402
 from deepspec.data.cube import SpectralCube  # noqa: E402
 from deepspec.fit import main  # noqa: E402
-from deepspec.training import tracking, wandb_run  # noqa: E402
+from deepspec.training import tracking_config, wandb_run  # noqa: E402
 from deepspec.training.callbacks import EpochLine  # noqa: E402
 from tests.conftest import planted_spectra  # noqa: E402
 from tests.training.test_fit import arguments  # noqa: E402
@@ -155,12 +155,12 @@ def test_neither_a_lost_server_nor_a_dead_client_ends_a_run(tiny_shards, tmp_pat
 
 
 def test_disabled_and_not_asked_for_are_the_same(monkeypatch):
-    assert not tracking.TrackingConfig().active
-    assert not tracking.TrackingConfig("wandb", "disabled").active
-    assert tracking.TrackingConfig("wandb").active
+    assert not tracking_config.TrackingConfig().active
+    assert not tracking_config.TrackingConfig("wandb", "disabled").active
+    assert tracking_config.TrackingConfig("wandb").active
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert not tracking.TrackingConfig("wandb").active
-    assert tracking.TrackingConfig("wandb", "offline").active
+    assert not tracking_config.TrackingConfig("wandb").active
+    assert tracking_config.TrackingConfig("wandb", "offline").active
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_mistakes_get_one_line_and_leave_nothing(tiny_shards, scan, tmp_path, mo
 
 
 def test_without_the_client_there_is_one_line(tiny_shards, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    monkeypatch.setattr(tracking_config, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="2"):
         main(arguments(tiny_shards, tmp_path / "run", *WANDB))
     assert "wandb is not installed: pip install wandb" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import hdf5plugin  # noqa: F401  (registers the compression filters that other p
 import numpy as np
 
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.hdf5_check import check_heaps
+from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.readers.hdf5_axes import Described, hyperspy_axes, nexus_data
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
@@ -36,8 +36,7 @@ def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
         UserError: if the file is damaged or holds no such dataset.
     """
     with reading(path, "HDF5"):
-        check_heaps(path)
-        file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
+        file = read_hdf5(path, locking=False, rdcc_nbytes=_CHUNK_CACHE)
     try:
         with reading(path, "HDF5"):
             return _open(path, file, dataset, dims)

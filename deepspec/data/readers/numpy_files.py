@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy_format
 
+from deepspec.data.archive_check import check_members
 from deepspec.data.readers.raw_pair import check_size
 from deepspec.data.readers.spooled import spool
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
@@ -92,6 +93,7 @@ def load_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]
             array = spool(stream, header.shape, header.dtype, f"{path}:{name}", header.order)
             stream.read()  # reaching the end is what compares the checksum
             return array
+    check_members(path, archive, [info])  # a map reads past the checksum
     with path.open("rb") as file:
         file.seek(info.header_offset)
         local = file.read(_LOCAL_HEADER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -44,7 +45,7 @@ def spooled_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, order
     if size > _BIG:
         print(f"{name}: decompressing {size / 1e9:.1f} GB once into a temporary file in {folder}", file=sys.stderr)
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.truncate(size)
+        os.posix_fallocate(file.fileno(), 0, size)  # a map into a file with holes is a crash once the disk is full
         return np.memmap(file, dtype, mode="r+", shape=shape, order=order)
 
 

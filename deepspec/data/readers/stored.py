@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, is_of_the_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,6 +123,8 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         zipfile.BadZipFile,
         tokenize.TokenError,  # NumPy reads the header of an array as Python
     ) as error:
+        if is_of_the_system(error):  # such as too many open files: the file is good
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read as {kind}, the file may be damaged or cut short: {reason}") from error
 

@@ -18,6 +18,7 @@ from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
+from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.drift import record_training
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 
     import lightning
 
+    from deepspec.data.datamodule import SpectraDataModule
     from deepspec.training.module import DeepClustering
 
 
 ANCHORS = 512
 """Spectra whose silhouettes among the measured ones are worked out."""
 
+ENOUGH_PER_CLUSTER = 10
+"""Validation spectra for each of `k_max` clusters; where there are fewer, training spectra are clustered with them."""
+
 REFITS = 10
 """On resampled latents, for the stability."""
+
+JUDGED = 4096
+"""Most spectra of the sample that clusters are judged on."""
 
 JUDGED_BY = ("silhouette_measured", "stability")
 
@@ -60,8 +68,9 @@ class IKMeansCallback(Callback):
     Cluster numbers stay with their clusters from epoch to epoch (Hungarian matching on the sample); `finish` puts them
     into their final order: by size, the largest first, and equal ones by their centres.
 
-    Logged: `ikmeans/k`, `ikmeans/silhouette`, `ikmeans/silhouette_K` for every K; what settings can be compared by
-    without labels, `ikmeans/silhouette_measured` (of the same clusters among the measured spectra) and
+    Logged: `ikmeans/k`, `ikmeans/silhouette` (of the sample's latents, not those of a cube), `ikmeans/silhouette_K` for
+    every K; what settings can be compared by without labels, `ikmeans/silhouette_measured` (of the same clusters among
+    the sample's spectra as measured) and
     `ikmeans/stability` (ARI of refits on resampled latents); `ikmeans/spread` (root mean square distance of the latents
     from their mean), `ikmeans/rank` (effective number of latent dimensions in use), `ikmeans/moved` (share of the
     sample that changed its cluster), `ikmeans/empty` (values of K that the sample has too few distinct latents for) and
@@ -69,9 +78,10 @@ class IKMeansCallback(Callback):
 
     Args:
         k_min: fewest clusters tried.
-        k_max: most clusters tried.
-        every_n_epochs: how often, counted from the first epoch; always after the last.
-        sample: validation spectra (training spectra if the run has no validation) that are clustered.
+        k_max: most clusters tried; never more than a quarter of the spectra.
+        every_n_epochs: how often, counted from the first epoch; always after the last, and with 0 only then.
+        sample: validation spectra that are clustered; training spectra if the run has no validation or its `clusterer`
+            is not ikmeans, and both if it has fewer than ten validation spectra for each of `k_max` clusters.
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
@@ -89,8 +99,11 @@ class IKMeansCallback(Callback):
     ) -> None:
         if not 2 <= k_min <= k_max:
             raise UserError(f"ikmeans: expected 2 <= k_min <= k_max, got k_min = {k_min}, k_max = {k_max}")
-        if sample <= k_max or min(every_n_epochs, restarts, iterations) < 1:
-            raise UserError(f"ikmeans: expected sample > k_max and the other numbers >= 1, got sample = {sample}")
+        if sample <= k_max or min(restarts, iterations) < 1 or every_n_epochs < 0:
+            raise UserError(
+                f"ikmeans: expected sample > k_max, restarts and iterations >= 1 and every_n_epochs >= 0, got sample = "
+                f"{sample}, restarts = {restarts}, iterations = {iterations}, every_n_epochs = {every_n_epochs}"
+            )
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
         self.clusterer = ClustererConfig()
@@ -100,11 +113,13 @@ class IKMeansCallback(Callback):
         self.signs: list[str] = []
         """Of a collapse, in that epoch."""
         self._spectra: Tensor | None = None
+        self._latest: tuple[int, Clustered] | None = None
         self._history: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
         """Cluster, keep the numbering, log, and warn of a collapse."""
-        if trainer.current_epoch % self.every_n_epochs and not self._is_last(trainer):
+        due = self.every_n_epochs > 0 and trainer.current_epoch % self.every_n_epochs == 0
+        if not due and not self._is_last(trainer):
             return
         self.clustered_at = trainer.current_epoch
         z_NL, result, judged = self._clustered(trainer, pl_module)
@@ -112,6 +127,7 @@ class IKMeansCallback(Callback):
         if result is None:
             logged |= {"k": 1.0, "silhouette": math.nan, **dict.fromkeys(JUDGED_BY, math.nan)}
         else:
+            self._latest = trainer.global_step, result
             logged["moved"] = self._store(pl_module, z_NL, result)
             scores = result.partition.search.scores
             logged |= {"k": float(result.partition.k), "silhouette": result.score, **judged}
@@ -121,7 +137,7 @@ class IKMeansCallback(Callback):
             "val/reconstruction", trainer.callback_metrics["train/reconstruction"]
         )
         self._history.append({**logged, "reconstruction": float(reconstruction)})
-        self.signs = signs_of_collapse(self._history, self.k_min)
+        self.signs = signs_of_collapse(self._history, self._fewest(result))
         logged["warnings"] = float(len(self.signs))
         pl_module.log_dict({f"ikmeans/{name}": value for name, value in logged.items()})
         for message in self.signs:
@@ -135,15 +151,23 @@ class IKMeansCallback(Callback):
         return ended or 0 <= trainer.max_steps <= trainer.global_step or trainer.should_stop
 
     @torch.no_grad()
-    def finish(self, trainer: lightning.Trainer, model: DeepClustering) -> Clustered | None:
-        """Cluster once more with the final weights and keep the clusters, the largest first.
+    def finish(
+        self, trainer: lightning.Trainer, model: DeepClustering, *, same_weights: bool = False
+    ) -> Clustered | None:
+        """Cluster with the final weights and keep the clusters, the largest first.
+
+        Args:
+            trainer: after training.
+            model: with its final weights.
+            same_weights: whether they are those that the training ended with, whose clusters may be known.
 
         Returns:
             The clustering; None if the latents have fewer than k_min distinct positions.
         """
-        if self.clusterer.kind != "ikmeans":
-            self._spectra = self._drawn(trainer, "train")  # many more: clusters that are small there may be none in val
-        _, result, _ = self._clustered(trainer, model)
+        if same_weights and self._latest is not None and self._latest[0] == trainer.global_step:
+            result: Clustered | None = self._latest[1]
+        else:
+            _, result, _ = self._clustered(trainer, model, judged=False)
         if result is not None:
             model.clusters.set(result.partition.to(model.device))
             model.clusters.record = self._recorded(trainer, model)
@@ -171,9 +195,9 @@ class IKMeansCallback(Callback):
         self._history = state_dict["history"]
 
     def _clustered(
-        self, trainer: lightning.Trainer, model: DeepClustering
+        self, trainer: lightning.Trainer, model: DeepClustering, *, judged: bool = True
     ) -> tuple[Tensor, Clustered | None, dict[str, float]]:
-        """Latents of the sample, their clustering, and what it is judged by.
+        """Latents of the sample, their clustering, and what it is judged by, if that is wanted.
 
         Rank 0's, so that no rank's can differ by rounding.
         """
@@ -181,7 +205,7 @@ class IKMeansCallback(Callback):
         if trainer.is_global_zero:
             z_NL = self.latents(trainer, model)
             result = self._cluster(z_NL, model.axis.unit)
-            found = z_NL, result, {} if result is None else self._judge(z_NL, result)
+            found = z_NL, result, self._judge(z_NL, result) if judged and result is not None else {}
         return trainer.strategy.broadcast(found)
 
     def _judge(self, z_NL: Tensor, result: Clustered) -> dict[str, float]:
@@ -191,9 +215,12 @@ class IKMeansCallback(Callback):
         if math.isnan(result.score):
             return dict.fromkeys(JUDGED_BY, math.nan)
         generator = torch.Generator().manual_seed(self.seed)
+        spectra_NC, labels_N, z_NL = self._spectra[:JUDGED], result.labels_N[:JUDGED], z_NL[:JUDGED]
+        if len(torch.unique(labels_N)) < k:
+            return dict.fromkeys(JUDGED_BY, math.nan)
         anchors = max(ANCHORS, 2 * k)
-        silhouette = silhouette_estimate(self._spectra.float(), result.labels_N, anchors, generator=generator).score
-        stable = stability(z_NL, result.labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
+        silhouette = silhouette_estimate(spectra_NC.float(), labels_N, anchors, generator=generator).score
+        stable = stability(z_NL, labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
     def _cluster(self, z_NL: Tensor, unit: str) -> Clustered | None:
@@ -202,11 +229,11 @@ class IKMeansCallback(Callback):
         assert self._spectra is not None
         if self.clusterer.kind != "ikmeans":
             return self._cluster_otherwise(z_NL, unit)
-        k_max = min(self.k_max, len(z_NL) - 1)
-        if k_max < self.k_min or len(torch.unique(z_NL, dim=0)) < self.k_min:
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(z_NL))
+        if len(z_NL) <= k_min or len(torch.unique(z_NL, dim=0)) < k_min:
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (self.k_min, k_max), generator)
+        partition = IKMeans(self.restarts, self.iterations).fit(z_NL, (k_min, k_max), generator)
         return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
 
     def _cluster_otherwise(self, z_NL: Tensor, unit: str) -> Clustered | None:
@@ -229,13 +256,39 @@ class IKMeansCallback(Callback):
     def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
-            split = "val" if "val" in trainer.datamodule.shards.splits else "train"  # type: ignore[attr-defined]
-            self._spectra = self._drawn(trainer, split)
+            self._spectra = self._draw(trainer.datamodule)  # type: ignore[attr-defined]
         return encode_sample(model, self._spectra)
 
-    def _drawn(self, trainer: lightning.Trainer, split: str) -> Tensor:
-        drawn: Tensor = trainer.datamodule.sample(split, self.sample, seed=self.seed)  # type: ignore[attr-defined]
-        return drawn
+    def _fewest(self, result: Clustered | None) -> int:
+        """The fewest clusters that were tried, which few spectra may have lowered."""
+        if self.clusterer.kind != "ikmeans":
+            return 2 if result is None else 1
+        return self.k_min if result is None else min(result.partition.search.scores, default=self.k_min)
+
+    def _draw(self, data: SpectraDataModule) -> Tensor:
+        """The sample (N, C), of the type stored; what is other than asked for is said."""
+        if "val" not in data.shards.splits or self.clusterer.kind != "ikmeans":
+            # Blocks of validation may lack whole materials, which is no matter where K-means is only watched.
+            spectra_NC = data.sample("train", self.sample, seed=self.seed)
+        else:
+            spectra_NC = data.sample("val", self.sample, seed=self.seed)
+            validation = len(spectra_NC)
+            if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
+                more_NC = data.sample("train", self.sample - validation, seed=self.seed)
+                spectra_NC = torch.cat([spectra_NC, more_NC])
+                print(
+                    f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
+                    f"{validation} of validation are too few for {self.k_max} clusters",
+                    flush=True,
+                )
+        k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
+        if self.clusterer.kind == "ikmeans" and (k_min, k_max) != (self.k_min, self.k_max):
+            print(
+                f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
+                "too few for more",
+                flush=True,
+            )
+        return spectra_NC
 
     def _store(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
         """Put the clusters into the model under the numbers they had before; the share of points that moved."""

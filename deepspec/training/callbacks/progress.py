@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 LOSSES = {
     "reconstruction": "val/reconstruction",
     "mmd": "val/mmd",
-    "silhouette loss": "val/silhouette",
+    "silhouette loss of batches": "val/silhouette",
     "clustering": "val/clustering",
     "target": "val/target",
 }
-CLUSTERS = {"K": "ikmeans/k", "silhouette": "ikmeans/silhouette"}
+CLUSTERS = {"K": "ikmeans/k", "silhouette of the sample": "ikmeans/silhouette"}
 
 
 class EpochLine(Callback):

@@ -94,7 +94,7 @@ def test_bad_settings_are_refused():
 
 def test_what_clusters_are_judged_by_is_as_scikit_learn_finds_it(tiny_shards, tmp_path):
     fit(["--config", str(EXPERIMENT), "--data.root", str(tiny_shards), "--run_dir", str(tmp_path), "--keep", "last",
-         "--trainer.max_epochs=2", "--data.batch_size=128"])  # fmt: skip
+         "--trainer.max_epochs=2", "--data.batch_size=128", "--clusterer.kind=ikmeans"])  # fmt: skip
     with (tmp_path / "metrics.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
     spectra = SpectraDataModule(str(tiny_shards)).sample("val", 4096, seed=0)

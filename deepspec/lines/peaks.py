@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 SIGNIFICANCE = 5.0
 """Peaks stand out of the noise by at least this many standard deviations."""
 
-LOWEST = 2e-3
-"""And by at least this share of the highest one: in the mean of thousands of spectra every ripple is significant."""
+NEIGHBOUR = 0.02
+"""And by this share of the highest value within a few widths: the foot of a strong peak is no smooth Gaussian, and in
+the mean of thousands of spectra each of its ripples is significant."""
 
-LOWEST_KEV = 0.5
-"""Below lie the noise of the electronics and lines that no air lets through."""
+LOWEST_KEV = 0.2
+"""Below lies the noise of the electronics."""
+
+THRESHOLD_KEV = 1.3
+"""Below, where the electronics begin to count, spectra have steps; only what stands above both sides is a peak."""
+
+_FOOT = 2.0
+"""How far the foot of a peak reaches, in its full widths."""
 
 _WINDOW = 3.0
 """Width of peaks in channels where the axis does not tell."""
@@ -83,6 +90,14 @@ class TopHat:
         left, middle, right = self._means(spectra)
         return np.asarray(np.where(self.inside, middle - (left + right) / 2, 0.0))
 
+    def above_both(self, spectrum_C: Array) -> tuple[Array, Array]:
+        """How far the middle window lies above the higher one beside it (C,), and how far these two differ (C,).
+
+        A step is above one of them only.
+        """
+        left, middle, right = self._means(spectrum_C)
+        return np.where(self.inside, middle - np.maximum(left, right), 0.0), np.abs(left - right)
+
     def noise(self, variance_C: Array) -> Array:
         """(C,) standard deviation of a filtered spectrum, from the variance of its channels."""
         left, middle, right = self._means(variance_C)
@@ -125,13 +140,16 @@ def variance_of(spectrum_C: Array, *, counting: bool) -> Array:
     return np.asarray((middle_C / 0.6745) ** 2 / 6)
 
 
-def find_peaks(spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145.0) -> list[Peak]:
+def find_peaks(
+    spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145.0, significance: float = SIGNIFICANCE
+) -> list[Peak]:
     """Peaks that stand out of the noise, by rising channel.
 
     Args:
         spectrum_C: (C,) finite values.
         axis: positions of its channels.
         fwhm_mn_ev: for energies, width of a peak at 5.895 keV in eV; elsewhere peaks are taken to be 3 channels wide.
+        significance: of a peak at least, in standard deviations of the noise where it lies.
 
     Returns:
         At most one peak in every window; shoulders count as peaks.
@@ -144,12 +162,16 @@ def find_peaks(spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145
     if axis.channels < 8:
         return []
     width_C = peak_widths(axis, fwhm_mn_ev)
-    filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, TopHat(width_C))
+    top_hat = TopHat(width_C)
+    filtered_C, sigma_C = filter_spectrum(spectrum_C, axis, top_hat)
     if axis.unit == "keV":
         filtered_C = np.where(axis.values < LOWEST_KEV, 0.0, filtered_C)
-    highest = filtered_C.max()
+        above_C, step_C = top_hat.above_both(spectrum_C)
+        threshold_C = (axis.values < THRESHOLD_KEV) & (above_C < np.maximum(significance * sigma_C, step_C / 2))
+        filtered_C = np.where(threshold_C, 0.0, filtered_C)
     reach_C = np.maximum(1, np.round(width_C / 2)).astype(int)
-    enough = (filtered_C > SIGNIFICANCE * sigma_C) & (filtered_C >= LOWEST * highest) & (filtered_C > 0)
+    around_C = local_maximum(filtered_C, np.round(_FOOT * width_C).astype(int))
+    enough = (filtered_C > significance * sigma_C) & (filtered_C >= NEIGHBOUR * around_C) & (filtered_C > 0)
     found = []
     for channel in np.flatnonzero(enough).tolist():
         reach = reach_C[channel]
@@ -165,6 +187,17 @@ def find_peaks(spectrum_C: Array, axis: SpectralAxis, *, fwhm_mn_ev: float = 145
             )
         )
     return found
+
+
+def local_maximum(values_C: Array, reach_C: NDArray[np.int_]) -> Array:
+    """(C,) highest value within a number of channels of each channel, which changes along the axis."""
+    from scipy.ndimage import maximum_filter1d
+
+    highest_C = np.empty_like(values_C)
+    for reach in np.unique(reach_C).tolist():
+        here = reach_C == reach
+        highest_C[here] = maximum_filter1d(values_C, 2 * reach + 1)[here]
+    return highest_C
 
 
 def filter_spectrum(spectrum_C: Array, axis: SpectralAxis, top_hat: TopHat) -> tuple[Array, Array]:
