@@ -186,13 +186,16 @@ class CountSpectra(Partition):
         sure_N = chi_N > self.dispersion * (degrees + SURE * math.sqrt(2 * degrees))
         return sure_N & ((chi_N - degrees) / counts_N.clamp(min=1) > self.misfit[labels_N.clamp(min=0)])
 
-    def differences(self, cluster: int, total_C: Tensor, noise: float = 1.0) -> tuple[float, float]:
+    def differences(
+        self, cluster: int, total_C: Tensor, noise: float = 1.0, known: float = float("inf")
+    ) -> tuple[float, float]:
         """How far counts that belong to a cluster differ from its spectrum, and how far the nearest other one does.
 
         Args:
             cluster: which.
             total_C: counts, more than 0 in all.
             noise: variance of the counts over that of Poisson's law.
+            known: counts that the cluster's own spectrum was taken from, whose chance is allowed for too.
 
         Returns:
             Squared relative differences of the compositions, over bins as in `unexplained`: of the counts, beyond
@@ -200,7 +203,7 @@ class CountSpectra(Partition):
         """
         label = torch.tensor([cluster], device=total_C.device)
         chi_1, counts_1 = chi_squares(total_C[None], label, self.log_spectra)
-        left = float((chi_1 - noise * (bins_of(len(total_C)) - 1)) / counts_1)
+        left = float(chi_1 / counts_1) - (bins_of(len(total_C)) - 1) * (noise / float(counts_1) + 1 / known)
         apart = float("inf")
         others = [other for other in range(self.k) if other != cluster]
         if others:

@@ -22,6 +22,8 @@ class TrainingRecord:
     """float32: the mean spectrum, as measured, on the model's channels."""
     log_totals_K: Tensor
     """float32: mean logarithm of a spectrum's sum; NaN in a cluster without spectra, as in the next two."""
+    counts_K: Tensor
+    """float32: sum of the spectra of each cluster."""
     latents_KL: Tensor
     """float32: mean latent point."""
     spreads_K: Tensor

@@ -137,6 +137,7 @@ def record_training(model: SpectralModel, x_NC: Tensor) -> TrainingRecord:
     return TrainingRecord(
         spectrum_C=sampled.x_NC.mean(0),
         log_totals_K=torch.stack([log_total_N[own_N].mean() for own_N in own_KN]),
+        counts_K=own_KN.float() @ sampled.x_NC.sum(1),
         latents_KL=centres_KL,
         spreads_K=spreads_K,
         error=found.error,
@@ -174,7 +175,7 @@ def find_drift(
     log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N.clamp(min=0)]
     seen = log_total_N.isfinite() & (labels_N >= 0)
     if isinstance(partition, CountSpectra):
-        strain = _strain_of_counts(partition, sampled.x_NC, labels_N, record.noise if math.isnan(noise) else noise)
+        strain = _strain_of_counts(partition, record, sampled.x_NC, labels_N, noise)
     else:
         strain = _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     drift = Drift(
@@ -294,14 +295,18 @@ def _weighted(value_K: Tensor, sizes_K: Tensor, usable_K: Tensor) -> float:
     return float((value_K.where(usable_K, 0) * weight_K).sum() / weight_K.sum()) if weight_K.sum() > 0 else math.nan
 
 
-def _strain_of_counts(partition: CountSpectra, x_NC: Tensor, labels_N: Tensor, noise: float) -> float:
+def _strain_of_counts(
+    partition: CountSpectra, record: TrainingRecord, x_NC: Tensor, labels_N: Tensor, noise: float
+) -> float:
     """Of the mean compositions of the clusters' pixels."""
     squares, weights = [], []
+    noise = record.noise if math.isnan(noise) else noise
     for cluster in range(partition.k):
         own_nC = x_NC[labels_N == cluster]
         if len(own_nC) == 0 or partition.k == 1:
             continue
-        left, apart = partition.differences(cluster, own_nC.double().sum(0), noise)
+        known = float(record.counts_K[cluster]) / record.noise if record.noise > 0 else math.inf
+        left, apart = partition.differences(cluster, own_nC.double().sum(0), noise, known)
         squares.append(left / apart)
         weights.append(len(own_nC))
     if not weights:
