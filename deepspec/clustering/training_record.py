@@ -37,6 +37,9 @@ class TrainingRecord:
     noise: float
     """Variance of the counts over that of Poisson's law in the bins where the composition varies least; NaN for
     clusters of latent points."""
+    strain: float
+    """How far the clusters' mean compositions lie from their spectra, over the distance to the nearest other cluster; 0
+    for clusters of latent points."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""

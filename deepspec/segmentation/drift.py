@@ -144,6 +144,10 @@ def record_training(model: SpectralModel, x_NC: Tensor) -> TrainingRecord:
         unassigned=found.unassigned,
         certainty=found.certainty,
         noise=noise,
+        # The spectra are of these very pixels: there is no chance to allow for.
+        strain=_strain_of_counts(partition, sampled.x_NC, labels_N, 0.0, [math.inf] * partition.k)
+        if isinstance(partition, CountSpectra)
+        else 0.0,
     )
 
 
@@ -175,7 +179,11 @@ def find_drift(
     log_total_N = _log_totals(sampled.x_NC) - record.log_totals_K[labels_N.clamp(min=0)]
     seen = log_total_N.isfinite() & (labels_N >= 0)
     if isinstance(partition, CountSpectra):
-        strain = _strain_of_counts(partition, record, sampled.x_NC, labels_N, noise)
+        here = record.noise if math.isnan(noise) else noise
+        known_K = [float(counts) / record.noise if record.noise > 0 else math.inf for counts in record.counts_K]
+        found_here = _strain_of_counts(partition, sampled.x_NC, labels_N, here, known_K)
+        # Clusters that overlap are labelled otherwise than they were found, in the training as here.
+        strain = math.sqrt(max(found_here**2 - record.strain**2, 0))
     else:
         strain = _strain_of_latents(record, centres_KL, sizes_K, chance_K)
     drift = Drift(
@@ -296,17 +304,15 @@ def _weighted(value_K: Tensor, sizes_K: Tensor, usable_K: Tensor) -> float:
 
 
 def _strain_of_counts(
-    partition: CountSpectra, record: TrainingRecord, x_NC: Tensor, labels_N: Tensor, noise: float
+    partition: CountSpectra, x_NC: Tensor, labels_N: Tensor, noise: float, known_K: list[float]
 ) -> float:
-    """Of the mean compositions of the clusters' pixels."""
+    """Of the mean compositions of the clusters' pixels; `known_K` are the counts that their spectra are taken from."""
     squares, weights = [], []
-    noise = record.noise if math.isnan(noise) else noise
     for cluster in range(partition.k):
         own_nC = x_NC[labels_N == cluster]
         if len(own_nC) == 0 or partition.k == 1:
             continue
-        known = float(record.counts_K[cluster]) / record.noise if record.noise > 0 else math.inf
-        left, apart = partition.differences(cluster, own_nC.double().sum(0), noise, known)
+        left, apart = partition.differences(cluster, own_nC.double().sum(0), noise, known_K[cluster])
         squares.append(left / apart)
         weights.append(len(own_nC))
     if not weights:
