@@ -32,8 +32,10 @@ def test_no_verdict_is_silently_wrong(script, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
     picture("own.png", [[200, 30, 30], [30, 160, 60], [40, 60, 190], [230, 220, 60]])
     picture("other.png", [[120, 70, 30], [240, 240, 235], [25, 25, 30], [150, 60, 150]])
-    synthesize(["xrf", "own.png", "--size", "48", "--seed", "7", "--k_range", "4", "4", "--palette", "1", "--out", "."])
-    ingest(["own.h5", "--out", "shards"])
+    synthesize(
+        ["xrf", "own.png", "--size", "48", "--seed", "7", "--k_range", "4", "4", "--palette", "1", "--out", "scans"]
+    )
+    ingest(["scans/own.h5", "--out", "shards"])
     (tmp_path / "a.yaml").write_text(
         "run_dir: run\ndata: {root: shards, batch_size: 256}\n"
         "model:\n  preprocess: [sqrt, {step: pca, components: 16}, {step: standard, scale: global}]\n"
