@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
 
-from deepspec.errors import UserError, failure_of_the_system
+from deepspec.errors import UserError, failure_of_the_system, without_passwords
 
 if TYPE_CHECKING:
     import argparse
@@ -56,7 +56,7 @@ def nearest_key(message: str, known: set[str]) -> str:
 
 def fail(prog: str, message: str, status: int = 2) -> NoReturn:
     """Print one error line to standard error and exit."""
-    sys.stderr.write(f"{prog}: error: {message}\n")
+    sys.stderr.write(f"{prog}: error: {without_passwords(message)}\n")
     raise SystemExit(status)
 
 
@@ -72,6 +72,9 @@ def one_line_errors(prog: str) -> Iterator[None]:
     except UserError as error:
         found = failure_of_the_system(error.__cause__) if error.__cause__ is not None else None
         fail(prog, str(error), 1 if found is not None and found[1] == 1 else 2)
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.object[error.start]:#04x} at place {error.start}"
+        fail(prog, f"a configuration or another text is not in UTF-8 ({wrong}): save it in that encoding")
     except Exception as error:
         found = failure_of_the_system(error)
         if found is None:
@@ -167,9 +170,9 @@ def run_command(
     } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}
     words = underscored(sys.argv[1:] if args is None else args, switches)
     given = complete_flags(join_numbers(words), switches)
-    values: dict[str, Any] = parser.parse_args(given).as_dict()
-    values.pop("config", None)
-    for parameter, group in groups.items():
-        values[parameter] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
     with one_line_errors(prog):
+        values: dict[str, Any] = parser.parse_args(given).as_dict()
+        values.pop("config", None)
+        for parameter, group in groups.items():
+            values[parameter] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
         function(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,15 @@ class UserError(ValueError):
 
     The message says what was expected, what came, and how to mend it.
     """
+
+
+def without_passwords(text: str) -> str:
+    """A text in which no URL has its password; up to the last @ of a word, for a password may have one too.
+
+    >>> without_passwords("cannot open ftp+x://me:p@ss:/w@db.org/a, nor http://db.org:80/b")
+    'cannot open ftp+x://me:***@db.org/a, nor http://db.org:80/b'
+    """
+    return re.sub(r"(\w://[^\s:@/]*):(?!PASSWORD@)\S*@", r"\1:***@", text)
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

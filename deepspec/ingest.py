@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
+from deepspec.data.few_open import FewOpenFiles
 from deepspec.data.ingestion import SPLIT, By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
@@ -68,11 +69,11 @@ def ingest(
     check_output(Path(out), overwrite)
     cubes = cube_files(cubes)
     IngestPlan(split or SPLIT, keep=keep)  # a mistake in the numbers is told before files are opened
-    with ExitStack() as files:
+    with FewOpenFiles() as files:
         opened = [
-            files.enter_context(cube)
+            cube
             for path, cube_mask in zip(cubes, masks_of(mask, cubes), strict=True)
-            for cube in _tables(path, reading, cube_mask) or [reading.open(path, cube_mask, training=True)]
+            for cube in files.take(partial(_open, path, reading, cube_mask))
         ]
         chosen: By = by if by != "auto" else "image" if split is not None and len(opened) >= 3 else "block"
         plan = IngestPlan(split or SPLIT, chosen, keep, rebin, seed)
@@ -89,6 +90,10 @@ def ingest(
             )
             bar.update(tasks["write"], completed=pixels)  # dead and masked pixels count as done
         _report(shards, opened, chosen)
+
+
+def _open(path: str, reading: CubeOptions, mask: str | None) -> list[SpectralCube]:
+    return _tables(path, reading, mask) or [reading.open(path, mask, training=True)]
 
 
 def _tables(path: str, reading: CubeOptions, mask: str | None) -> list[SpectralCube]:

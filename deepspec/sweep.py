@@ -34,13 +34,12 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_class_arguments(SweepSettings)
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
     given, typed = take_overrides(given)
-    parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
-    parsed.pop("config", None)
-    values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
-    in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
-    settings = SweepSettings(**{**values, "overrides": in_file | typed})  # what is typed comes last, and wins
     with one_line_errors(PROG):
-        sweep(settings)
+        parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
+        parsed.pop("config", None)
+        values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
+        in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
+        sweep(SweepSettings(**{**values, "overrides": in_file | typed}))  # what is typed comes last, and wins
 
 
 def take_overrides(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

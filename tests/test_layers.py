@@ -19,7 +19,7 @@ LAYERS = [
     {"clustering"},
     {"functional", "schedules"},
     {"command", "progress", "result_folder"},
-    {"errors"},
+    {"errors", "csv_cells"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

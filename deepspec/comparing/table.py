@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepspec.comparing.runs import MISSING, value_of
+from deepspec.csv_cells import write_records
 from deepspec.reporting.texts import short_names, value_text
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def sort_rows(rows: Sequence[Row], key: SortKey) -> list[Row]:
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """Write all rows as CSV, into a folder that is complete later."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        write_records(file, list(rows[0]), rows)
 
 
 def lines_of(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:

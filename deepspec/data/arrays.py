@@ -54,9 +54,9 @@ def _split(source: str) -> tuple[Path, str | None]:
 
 
 def _read_image(path: Path) -> NDArray[Any]:
-    from PIL import Image
+    from deepspec.data.pictures import open_picture
 
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         if image.mode in ("RGB", "RGBA"):
             return np.asarray(np.asarray(image.convert("RGB")).max(axis=2))
         return np.asarray(image)

@@ -96,11 +96,19 @@ class SpectralCube:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values that `read_rows` returns; wider than the stored one when detectors are summed."""
-        stored = np.dtype(self.arrays[0].dtype).newbyteorder("=")
+        chosen = self.arrays if self.detector == "sum" or len(self.arrays) == 1 else [self.arrays[self.detector]]
+        types = [np.dtype(array.dtype).newbyteorder("=") for array in chosen]
+        stored = np.result_type(*types)
         summed = self.detector == "sum" and (self.layout.detector is not None or len(self.arrays) > 1)
-        if not summed or stored.kind == "f":
+        if not summed or any(kind.kind == "f" for kind in types):
             return stored
-        return np.dtype({"i": np.int64}.get(stored.kind, np.uint64) if stored.itemsize > 2 else f"{stored.kind}4")
+        if stored.kind == "f":
+            raise UserError(
+                f"{self.path or 'the cube'}: no integer holds the sum of detectors of types "
+                f"{', '.join(sorted({kind.name for kind in types}))}; choose one with detector=NUMBER"
+            )
+        kind = "i" if stored.kind == "i" else "u"
+        return np.dtype(f"{kind}8" if stored.itemsize > 2 else f"{kind}4")
 
     def read_rows(self, start: int, stop: int) -> NDArray[Any]:
         """Read image rows `start` to `stop` (not included) and nothing else.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.csv_cells import write_rows
 from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.functional.agreement_scores import SCORES
 
@@ -37,7 +37,7 @@ def write_files(evaluation: Evaluation, folder: Path, segmentation: str) -> None
     (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
     if evaluation.agreement is not None:
         with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(table_of_clusters(evaluation))
+            write_rows(file, table_of_clusters(evaluation))
     maps = {
         "labels": evaluation.labels.astype(np.int16),
         "matched": evaluation.matched,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
+from deepspec.csv_cells import write_records
 from deepspec.data.complete_file import complete_or_absent
 from deepspec.errors import UserError
 from deepspec.evaluation.files import NUMBERS
@@ -49,9 +49,7 @@ def write_overview(folders: Iterable[Path], file: Path) -> int:
     rows = [_row(_read(folder / NUMBERS)) for folder in folders if (folder / NUMBERS).is_file()]
     if rows:
         with complete_or_absent(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            table = csv.DictWriter(stream, list(COLUMNS))
-            table.writeheader()
-            table.writerows(rows)
+            write_records(stream, list(COLUMNS), rows)
     return len(rows)
 
 

@@ -102,10 +102,12 @@ def _is_picture(path: Path) -> bool:
 
 
 def _load_picture(path: Path, *, as_image: bool) -> NDArray[Any]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
+
+    from deepspec.data.pictures import open_picture
 
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             plain = picture.mode in ("P", "1", "L", "I", "F") or picture.mode.startswith("I;")
             if as_image or not plain:
                 return np.asarray(picture.convert("RGB"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from deepspec.csv_cells import write_records
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.evaluation.origin import cube_of
@@ -142,9 +142,7 @@ def write_series(entries: Sequence[Entry], notes: Sequence[str], reference: Refe
     """Write `scores.csv` and `evaluation.json` into an existing folder."""
     rows = [as_row(entry) for entry in entries]
     with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+        write_records(file, list(rows[0]), rows)
     content: dict[str, Any] = {
         "format": "deepspec-evaluation-series",
         "version": 1,

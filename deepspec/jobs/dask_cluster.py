@@ -79,7 +79,10 @@ def _connect(address: str, stack: ExitStack) -> Any:
     count = _local_workers(address)
     if count:
         # One thread each: a process does one job at a time.
-        local = distributed.LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0")
+        # For this machine alone: the page that shows the work would else be open to the network.
+        local = distributed.LocalCluster(
+            n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        )
         return stack.enter_context(distributed.Client(stack.enter_context(local)))
     try:
         client = stack.enter_context(distributed.Client(address, timeout=PATIENCE))

@@ -5,12 +5,12 @@ Shapes: H rows, W columns, C channels, K clusters.
 
 from __future__ import annotations
 
-import csv
 import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.csv_cells import write_rows
 from deepspec.data.complete_file import complete_or_absent
 
 if TYPE_CHECKING:
@@ -227,9 +227,7 @@ def _date(created: str) -> tuple[str, str]:
 
 def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
+    write_rows(text, [head, *rows], "\n")
     _write(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
 
 

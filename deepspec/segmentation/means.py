@@ -46,9 +46,9 @@ class PieceSums(NamedTuple):
     sizes_K: Tensor
     """int64, pixels."""
     raw_KC: Tensor
-    """float32, sum of the raw spectra of each cluster."""
+    """float64, sum of the raw spectra of each cluster."""
     input_KD: Tensor
-    """float32, of the preprocessed spectra, undone as far as that can be."""
+    """float64, of the preprocessed spectra, undone as far as that can be."""
     decoded_KD: Tensor
     """float32, of the decoded spectra."""
 
@@ -56,7 +56,7 @@ class PieceSums(NamedTuple):
 class ClusterMeans:
     """Mean raw, preprocessed and decoded spectra of each cluster.
 
-    A piece is summed in float32 by a matrix product with its membership, the pieces in float64.
+    A piece is summed by a matrix product with its membership: counts of 2e9 would be off by 2e-6 in single precision.
 
     Args:
         spectra: what passes; its model decodes, and undoes the preprocessing.
@@ -80,8 +80,8 @@ class ClusterMeans:
             pixels_N=piece.pixels_N,
             total_N=decoded_ND.sum(1),
             sizes_K=member_KN.sum(1).long(),
-            raw_KC=member_KN @ piece.x_NC,
-            input_KD=member_KN @ self._model.preprocess.inverse(piece.y_ND),
+            raw_KC=member_KN.double() @ piece.x_NC.double(),
+            input_KD=member_KN.double() @ self._model.preprocess.inverse(piece.y_ND).double(),
             decoded_KD=member_KN @ decoded_ND,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import yaml
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from deepspec.csv_cells import write_records
 from deepspec.data.complete_file import complete_or_absent
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def _costs(study: optuna.Study, trials: list[FrozenTrial]) -> np.ndarray[Any, np
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with complete_or_absent(path) as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"])
-        writer.writeheader()
-        writer.writerows(rows)
+        write_records(file, list(rows[0]) if rows else ["trial"], rows)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, without_passwords
 
 Direction = Literal["minimize", "maximize"]
 
@@ -136,7 +136,7 @@ def check_settings(settings: SweepSettings) -> None:
     if url is not None and not url.startswith(("postgresql", "mysql")):
         raise UserError(
             f"storage: expected journal, or the URL of a PostgreSQL or MySQL database "
-            f"(postgresql://USER:PASSWORD@HOST/DATABASE), got {settings.storage!r}"
+            f"(postgresql://USER:PASSWORD@HOST/DATABASE), got {without_passwords(settings.storage)!r}"
         )
     if not Path(settings.experiment).is_file():
         raise UserError(f"experiment: {settings.experiment}: no such file")

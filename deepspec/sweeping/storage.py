@@ -11,7 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, without_passwords
 from deepspec.sweeping.journal_lock import JournalLock
 from deepspec.sweeping.lost import requeue
 
@@ -76,7 +76,7 @@ def _connect(url: str, connections: int) -> RDBStorage:
                 time.sleep(random.uniform(0.5, 2))
                 continue
             first = str(error).strip().splitlines()[0]
-            raise UserError(f"storage: the database cannot be used: {first}") from error
+            raise UserError(f"storage: the database cannot be used: {without_passwords(first)}") from error
     raise AssertionError("unreachable")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from deepspec.data.pictures import open_picture
 from deepspec.errors import UserError
 from deepspec.synthetic.miniature import draw_miniature
 
@@ -97,7 +98,7 @@ def load_image(source: str, size: int | None = None) -> NDArray[np.uint8]:
         image = Image.fromarray(load_sample_image(source.removeprefix("sklearn:") + ".jpg"))
     else:
         try:
-            with Image.open(source) as file:
+            with open_picture(source) as file:
                 image = file.convert("RGB")
         except (UnidentifiedImageError, OSError) as error:
             raise UserError(f"{source}: cannot be read as an image ({error})") from None

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
+from deepspec.csv_cells import write_records
 from deepspec.data.complete_file import complete_or_absent
 
 
@@ -67,9 +68,7 @@ class EpochLog(Logger):
         """Write the file."""
         columns = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
         with complete_or_absent(self._path, durable=True) as part, part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", "step", *columns])
-            writer.writeheader()
-            writer.writerows(self.rows)
+            write_records(file, ["epoch", "step", *columns], self.rows)
 
     @rank_zero_only
     def complete(self, metrics: dict[str, float], step: int) -> None:

@@ -54,6 +54,12 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         """Check the choice."""
+        for name, least in (("lr", 0.0), ("weight_decay", 0.0), ("min_lr", 0.0), ("patience", 0)):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= least) or (name == "lr" and value == 0):
+                raise UserError(f"optimiser.{name} must be {'above' if name == 'lr' else 'at least'} 0, got {value:g}")
+        if not 0 < self.factor < 1:
+            raise UserError(f"optimiser.factor must be between 0 and 1, got {self.factor:g}")
         if self.schedule not in get_args(Schedule):
             raise UserError(f"optimiser.schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}")
 
