@@ -9,6 +9,7 @@ from deepspec.clustering.hdbscan import Hdbscan
 from deepspec.clustering.ikmeans import IKMeans
 from deepspec.clustering.merging import Merge, Tree
 from deepspec.clustering.partitions import CountSpectra, Gaussians, NearestCentres
+from deepspec.clustering.training_record import TrainingRecord
 from deepspec.clustering.valleys import Valleys
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NearestCentres",
     "Partition",
     "Search",
+    "TrainingRecord",
     "Tree",
     "Valleys",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deepspec.clustering.consensus import Consensus
 from deepspec.clustering.partitions import PARTITIONS, NearestCentres, distances_to
+from deepspec.clustering.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,9 @@ KINDS: dict[str, type[Partition]] = {**PARTITIONS, Consensus.kind: Consensus}
 
 _PARTITION = "partition"
 """Its entry in a state dict."""
+
+_RECORD = "training_record"
+"""Likewise."""
 
 
 class Clusters(nn.Module):
@@ -45,6 +49,7 @@ class Clusters(nn.Module):
     Attributes:
         centres: buffer, float32 (k_max, L); rows from `count` on are zero.
         count: buffer, int64 (): number K of clusters in use, 0 as long as none were set.
+        record: the training that they are of; None while it lasts, and in checkpoints of earlier versions.
 
     Raises:
         ValueError: `latent` or `k_max` is below 1.
@@ -60,6 +65,7 @@ class Clusters(nn.Module):
         self.register_buffer("centres", torch.zeros(k_max, latent))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self._partition: Partition | None = None
+        self.record: TrainingRecord | None = None
 
     @torch.no_grad()
     def set(self, partition: Tensor | Partition) -> None:
@@ -85,6 +91,7 @@ class Clusters(nn.Module):
         self.centres[k:] = 0
         self.count.fill_(k)
         self._partition = None if isinstance(partition, Tensor) else partition.to(self.centres.device)
+        self.record = None
 
     @property
     def used(self) -> Tensor:
@@ -150,16 +157,22 @@ class Clusters(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if self._partition is not None:
             destination[f"{prefix}{_PARTITION}"] = self._partition.state()
+        if self.record is not None:
+            destination[f"{prefix}{_RECORD}"] = self.record.state()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
         """Take it back."""
         state = state_dict.pop(f"{prefix}{_PARTITION}", None)
+        record = state_dict.pop(f"{prefix}{_RECORD}", None)
         super()._load_from_state_dict(state_dict, prefix, *more)
         partition = None if state is None else KINDS[state["kind"]].from_state(state)
         self._partition = None if partition is None else partition.to(self.centres.device)
+        self.record = None if record is None else TrainingRecord.from_state(record).to(self.centres.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Clusters:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._partition is not None:
             self._partition = self._partition.to(self.centres.device)
+        if self.record is not None:
+            self.record = self.record.to(self.centres.device)
         return self

@@ -6,12 +6,13 @@ Shapes: N points, C channels, L latent dimensions, K clusters, B bins.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
 from deepspec.clustering.base import Partition
+from deepspec.functional.response import blurred
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -184,6 +185,51 @@ class CountSpectra(Partition):
         degrees = bins_of(self.log_spectra.shape[1]) - 1
         sure_N = chi_N > self.dispersion * (degrees + SURE * math.sqrt(2 * degrees))
         return sure_N & ((chi_N - degrees) / counts_N.clamp(min=1) > self.misfit[labels_N.clamp(min=0)])
+
+    def differences(
+        self, cluster: int, total_C: Tensor, noise: float = 1.0, known: float = float("inf")
+    ) -> tuple[float, float]:
+        """How far counts that belong to a cluster differ from its spectrum, and how far the nearest other one does.
+
+        Args:
+            cluster: which.
+            total_C: counts, more than 0 in all.
+            noise: variance of the counts over that of Poisson's law.
+            known: counts that the cluster's own spectrum was taken from, whose chance is allowed for too.
+
+        Returns:
+            Squared relative differences of the compositions, over bins as in `unexplained`: of the counts, beyond
+            chance, at least 0; and of the nearest other cluster, infinite where there is none.
+        """
+        label = torch.tensor([cluster], device=total_C.device)
+        chi_1, counts_1 = chi_squares(total_C[None], label, self.log_spectra)
+        left = float(chi_1 / counts_1) - (bins_of(len(total_C)) - 1) * (noise / float(counts_1) + 1 / known)
+        apart = float("inf")
+        others = [other for other in range(self.k) if other != cluster]
+        if others:
+            # So many counts that none but the compositions matter.
+            spectra_JC = self.log_spectra[others].double().exp() * 1e9
+            chi_J, counts_J = chi_squares(spectra_JC, label.expand(len(others)), self.log_spectra)
+            apart = float((chi_J / counts_J).min())
+        return max(left, 0.0), apart
+
+    def seen_by(self, log_response_C: Tensor, blur: float = 0.0, noise: float = 1.0) -> Self:
+        """The same clusters as another detector sees them.
+
+        Args:
+            log_response_C: logarithm of its response over that of the training, up to a number.
+            blur: how much coarser its resolution is, as `deepspec.functional.response.blurred` has it.
+            noise: variance of its counts over that in the training, where the mean is the same: 2 where the counts were
+                doubled.
+        """
+        spectra_KC = torch.from_numpy(blurred(self.log_spectra.double().exp().cpu().numpy(), blur))
+        log_KC = spectra_KC.clamp(min=1e-30).log() + log_response_C.double().cpu()
+        return replace(
+            self,
+            log_spectra=(log_KC - log_KC.logsumexp(1, keepdim=True)).to(self.log_spectra),
+            dispersion=self.dispersion * noise,
+            finer=None if self.finer is None else self.finer.seen_by(log_response_C, blur, noise),
+        )
 
     @classmethod
     def _by_cluster(cls) -> tuple[str, ...]:

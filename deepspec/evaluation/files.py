@@ -68,6 +68,9 @@ def as_dict(evaluation: Evaluation, segmentation: str) -> dict[str, Any]:
         "number_of_clusters": _criteria(evaluation.criteria),
         "stability": _stability(evaluation.stability, evaluation.stability_sentence),
         "structure": {**asdict(evaluation.structure), "sentence": evaluation.structure.sentence},
+        "drift": None
+        if evaluation.drift is None
+        else {**asdict(evaluation.drift), "sentence": evaluation.drift.sentence},
         "notes": list(evaluation.notes),
     }
     plain: dict[str, Any] = _plain(content)

@@ -104,6 +104,7 @@ def evaluate_segmentation(
         notes=tuple(notes),
         method=method_of(segmentation),
         partition="nearest" if segmentation.clustering is None else segmentation.clustering.partition,
+        drift=segmentation.drift,
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from deepspec.evaluation.reference import Reference
     from deepspec.functional import Agreement, KCriteria, SilhouetteEstimate, Stability
+    from deepspec.segmentation import Drift
     from deepspec.segmentation.structure import Structure
 
 JUDGED_BY = {"gaussians": "Gaussian densities", "counts": "the likelihood of the counts"}
@@ -68,6 +69,8 @@ class Evaluation:
     """Without any reference, of the preprocessed spectra: see `scores_in_input_space`."""
     partition: str = "nearest"
     """What the segmentation's pixels are judged by, see `ClusteringRecord`."""
+    drift: Drift | None = None
+    """Of frozen clusters: how the scan differs from the training."""
 
     @property
     def matched(self) -> NDArray[np.int64] | None:

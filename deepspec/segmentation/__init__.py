@@ -1,5 +1,6 @@
 """Segmentation of a cube by a fitted model, and the file that keeps it."""
 
+from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.labelling import LabelOptions
 from deepspec.segmentation.model import SegmentationModel
 from deepspec.segmentation.pipeline import segment_cube
@@ -10,6 +11,7 @@ from deepspec.segmentation.structure import Structure
 __all__ = [
     "BaselineRecord",
     "ClusteringRecord",
+    "Drift",
     "LabelOptions",
     "Leaves",
     "PixelSample",

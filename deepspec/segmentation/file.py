@@ -16,6 +16,7 @@ from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.sealed_file import sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
+from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
 from deepspec.segmentation.sample import PixelSample
 from deepspec.segmentation.soundness import check_sound
@@ -38,7 +39,7 @@ _ARRAYS = (
 )
 _AXES = ("axis", "decoded_axis")
 _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
-_OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord}
+_OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _LEAF_ARRAYS = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
 
@@ -47,10 +48,10 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     """Write a segmentation under a temporary name and rename it when it is complete.
 
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
-    `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `baseline` of one, as groups of attributes; the
-    group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group `sample` with the arrays of
-    `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, and the group `leaves` with the arrays
-    of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
+    groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
+    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, the group `leaves`
+    with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -80,6 +81,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
         if segmentation.leaves is not None:
             _write_leaves(file.create_group("leaves"), segmentation.leaves)
+        if segmentation.drift is not None:
+            file["drift"].attrs["sentence"] = segmentation.drift.sentence
         file["structure"].attrs["sentence"] = segmentation.structure.sentence
         scores = file.create_group("scores")
         scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)

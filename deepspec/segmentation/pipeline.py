@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from deepspec.clustering import CountSpectra
 from deepspec.errors import UserError
 from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
+from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
 from deepspec.segmentation.latents import cluster_means, find_clusters, silhouette_of
 from deepspec.segmentation.means import ClusterMeans, PixelRecord
 from deepspec.segmentation.provenance import Origin
+from deepspec.segmentation.response import as_seen
 from deepspec.segmentation.result import ClusteringRecord, Leaves, Segmentation
 from deepspec.segmentation.sample import draw_sample
 from deepspec.segmentation.search import planned_search
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from deepspec.clustering import Clusterer, ClustererConfig, Partition
     from deepspec.data.cube import SpectralCube
+    from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
     from deepspec.segmentation.means import PieceSums
     from deepspec.segmentation.model import SegmentationModel
@@ -119,8 +123,9 @@ def segment_cube(
         passes = _Passes(spectra, record, some, inputs_PQ, labelling)
         if clusters == "frozen":
             partition = model.clusters.partition
-            labels, means = passes.label_frozen(partition)
+            labels, means, partition, drift = passes.label_frozen(partition, seed)
         else:
+            drift = None
             measured = _Measured(spectra, search, sample, seed, inputs_PQ is None)
             passes.encode(measured)
             wanted, points = search.k, len(record.usable_latents)
@@ -170,7 +175,11 @@ def segment_cube(
         total_reconstructed=image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
         total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
-        notes=alignment.notes + few + _left_out(cube, record, labels) + unhashed,
+        notes=(() if drift is None else (drift.sentence,))
+        + alignment.notes
+        + few
+        + _left_out(cube, record, labels)
+        + unhashed,
         provenance=provenance,
         sample=sample_of_pixels,
         latents=image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),
@@ -186,6 +195,7 @@ def segment_cube(
         memberships=None if labels.memberships_PK is None else image(labels.memberships_PK),
         leaves=leaves,
         disagreement=None if disagreement_P is None else image(disagreement_P),
+        drift=drift,
     )
     return found if search.cut is None else found.cut(search.cut)
 
@@ -266,14 +276,29 @@ class _Passes:
         self._spectra, self._record, self._some = spectra, record, some
         self._inputs_PQ, self._labelling = inputs_PQ, labelling
 
-    def label_frozen(self, partition: Partition) -> tuple[Labels, ClusterMeans]:
-        """A single pass where the clusters are known and no neighbour has a say; else two."""
+    def label_frozen(self, partition: Partition, seed: int) -> tuple[Labels, ClusterMeans, Partition, Drift | None]:
+        """A single pass where the clusters are known and no neighbour has a say; else two.
+
+        One more comes first for clusters of counts, which are corrected for the response of another detector. Returned
+        are the clusters as this scan sees them too.
+        """
+        model = self._spectra.model
+        record = model.clusters.record if self._inputs_PQ is None else None
+        sample = None if record is None else ScanSample(self._spectra, seed)
+        response = None
+        if record is not None and sample is not None and isinstance(partition, CountSpectra):
+            sample.read()
+            partition, response = as_seen(partition, record, sample.x_NC, model.axis.values)
         explanations = self._explanations(partition)
         alone = self._labelling.strength(partition) == 0
         means = ClusterMeans(self._spectra, _groups(partition), self._record) if alone else None
-        self.encode(None, partition, explanations, means)
+        seen_before = sample is not None and sample.complete
+        self.encode(None if seen_before else sample, partition, explanations, means)
         labels = explanations.labels()
-        return labels, means or self._average(partition, labels)
+        drift = None
+        if record is not None and sample is not None:
+            drift = find_drift(model, record, partition, sample.sampled(self._record.z_PL), response)
+        return labels, means or self._average(partition, labels), partition, drift
 
     def label_found(self, partition: Partition) -> tuple[Labels, ClusterMeans]:
         """Labels by clusters that were found after the first pass."""
@@ -293,7 +318,7 @@ class _Passes:
 
     def encode(
         self,
-        measured: _Measured | None,
+        measured: _Measured | ScanSample | None,
         partition: Partition | None = None,
         explanations: Explanations | None = None,
         means: ClusterMeans | None = None,

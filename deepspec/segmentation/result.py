@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepspec.clustering import Tree
     from deepspec.data.axis import SpectralAxis
     from deepspec.functional import SilhouetteEstimate
+    from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.sample import PixelSample
     from deepspec.segmentation.structure import Structure
 
@@ -160,6 +161,9 @@ class Segmentation:
     """(K, K) valley ratio r of the border of each pair: towards 0 firm, 1 none. None where it was not looked for."""
     memberships: NDArray[np.float32] | None = None
     """(H, W, K) probability of each cluster, adding up to 1; 0 where the label is -1. None where they were not kept."""
+    drift: Drift | None = None
+    """Frozen: how the scan differs from the training; None for refit, and for files and checkpoints of earlier
+    versions."""
     leaves: Leaves | None = None
     """Where the clusters could be merged or divided further; None for clusterers without a merge tree."""
     disagreement: NDArray[np.float32] | None = None

@@ -13,12 +13,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from deepspec.clustering import ClustererConfig, ConsensusKMeans, IKMeans, Partition
+from deepspec.clustering import ClustererConfig, ConsensusKMeans, IKMeans, Partition, TrainingRecord
 from deepspec.clustering.countable import are_counts
 from deepspec.clustering.numbering import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
 from deepspec.functional.k_range import fitting_range
+from deepspec.segmentation.drift import record_training
 from deepspec.training.divergence import refuse_diverged
 from deepspec.training.encoding import encode_sample
 
@@ -172,7 +173,21 @@ class IKMeansCallback(Callback):
             _, result, _ = self._clustered(trainer, model, judged=False)
         if result is not None:
             model.clusters.set(result.partition.to(model.device))
+            model.clusters.record = self._recorded(trainer, model)
         return result
+
+    def _recorded(self, trainer: lightning.Trainer, model: DeepClustering) -> TrainingRecord:
+        """Rank 0's, as the clusters are."""
+        record: TrainingRecord | None = None
+        if trainer.is_global_zero:
+            assert self._spectra is not None
+            training = model.training
+            model.eval()
+            record = record_training(model, self._spectra.to(model.device)).to("cpu")
+            model.train(training)
+        found = trainer.strategy.broadcast(record)
+        assert found is not None
+        return found.to(model.device)
 
     def state_dict(self) -> dict[str, Any]:
         """The history, by which a resumed run knows what has got worse."""
