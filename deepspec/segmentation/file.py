@@ -50,8 +50,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
     `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
-    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, the group `leaves`
-    with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, and the
+    group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:

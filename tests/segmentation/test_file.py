@@ -10,6 +10,7 @@ import torch
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
+from deepspec.data.sealed_file import seal
 from deepspec.errors import UserError
 from deepspec.segmentation import Segmentation, provenance, segment_cube
 from tests.planted import LinearModel, planted_cube, spoilt_cube
@@ -48,9 +49,11 @@ def test_a_file_from_before_the_clouds_were_counted_is_read(tmp_path):
     segment_cube(cube, LinearModel(cube), clusters="refit").save(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         del file["structure"].attrs["clouds"]
+    seal(tmp_path / "a.h5")
     assert Segmentation.load(tmp_path / "a.h5").structure.clouds == 20
     with h5py.File(tmp_path / "a.h5", "a") as file:
         del file["structure"].attrs["p"]
+    seal(tmp_path / "a.h5")
     with pytest.raises(UserError, match="damaged"):
         Segmentation.load(tmp_path / "a.h5")
 

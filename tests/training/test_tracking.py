@@ -18,6 +18,7 @@ from deepspec.fit import main  # noqa: E402
 from deepspec.training import tracking_config, wandb_run  # noqa: E402
 from deepspec.training.callbacks import EpochLine  # noqa: E402
 from tests.conftest import planted_spectra  # noqa: E402
+from tests.states import same_state
 from tests.training.test_fit import arguments  # noqa: E402
 from tests.training.wandb_file import StoredRun  # noqa: E402
 
@@ -122,7 +123,7 @@ def test_a_run_and_its_continuation_are_stored_with_all_they_logged(tiny_shards,
     main(arguments(tiny_shards, plain, epochs=5))
     assert not (plain / "wandb").exists()
     states = [torch.load(run / "model.ckpt", weights_only=True)["state_dict"] for run in (plain, run_dir)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0]), "tracking changes nothing"
+    assert same_state(*states), "tracking changes nothing"
 
 
 @pytest.mark.slow
