@@ -9,10 +9,10 @@ from lightning.pytorch.callbacks import Callback
 from deepspec.errors import UserError
 from deepspec.fit import main
 from deepspec.training.module import DeepClustering, OptimiserConfig, cosine_rate
+from tests.states import same_state
 from tests.training.test_fit import arguments, rows_of
 
 COSINE = ["--model.optimiser.schedule", "cosine", "--model.optimiser.lr", "0.01"]
-from tests.states import same_state
 
 
 class KilledInTheThirdEpoch(Callback):

@@ -17,6 +17,7 @@ from deepspec.fit import main
 from deepspec.models import SpectralModel
 from deepspec.models.checkpoint import read_checkpoint
 from deepspec.training.callbacks import CollapseWarning
+from tests.states import same_state
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -25,7 +26,6 @@ SMALL = [
     "--model.preprocess", "[sqrt, {step: standard}]", "--data.batch_size", "128",
     "--trainer.accelerator", "cpu", "--ikmeans.sample", "300",
 ]  # fmt: skip
-from tests.states import same_state
 
 
 def arguments(shards, run_dir, *more, epochs=3):

@@ -45,7 +45,8 @@ def test_half_precision_finds_the_clusters_of_single_precision(tiny_shards, tmp_
     assert half[-1]["ikmeans/k"] == single[-1]["ikmeans/k"] == "4.0"
     assert adjusted_rand_score(labels_of(tmp_path / "single"), labels_of(tmp_path / "half")) > 0.99
     state = torch.load(tmp_path / "half" / "model.ckpt", weights_only=True)["state_dict"]
-    assert {value.dtype for value in state.values() if value.is_floating_point()} <= {torch.float32, torch.float64}
+    tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
+    assert {value.dtype for value in tensors if value.is_floating_point()} <= {torch.float32, torch.float64}
 
 
 @pytest.mark.parametrize("variational", [False, True])
@@ -85,7 +86,7 @@ def test_a_compiled_network_trains_to_the_same_weights(tiny_shards, tmp_path):
         torch.load(tmp_path / name / "model.ckpt", weights_only=True)["state_dict"] for name in ("plain", "compiled")
     )
     assert list(plain) == list(compiled)
-    for key in plain:
+    for key in (key for key, value in plain.items() if isinstance(value, torch.Tensor)):
         torch.testing.assert_close(compiled[key], plain[key], rtol=1e-3, atol=1e-4)
     for row, other in zip(rows_of(tmp_path / "compiled"), rows_of(tmp_path / "plain"), strict=True):
         for name in ("train/reconstruction", "val/target", "val/silhouette", "ikmeans/silhouette"):
