@@ -204,10 +204,16 @@ class Grouping:
             del nodes[j]
             self._join(i, j)
         self._named = found
+        # From the clusters found to a single one each merge gives up a firmer border, and towards the leaves no part is
+        # divided more firmly than the whole that it was cut from.
         lowest = 1.0
-        for number, merge in enumerate(merges):
-            lowest = min(lowest, merge.r)
-            merges[number] = Merge(merge.first, merge.second, lowest)
+        for number in range(len(cuts), len(merges)):
+            lowest = min(lowest, merges[number].r)
+            merges[number] = merges[number]._replace(r=lowest)
+        highest = merges[len(cuts)].r if len(cuts) < len(merges) else 0.0
+        for number in reversed(range(len(cuts))):
+            highest = max(highest, merges[number].r)
+            merges[number] = merges[number]._replace(r=highest)
         return Tree(len(order), tuple(merges)), leaves_N
 
     def _new(self, member_N: NDArray[np.bool_]) -> tuple[int, Any]:
