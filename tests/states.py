@@ -6,9 +6,9 @@ import torch
 def same_state(first, second):
     """Whether two values of state dicts are equal to the last bit."""
     if isinstance(first, torch.Tensor):
-        return isinstance(second, torch.Tensor) and torch.equal(first, second)
+        return isinstance(second, torch.Tensor) and torch.equal(first.nan_to_num(7e7), second.nan_to_num(7e7))
     if isinstance(first, dict):
         return first.keys() == second.keys() and all(same_state(first[key], second[key]) for key in first)
     if isinstance(first, (list, tuple)):
         return len(first) == len(second) and all(map(same_state, first, second))
-    return first == second
+    return first == second or (first != first and second != second)  # NaN equals NaN here

@@ -82,7 +82,7 @@ def test_segment_and_evaluate(scan, tmp_path, capsys, clusters):
     evaluate([str(tmp_path / "map" / "segmentation.h5"), "--out", str(tmp_path / "evaluation"), "--refits", "3"])
     printed = capsys.readouterr().out
     assert line in printed
-    assert "under resampling: 3 K-means refits of the same latent points" in printed
+    assert "resampling alone: 3 refits on resampled pixels" in printed
 
 
 def test_the_map_of_disagreement_counts_the_votes_of_the_networks(scan):

@@ -41,7 +41,6 @@ def test_planted_materials_in_a_small_cube(tmp_path, capsys, spectra, shape, cha
     train = round(0.8 * spectra)
     assert f"train {train} " in said
     widths = [train, 32]
-    assert f"(hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" in said
     assert f"{train} training spectra: batches of {train} instead of 512, an epoch goes over them 10 times" in errors
     most = (train + round(0.1 * spectra)) // 4
     assert f"K from 4 to {most} instead of 4 to 16" in said

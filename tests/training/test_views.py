@@ -1,6 +1,7 @@
 """Views, components and noise fractions through the commands, on a real scene and on shards without neighbours."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -98,8 +99,13 @@ def test_a_baseline_and_its_evaluation_see_the_same_preprocessing(scene, tmp_pat
 
 
 def test_shards_without_neighbours_are_refused_before_anything_is_written(tiny_shards, tmp_path, capsys):
+    older = shutil.copytree(tiny_shards, tmp_path / "older")
+    state = json.loads((older / "manifest.json").read_text())
+    state.pop("neighbours", None)
+    state.pop("checksum", None)
+    (older / "manifest.json").write_text(json.dumps(state))
     with pytest.raises(SystemExit, match="2"):
-        fit(command(tiny_shards, tmp_path / "run", "[sqrt, mnf]"))
+        fit(command(older, tmp_path / "run", "[sqrt, mnf]"))
     error = capsys.readouterr().err
     assert "no pairs of neighbouring pixels here, on which the preprocessing step mnf measures the noise" in error
     assert "ingest the cubes again" in error
