@@ -88,12 +88,18 @@ def one_writer(run_dir: Path) -> Iterator[None]:
     Raises:
         UserError: another run writes it.
     """
+    made = not run_dir.exists()
     run_dir.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _PATIENCE
     while True:
         with locked(run_dir) as alone:
             if alone:
-                yield
+                try:
+                    yield
+                finally:
+                    # A mistake that was found before anything was written leaves no folder.
+                    if made and not any(run_dir.iterdir()):
+                        run_dir.rmdir()
                 return
         if time.monotonic() > deadline:
             raise UserError(f"{run_dir}: another run is writing this folder; wait for it, or give another --run_dir")

@@ -110,7 +110,7 @@ def test_only_the_named_weights_may_be_more_than_a_model_needs(finished, tmp_pat
     content = read_checkpoint(finished / "dcn" / "model.ckpt")
     content["state_dict"]["foreign.weight"] = torch.zeros(1)
     torch.save(content, tmp_path / "model.ckpt")
-    with pytest.raises(UserError, match=r"foreign\.weight"):
+    with pytest.raises(UserError, match="does not fit the others"):
         SpectralModel.load(tmp_path / "model.ckpt")
 
 
