@@ -48,7 +48,7 @@ def test_planted_materials_in_a_small_cube(tmp_path, capsys, spectra, shape, cha
     model = DeepClustering.load(tmp_path / "run" / "model.ckpt")
     assert sum(p.numel() for p in model.network.parameters()) < 6 * spectra * channels
     with (tmp_path / "run" / "metrics.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 20
+        assert len(list(csv.DictReader(file))) == 80
 
 
 @pytest.mark.parametrize("spectra", [5, 13, 41])
