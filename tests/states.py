@@ -6,7 +6,12 @@ import torch
 def same_state(first, second):
     """Whether two values of state dicts are equal to the last bit."""
     if isinstance(first, torch.Tensor):
-        return isinstance(second, torch.Tensor) and torch.equal(first.nan_to_num(7e7), second.nan_to_num(7e7))
+        return (
+            isinstance(second, torch.Tensor)
+            and first.dtype == second.dtype
+            and first.shape == second.shape
+            and torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+        )
     if isinstance(first, dict):
         return first.keys() == second.keys() and all(same_state(first[key], second[key]) for key in first)
     if isinstance(first, (list, tuple)):

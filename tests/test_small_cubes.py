@@ -36,16 +36,28 @@ def run(tmp_path, cube, experiment, *fit_options, ingest_options=()):
 def test_planted_materials_in_a_small_cube(tmp_path, capsys, spectra, shape, channels):
     x, materials = planted_spectra(spectra, channels=channels, materials=5, counts=4000.0, seed=spectra)
     np.save(tmp_path / "cube.npy", x.reshape(*shape, channels))
-    few = ["--clusterer.kind", "ikmeans", "--ikmeans.k_min", "4", "--ikmeans.k_max", "16"]  # valleys need 20 of each
+    few = [
+        "--clusterer.kind",
+        "ikmeans",
+        "--ikmeans.k_min",
+        "4",
+        "--ikmeans.k_max",
+        "16",
+        "--model.network.spectra_per_node",
+        "1",
+    ]  # valleys need 20 of each
     found = run(tmp_path, tmp_path / "cube.npy", "xrf", *few)
     said, errors = capsys.readouterr()
     train = round(0.8 * spectra)
     assert f"train {train} " in said
     assert f"{train} training spectra: batches of {train} instead of 256, an epoch goes over them 10 times" in errors
+    assert f"(hidden widths [{train}] for so few spectra, by model.network.spectra_per_node)" in said
     most = (train + round(0.1 * spectra)) // 4
     assert f"K from 4 to {most} instead of 4 to 16" in said
+    assert f"K from 4 to {spectra // 4} instead of 4 to 16: {spectra} pixels are few" in found.notes
     assert adjusted_rand_score(materials, found.labels.ravel()) > 0.9
     model = DeepClustering.load(tmp_path / "run" / "model.ckpt")
+    assert model.network_config.encoder == [train]
     assert sum(p.numel() for p in model.network.parameters()) < 6 * spectra * channels
     with (tmp_path / "run" / "metrics.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 80
