@@ -31,8 +31,7 @@ def demo(out):
          "--size", 200, "--palette", 6, "--weighting", "softmin", "--k_range", 5, 8,
          "--colour_space", "lab")  # fmt: skip
     step("ingest", ingest, out / "scans" / "china.h5", "--out", out / "shards", "--split", 0.8, 0.2, 0, "--overwrite")
-    step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite",
-         "--trainer.max_epochs", 15, "--loss_schedule.gamma.start", 5)  # fmt: skip
+    step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite")
     step("segment", segment, out / "scans" / "flower.h5", "--checkpoint", out / "run" / "model.ckpt",
          "--clusters", "refit", "--out", out / "flower", "--overwrite")  # fmt: skip
     print(f"\ndone in {time.perf_counter() - started:.0f} s; the pictures are in {out / 'flower'}:")
