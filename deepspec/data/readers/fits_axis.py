@@ -7,6 +7,7 @@ another unit of the file.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -189,9 +190,9 @@ def _base_of_logarithm(header: fits.Header, kind: str, unit: str, values: NDArra
     if int(_number(header, "DC-FLAG", 0)) == 1 or re.search(r"log10|loglam|log\s*\(|log-lam|log_lam", text):
         return 10.0
     if re.search(r"\bln\b|ln\(|lnlam", text):
-        return float(np.e)
+        return math.e
     if kind.upper().startswith("LOG"):
-        return 10.0 if np.abs(values).max() < 6 else float(np.e)
+        return 10.0 if np.abs(values).max() < 6 else math.e
     return None
 
 
