@@ -114,10 +114,13 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
             raise UserError(f"objectives: the experiment does not log {name!r}; {hint}it logs {', '.join(known)}")
         for prefix, key in (("ikmeans/", "ikmeans.every_n_epochs"), ("val/", "trainer.check_val_every_n_epoch")):
             every = dotted_keys(config).get(key)
-            if epoch == "kept" and name.startswith(prefix) and every not in (1, None):
+            # The last epoch is clustered in any case, and every_n_epochs 0 means it alone.
+            logged = every in (1, None) or (prefix == "ikmeans/" and config.get("keep") == "last")
+            if epoch == "kept" and name.startswith(prefix) and not logged:
+                often = "in the last epoch" if every == 0 else f"every {every} epochs"
                 raise UserError(
-                    f"objectives: {name} is logged only every {every} epochs, so perhaps not in the one whose weights "
-                    f"are kept: set {key} to 1, or `epoch: best` in the sweep"
+                    f"objectives: {name} is logged only {often}, so perhaps not in the one whose weights are kept: "
+                    f"set {key} to 1, or `keep: last` in the experiment, or `epoch: best` in the sweep"
                 )
 
 

@@ -176,7 +176,16 @@ class Fit(Case):
         assert all(all(row.values()) for row in rows), "an empty cell"
         weights = read_checkpoint(folder / "run" / "model.ckpt")["state_dict"]
         names = sorted(str(path.relative_to(folder / "run")) for path in (folder / "run").rglob("*"))
-        return names, rows, {name: tensor.tolist() for name, tensor in weights.items()}
+        return names, rows, _plain(weights)
+
+
+def _plain(state):
+    """Nested values of a checkpoint as what JSON can write."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {str(name): _plain(value) for name, value in state.items()}
+    return [_plain(value) for value in state] if isinstance(state, (list, tuple)) else state
 
 
 class FitAgain(Fit):

@@ -91,7 +91,7 @@ def evaluate(expression: str, variables: dict[str, Any], parameters: Any) -> Any
     Raises:
         UserError: if there is anything else in it.
 
-    >>> evaluate("a * x + b / 2", {"x": 3.0}, {"a": 2.0, "b": 1.0})
+    >>> float(evaluate("a * x + b / 2", {"x": 3.0}, {"a": 2.0, "b": 1.0}))
     6.5
     """
     if len(expression) > _LONGEST:

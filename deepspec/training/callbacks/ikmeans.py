@@ -131,7 +131,7 @@ class IKMeansCallback(Callback):
             logged |= {"k": 1.0, "silhouette": math.nan, **dict.fromkeys(JUDGED_BY, math.nan)}
         else:
             self._latest = trainer.global_step, result
-            logged["moved"] = self._store(pl_module, z_NL, result)
+            logged["moved"] = self._store(trainer, pl_module, z_NL, result)
             scores = result.partition.search.scores
             logged |= {"k": float(result.partition.k), "silhouette": result.score, **judged}
             logged |= {f"silhouette_{k}": score for k, score in scores.items()}
@@ -296,18 +296,24 @@ class IKMeansCallback(Callback):
             )
         return spectra_NC
 
-    def _store(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
+    def _store(self, trainer: lightning.Trainer, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
         """Put the clusters into the model under the numbers they had before; the share of points that moved."""
-        k = result.partition.k
-        order = torch.arange(k)
-        moved = 1.0
-        if int(model.clusters.count):
-            # With the old clusters and the new weights most points are where they were: that carries the numbers over.
-            before = model.clusters.assign(z_NL.to(model.device), self.measured(model)).cpu()
-            order = numbering(result.labels_N, before, k)
-            moved = float((order[result.labels_N] != before).double().mean())
+        numbered = self._numbered(model, z_NL, result) if trainer.is_global_zero else None  # it alone has the spectra
+        found = trainer.strategy.broadcast(numbered)
+        assert found is not None
+        order, moved = found
         model.clusters.set(result.partition.reordered(order.argsort()).to(model.device))
         return moved
+
+    def _numbered(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> tuple[Tensor, float]:
+        """The number that each cluster had before, int64 (K,), and the share of points that moved."""
+        k = result.partition.k
+        if not int(model.clusters.count):
+            return torch.arange(k), 1.0
+        # With the old clusters and the new weights most points are where they were: that carries the numbers over.
+        before = model.clusters.assign(z_NL.to(model.device), self.measured(model)).cpu()
+        order = numbering(result.labels_N, before, k)
+        return order, float((order[result.labels_N] != before).double().mean())
 
     def measured(self, model: DeepClustering) -> Tensor | None:
         """The sample as measured, once it was drawn, where the model's clusters are judged by it."""
