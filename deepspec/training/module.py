@@ -288,14 +288,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def _seen_and_wanted(self, x_NC: Tensor, target_NC: Tensor | None, stage: str) -> tuple[Tensor, Tensor]:
         """What the network sees of a batch of raw spectra, and what it shall give, both preprocessed."""
         if self.thinning is not None and stage == "train":
-            import os
-            t = thinned(x_NC, *self.thinning)
-            seen_ND = self.preprocess(t)
-            mode = os.environ.get("DS_TT", "whole")
-            if mode == "same":
-                return seen_ND, seen_ND
-            if mode == "rest":
-                return seen_ND, self.preprocess(x_NC.float() - t)
+            seen_ND = self.preprocess(thinned(x_NC, *self.thinning))
             return seen_ND, self.preprocess(x_NC if target_NC is None else target_NC)
         seen_ND = self.preprocess(x_NC)
         return seen_ND, seen_ND if target_NC is None else self.preprocess(target_NC)
