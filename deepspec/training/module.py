@@ -103,8 +103,10 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
         thinning: the least and the greatest share of its counts that the network sees of a training spectrum, such as
             [0.25, 1.0]: a share drawn for each spectrum in each step, and each count kept with that probability, as if
-            the scan had been that much shorter. None: all counts. What it shall give is always the whole spectrum, so
-            use it with the preprocessing step `dose`, which makes the level of both the same.
+            the scan had been that much shorter. What it shall give is the whole spectrum, so the preprocessing needs the
+            step `dose` (or `area`, `max`, `unit`), which makes the level of both the same. For frozen clusters of
+            latents on shorter scans. Drawing takes 3 ms of a CPU core in a batch of 256 spectra with 400 counts in 512
+            channels, 11 with 4,000 in 1,024. None: all counts.
     """
 
     def __init__(
@@ -129,6 +131,11 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self.sample_without_beta = sample_without_beta
         self.deep_baseline = build_deep_baseline(deep_baseline, network)
         self.thinning = check_shares(thinning)
+        if self.thinning is not None and self.preprocess.invertible_to == "counts":
+            raise UserError(
+                "model.thinning: expected spectra without a level, for how many counts were left out nobody can tell; "
+                "got preprocessing that keeps it: put dose first in model.preprocess"
+            )
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,

@@ -29,8 +29,16 @@ def check_shares(shares: list[float] | None) -> tuple[float, float] | None:
 
 
 def refuse_no_counts(x_NC: Tensor) -> None:
-    """Refuse spectra that are no numbers of counts: those cannot be kept or dropped one by one."""
-    x_NC = x_NC.float()
+    """Refuse spectra that are no numbers of counts: those cannot be kept or dropped one by one.
+
+    Args:
+        x_NC: a training sample, as stored.
+
+    Raises:
+        UserError: with the first value that is none.
+    """
+    if not x_NC.is_floating_point():
+        return  # shards hold unsigned integers, or floating point
     wrong = x_NC[(x_NC < 0) | (x_NC != x_NC.round())]
     if len(wrong):
         raise UserError(
@@ -40,7 +48,19 @@ def refuse_no_counts(x_NC: Tensor) -> None:
 
 
 def thinned(x_NC: Tensor, least: float, greatest: float) -> Tensor:
-    """Each count kept or dropped on its own (binomial thinning): of Poisson counts remain Poisson counts."""
-    wide = x_NC.float()
+    """Each count kept or dropped on its own (binomial thinning), with a probability drawn for each spectrum.
+
+    Poisson counts of mean m remain Poisson counts, of mean p m: it is what a measurement of the time p would have
+    given. Drawn from torch's default generator of the device.
+
+    Args:
+        x_NC: counts (N, C) of any real dtype; left as they are.
+        least: of the probability, above 0.
+        greatest: of the probability, up to 1; it is uniform between both.
+
+    Returns:
+        float32 (N, C), whole numbers from 0 to those given.
+    """
+    counts_NC = x_NC.to(torch.float32)
     share_N1 = torch.empty(len(x_NC), 1, device=x_NC.device).uniform_(least, greatest)
-    return torch.binomial(wide, share_N1.expand_as(wide).contiguous())
+    return torch.binomial(counts_NC, share_N1.expand_as(counts_NC).contiguous())
