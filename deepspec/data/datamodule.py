@@ -45,8 +45,8 @@ class SpectraDataModule(lightning.LightningDataModule):
     number of ranks, batch size, `min_batches` and `shuffle_buffer` alone: neither where the rows are kept nor the
     number of workers changes them.
 
-    With `target: neighbour` training batches have "target" too, (B, C) as stored: for each row the spectrum of one of the
-    up to eight pixels around it, drawn anew each time.
+    With `target: neighbour` training batches have "target" too, (B, C) as stored: for each row the spectrum of one of
+    the up to eight pixels around it, drawn anew each time.
 
     The batch size is each process's: N ranks take N times as many spectra in a step, and an N-th of the steps in an
     epoch. For the run of one process with batches of B, take B / N. In training every rank shuffles a share of its own,

@@ -13,7 +13,7 @@ preprocess:
 | `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
 | `clip` | `min` (0) | raise smaller values to `min` |
 | `log1p`, `anscombe` | | log(1 + x), 2 sqrt(x + 3/8) |
-| `sqrt` | `inverse` (square, or poisson) | sqrt(x); `poisson` undoes the mean root of counts: weak lines keep their size |
+| `sqrt` | `inverse` (square, or poisson) | sqrt(x); `poisson` undoes mean roots of counts: weak lines stay |
 | `log` | `quantile` (0.005) | log(x), and for less than this quantile of the positive training values its log |
 | `max`, `area`, `unit` | | divide each spectrum by its maximum, sum or Euclidean length |
 | `dose` | | multiply each spectrum to the median sum of the training's: the same level at any exposure |

@@ -130,11 +130,39 @@ def test_what_has_no_neighbours_is_refused_in_one_line(images, tmp_path):
         module(images, residency="stream", target="neighbour")
     alone = set_of_images(tmp_path, images=1, split=(1.0, 0.0, 0.0), keep=0.002)
     data = module(alone, target="neighbour")
-    with pytest.raises(UserError, match="none of the . training spectra has another beside it"):
+    with pytest.raises(UserError, match=r"none of the . training spectra has another beside it"):
         data.train_dataloader()
 
 
 def test_auto_that_has_to_stream_says_so(images, monkeypatch):
     monkeypatch.setattr("deepspec.data.datamodule.available_memory", lambda: 100)
-    with pytest.raises(UserError, match="data.residency auto, which is stream here: take data.residency ram"):
+    with pytest.raises(UserError, match=r"data.residency auto, which is stream here: take data.residency ram"):
         module(images, residency="auto", target="neighbour")
+
+
+def test_the_command_trains_on_neighbours_of_a_real_scan(shared_data, tmp_path, capsys):
+    """On a real scene the command trains, and what the network gives is near the neighbours; a table is refused."""
+    from deepspec.fit import main as fit
+    from deepspec.ingest import main as ingest
+    from deepspec.models import SpectralModel
+    from tests.training.test_fit import arguments
+
+    cube = shared_data / "salinas_a" / "SalinasA_corrected.mat"
+    ingest([str(cube), "--out", str(tmp_path / "shards"), "--split", "0.9", "0.1", "0"])
+    command = arguments(tmp_path / "shards", tmp_path / "run", "--data.target", "neighbour", epochs=4)
+    command[command.index("--model.preprocess") + 1] = "[{step: standard}]"
+    fit(command)
+    data = module(str(tmp_path / "shards"), target="neighbour", batch_size=1000)
+    batch = next(iter(data.train_dataloader()))
+    model = SpectralModel.load(tmp_path / "run" / "model.ckpt")
+    given, wanted = model.preprocess(batch["spectra"]), model.preprocess(batch["target"])
+    reconstruction = model.network(given)
+    # untrained, it would explain none of their variance
+    assert (reconstruction - wanted).square().mean() < (wanted - wanted.mean(0)).square().mean() / 5
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        fit(arguments(write(tmp_path / "table", train=2000), tmp_path / "other", "--data.target", "neighbour"))
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "knows no neighbouring pixels" in error
+    assert not (tmp_path / "other").exists()

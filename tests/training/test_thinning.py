@@ -56,7 +56,9 @@ def test_impossible_shares_are_refused(shares):
 def test_what_is_no_count_is_refused():
     refuse_no_counts(torch.tensor([[0.0, 3.0]]))
     for value in (0.25, -1.0):
-        with pytest.raises(UserError, match=rf"^model.thinning: expected counts, .* hold {value:g}: leave thinning out"):
+        with pytest.raises(
+            UserError, match=rf"^model.thinning: expected counts, .* hold {value:g}: leave thinning out"
+        ):
             refuse_no_counts(torch.tensor([[2.0, value]]))
 
 
