@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from scipy import ndimage, stats
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from deepspec.data.axis import SpectralAxis
@@ -21,6 +21,7 @@ CHAINS = [
     [{"step": "smooth", "width": 3}, "quantile_tanh"],
     [{"step": "smooth", "sigma": 1.5}, "unit"],
     [{"step": "clip", "min": 2}, "minmax", "standard"],
+    ["dose", {"step": "sqrt", "inverse": "poisson"}, "standard"],
     ["standard"],
     ["clip"],
     [],
@@ -206,6 +207,30 @@ def test_normalise_tiny_and_huge_spectra(step):
     assert result.isfinite().all()
     if step == "max":
         torch.testing.assert_close(result[:, 1], torch.ones(2))
+
+
+def test_dose_brings_every_spectrum_to_the_median_of_the_training():
+    x = counts(50, seed=3).double().numpy()
+    preprocess = Preprocess(20, ["dose"])
+    preprocess.fit(torch.from_numpy(x))
+    level = np.median(x.sum(1))
+    np.testing.assert_allclose(preprocess(torch.from_numpy(x)), x / x.sum(1, keepdims=True) * level, rtol=1e-6)
+    other = counts(30, seed=4)
+    for factor in (0.5, 2.0, 137.0):
+        torch.testing.assert_close(preprocess(other.float() * factor), preprocess(other), rtol=1e-6, atol=0)
+    empty = torch.zeros(3, 20)
+    empty[1], empty[2, :2] = -1, torch.tensor([2.0, -2.0])
+    assert not preprocess(empty).any()
+
+
+def test_dose_takes_its_level_from_spectra_that_have_counts():
+    x = counts(21, seed=3)
+    preprocess, expected = Preprocess(20, ["dose"]), Preprocess(20, ["dose"])
+    preprocess.fit(torch.cat([x.float(), torch.zeros(30, 20), -torch.ones(30, 20)]))
+    expected.fit(x)
+    assert torch.equal(preprocess.steps[0].level, expected.steps[0].level)
+    with pytest.raises(UserError, match=r"^dose: expected spectra with counts; the sums of all 5 are 0 or below$"):
+        Preprocess(20, ["dose"]).fit(torch.zeros(5, 20))
 
 
 # Scaling by a training sample
@@ -586,6 +611,7 @@ def test_input_is_never_changed(spec, grad):
         {"step": "rebin", "bins": 10},
         {"step": "rebin", "bins": 7, "mode": "mean"},
         {"step": "smooth", "width": 3},
+        {"step": "sqrt", "inverse": "poisson"},
         *[name for name in STEPS if name not in ("rebin", "smooth", "views")],
     ],
     ids=str,
@@ -752,7 +778,52 @@ def test_inverse_stops_where_it_would_be_wrong(spec, quantity, as_if):
     torch.testing.assert_close(preprocess.inverse(preprocess(x)), expected(x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("step", ["sqrt", "anscombe"])
+@pytest.mark.parametrize("mean", [1e-4, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0, 1e4])
+def test_the_mean_root_of_counts_is_undone(mean):
+    """Against the sum over Poisson's law, and against counts that are drawn."""
+    k = np.arange(max(200, int(2 * mean)))
+    root = (np.sqrt(k) * stats.poisson.pmf(k, mean)).sum()
+    preprocess = Preprocess(1, [{"step": "sqrt", "inverse": "poisson"}])
+    assert preprocess.inverse(torch.tensor([[root]])).item() == pytest.approx(mean, rel=0.003)
+    drawn = torch.from_numpy(np.random.default_rng(0).poisson(mean, (200_000, 1)))
+    found = preprocess.inverse(preprocess(drawn).mean(0, keepdim=True)).item()
+    assert found == pytest.approx(mean, abs=0.003 * mean + 5 * (mean / 200_000) ** 0.5)
+
+
+def test_weak_lines_come_back_from_components_as_strong_as_they_are():
+    """Mean scores of two materials on two components, against the mean counts."""
+    rng = np.random.default_rng(0)
+    means = np.array([[0.1] * 10 + [0.9] * 5 + [9.0] * 5, [0.4] * 10 + [0.2] * 5 + [30.0] * 5])
+    labels = rng.integers(0, 2, 4000)
+    x = torch.from_numpy(rng.poisson(means[labels]))
+    for inverse in ("square", "poisson"):
+        preprocess = Preprocess(20, [{"step": "sqrt", "inverse": inverse}, {"step": "pca", "components": 2}])
+        preprocess.fit(x)
+        assert preprocess.invertible_to == "counts"
+        centres = torch.stack([preprocess(x)[labels == material].mean(0) for material in (0, 1)])
+        drawn = np.stack([x[labels == material].double().mean(0).numpy() for material in (0, 1)])
+        ratio = preprocess.inverse(centres).numpy() / drawn
+        if inverse == "poisson":
+            np.testing.assert_allclose(ratio, 1, atol=0.15)
+        else:
+            assert (ratio[means < 0.5] < 0.6).all()
+
+
+def test_the_mean_root_is_undone_only_where_it_is_one_of_counts():
+    step = {"step": "sqrt", "inverse": "poisson"}
+    for spec, quantity in (
+        (["dose", step, {"step": "pca", "components": 4}, "standard"], "relative intensity"),
+        ([step, "max"], "relative intensity after sqrt"),
+    ):
+        preprocess = Preprocess(20, spec)
+        preprocess.fit(counts())
+        assert preprocess.invertible_to == quantity
+    assert Preprocess(20, ["sqrt", "max"]).invertible_to == "relative intensity"  # untouched by those with another way
+    with pytest.raises(UserError, match=r"^sqrt: inverse must be square or poisson; got 'root'$"):
+        Preprocess(20, [{"step": "sqrt", "inverse": "root"}])
+
+
+@pytest.mark.parametrize("step", ["sqrt", "anscombe", {"step": "sqrt", "inverse": "poisson"}])
 def test_inverse_of_what_no_square_root_gives(step):
     y = torch.tensor([[-2.0, 0.0, 2.0]])
     result = Preprocess(3, [step]).inverse(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import lightning
 import numpy as np
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deepspec.data.row_source import RowSource
 
 Residency = Literal["stream", "ram", "device"]
+Target = Literal["self", "neighbour"]
 
 _WINDOW_BYTES = 256 * 2**20
 
@@ -43,6 +44,9 @@ class SpectraDataModule(lightning.LightningDataModule):
     `valid = False`. All ranks have the same number of batches. The rows and their order are a function of seed, epoch,
     number of ranks, batch size, `min_batches` and `shuffle_buffer` alone: neither where the rows are kept nor the
     number of workers changes them.
+
+    With `target: neighbour` training batches have "target" too, (B, C) as stored: for each row the spectrum of one of
+    the up to eight pixels around it, drawn anew each time.
 
     The batch size is each process's: N ranks take N times as many spectra in a step, and an N-th of the steps in an
     epoch. For the run of one process with batches of B, take B / N. In training every rank shuffles a share of its own,
@@ -63,6 +67,10 @@ class SpectraDataModule(lightning.LightningDataModule):
         max_rows: use only so many rows of each split, for trials.
         min_batches: steps of training in an epoch, at the least: with fewer batches in a split an epoch goes over it
             several times, each time in another order.
+        target: what the network shall give for a training spectrum: `self`, the same; or `neighbour`, that of a random
+            neighbour in the image, whose noise is another (Noise2Noise), for noisy cubes. Neighbours are looked for
+            among the training spectra of the same process, which must be kept in memory; a spectrum that has none
+            there is its own target. Validation is against the spectra themselves.
 
     Raises:
         UserError: if `root` is no complete folder of shards, or a number is out of range.
@@ -78,6 +86,7 @@ class SpectraDataModule(lightning.LightningDataModule):
         seed: int = 0,
         max_rows: int | None = None,
         min_batches: int = 1,
+        target: Literal["self", "neighbour"] = "self",
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -90,9 +99,18 @@ class SpectraDataModule(lightning.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise UserError(f"data.{name} is {value}, expected at least {least}")
+        if target not in get_args(Target):
+            raise UserError(f"data.target is {target!r}, expected one of {', '.join(get_args(Target))}")
         self.shards = ShardSet(root)
+        if target == "neighbour" and not self.shards.has_neighbours:
+            raise UserError(
+                f"data.target neighbour: {self.shards.root} was not made of images by this ingest, so it knows no "
+                "neighbouring pixels; ingest the cubes again, or take data.target self"
+            )
+        self.target = target
         self.batch_size, self.min_batches, self.num_workers = batch_size, min_batches, num_workers
         self.shuffle_buffer, self.seed, self.max_rows = shuffle_buffer, seed, max_rows
+        self._asked = residency
         self._residency: Literal["auto", "stream", "ram", "device"] = residency
         self._sources: dict[tuple[str, int | None], RowSource] = {}
 
@@ -175,6 +193,12 @@ class SpectraDataModule(lightning.LightningDataModule):
             if stage == "fit" and self.trainer.is_global_zero:
                 self._say_what_is_other_than_asked_for()
         stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        if self.target == "neighbour" and stage == "fit" and self.residency == "stream":
+            raise UserError(
+                "data.target neighbour: expected the spectra in memory, where neighbours can be found; got "
+                f"data.residency {'auto, which is stream here' if self._asked == 'auto' else 'stream'}: take "
+                "data.residency ram or device, or fewer data.max_rows"
+            )
         self._check_memory(stages.get(stage, self.shards.splits))
 
     def train_dataloader(self) -> SpectraLoader:
@@ -252,6 +276,7 @@ class SpectraDataModule(lightning.LightningDataModule):
             batch_size,
             (torch.from_numpy(first.spectra), torch.from_numpy(first.pixel)),
             pin=self._device().type == "cuda" and source.device.type == "cpu",
+            targets=isinstance(source, MemoryRows) and source.neighbours is not None,
             plan={
                 "batch_size": batch_size,
                 "ranks": self._place()[1],
@@ -271,7 +296,29 @@ class SpectraDataModule(lightning.LightningDataModule):
         if self.residency == "stream":
             return StreamedRows(self.shards.open(split), order, num_workers=self.num_workers)
         device = self._device() if self.residency == "device" else torch.device("cpu")
-        return MemoryRows.load(self.shards, split, order, device)
+        source = MemoryRows.load(self.shards, split, order, device)
+        if self.target == "neighbour" and seed is not None:
+            self._pair(source)
+        return source
+
+    def _pair(self, source: MemoryRows) -> None:
+        """Let the neighbours of the training spectra be their targets, and say how many have one.
+
+        A table of spectra has a name beside its file, and is no image.
+        """
+        images = [number for number, cube in enumerate(self.shards.sources) if "name" not in cube]
+        count_N = source.find_neighbours(images).count_N
+        if not count_N.any():
+            raise UserError(
+                f"{self.shards.root}: data.target neighbour: none of the {len(count_N)} training spectra has another "
+                "beside it: ingest with a larger keep, or take data.target self"
+            )
+        if self._place()[0] == 0 and not count_N.all():
+            print(
+                f"{self.shards.root}: {(count_N == 0).sum()} of {len(count_N)} training spectra have no neighbour "
+                "among them and are their own targets",
+                file=sys.stderr,
+            )
 
     def _pieces(self, split: str) -> list[Piece]:
         return chunks([entry.rows for entry in self.shards.entries(split)], self.rows(split))

@@ -22,6 +22,8 @@ Batch = dict[str, torch.Tensor]
 class SpectraLoader:
     """Iterates over `batches` batches {"spectra": (B, C), "pixel": (B, 3) int32, "valid": (B,) bool}.
 
+    With `targets` there is "target" too, (B, C): the spectra of the rows that the source's windows name as targets.
+
     Spectra keep the type of the shards. Batches lie on the device of the source: rows that are kept on an accelerator
     are gathered there. The order is a function of the seed of the source and of the epoch set by `set_epoch`;
     iterating twice without it gives the same batches twice.
@@ -33,6 +35,7 @@ class SpectraLoader:
         filler: a spectrum (1, C) and its pixel (1, 3), of the types stored, that complete the batches after the last
             row of the source, marked `valid = False`.
         pin: whether to put batches into page-locked memory, from where a GPU copies them without waiting.
+        targets: whether the windows name a target for each row. Such batches are never padded.
         plan: what else the order depends on, by name; kept in the state, so that a run cannot go on in mid-epoch
             with another order.
     """
@@ -45,6 +48,7 @@ class SpectraLoader:
         filler: tuple[torch.Tensor, torch.Tensor],
         *,
         pin: bool = False,
+        targets: bool = False,
         plan: Mapping[str, int] | None = None,
     ) -> None:
         self._source, self._batches, self._batch_size, self._pin = source, batches, batch_size, pin
@@ -53,6 +57,8 @@ class SpectraLoader:
             "spectra": ((batch_size, self._spectrum.shape[1]), self._spectrum.dtype),
             "pixel": ((batch_size, 3), self._pixel.dtype),
         }
+        if targets:
+            self._shapes["target"] = self._shapes["spectra"]
         self._plan = dict(plan or {})
         self._epoch = 0
         self._given = 0
@@ -140,8 +146,11 @@ class SpectraLoader:
 
 def _gather(window: Window, used: int, batch: Batch, filled: int, count: int) -> None:
     """Copy rows of a window into a batch, on the device where both lie."""
-    rows = window.order[used : used + count]
-    for name, part in (("spectra", window.spectra), ("pixel", window.pixel)):
+    parts = [("spectra", window.spectra, window.order), ("pixel", window.pixel, window.order)]
+    if window.target is not None:
+        parts.append(("target", window.spectra, window.target))
+    for name, part, order in parts:
+        rows = order[used : used + count]
         torch.index_select(_signed(part), 0, rows, out=_signed(batch[name][filled : filled + count]))
 
 

@@ -168,6 +168,11 @@ class ShardSet:
             yield entry, first
             first += entry.rows
 
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether pairs of neighbouring pixels were kept, so that y and x of the rows are places in images."""
+        return self._neighbours is not None
+
     def read_neighbours(self) -> NDArray[Any]:
         """The pairs of neighbouring pixels that `ingest` kept of the training split, checked.
 

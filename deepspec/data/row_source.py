@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deepspec.data.row_order import Piece
 from deepspec.data.shard_format import SpectraBlock
+from deepspec.data.targets import NeighbourRows
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from deepspec.data.manifest import ShardSet
     from deepspec.data.row_order import EpochOrder, WindowPlan
@@ -28,17 +29,20 @@ if TYPE_CHECKING:
 _OPEN_SHARDS = 128  # well below the usual limit of 1,024 open files per process
 _PREFETCH = 2  # windows that each worker reads ahead
 _SHARED_MEMORY = Path("/dev/shm")
+_TARGETS = 1  # behind the key of a window's order: draws other numbers
 
 
 class Window(NamedTuple):
     """Rows on some device and the order to use them in: spectra (n, C), pixel (n, 3), order (m,) row numbers.
 
-    Spectra and pixel may be overwritten once the next window is asked for.
+    Spectra and pixel may be overwritten once the next window is asked for. Where each row has another as its target,
+    `target` has the numbers of those, (m,).
     """
 
     spectra: torch.Tensor
     pixel: torch.Tensor
     order: torch.Tensor
+    target: torch.Tensor | None = None
 
 
 class RowSource(Protocol):
@@ -57,11 +61,15 @@ class MemoryRows:
         spectra: (N, C), as the shards store them.
         pixel: (N, 3) on the same device.
         order: what to give in each epoch; its pieces lie one after the other in `spectra`.
+
+    Attributes:
+        neighbours: the neighbours among the N rows, of which each window then names one for each row as its target.
     """
 
     def __init__(self, spectra: torch.Tensor, pixel: torch.Tensor, order: EpochOrder) -> None:
         self._spectra, self._pixel, self._order = spectra, pixel, order
         self.device = spectra.device
+        self.neighbours: NeighbourRows | None = None
         self._sizes = np.array([piece.stop - piece.start for piece in order.pieces], dtype=np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
 
@@ -91,8 +99,21 @@ class MemoryRows:
         """All rows each time, with the order of one window."""
         for plan in self._order.windows(epoch, skip):
             rows = [np.arange(self._starts[i], self._starts[i] + self._sizes[i]) for i in plan.pieces]
-            order = torch.from_numpy(np.concatenate(rows)[plan.row_order()])
-            yield Window(self._spectra, self._pixel, order.to(self.device))
+            chosen = np.concatenate(rows)[plan.row_order()]
+            target = None
+            if self.neighbours is not None:
+                target = torch.from_numpy(self.neighbours.draw(chosen, (*(plan.key or ()), _TARGETS), plan.skip))
+                target = target.to(self.device)
+            yield Window(self._spectra, self._pixel, torch.from_numpy(chosen).to(self.device), target)
+
+    def find_neighbours(self, images: Collection[int]) -> NeighbourRows:
+        """Let each row have another as its target: a random neighbour among the N rows.
+
+        Args:
+            images: numbers of the cubes that are images.
+        """
+        self.neighbours = NeighbourRows(self._pixel.cpu().numpy(), images)
+        return self.neighbours
 
 
 class StreamedRows:

@@ -12,9 +12,11 @@ preprocess:
 | `rebin` | `bins`, `mode` (sum, or mean, paper) | wider channels; any ratio; counts are conserved |
 | `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
 | `clip` | `min` (0) | raise smaller values to `min` |
-| `log1p`, `sqrt`, `anscombe` | | log(1 + x), sqrt(x), 2 sqrt(x + 3/8) |
+| `log1p`, `anscombe` | | log(1 + x), 2 sqrt(x + 3/8) |
+| `sqrt` | `inverse` (square, or poisson) | sqrt(x); `poisson` undoes mean roots of counts: weak lines stay |
 | `log` | `quantile` (0.005) | log(x), and for less than this quantile of the positive training values its log |
 | `max`, `area`, `unit` | | divide each spectrum by its maximum, sum or Euclidean length |
+| `dose` | | multiply each spectrum to the median sum of the training's: the same level at any exposure |
 | `standard` | `scale` (global, or channel), `centre` (true) | zero mean and unit variance over the training sample |
 | `minmax` | | each channel to 0..1 over the training sample |
 | `quantile_tanh` | `regulator` (0.001) | tanh of the logarithm scaled by the spectrum's own quartiles |

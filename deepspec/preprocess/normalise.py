@@ -21,7 +21,7 @@ class Max(Step):
 
     def forward(self, x_NC: Tensor, own: bool) -> Tensor:
         """Spectra over their maxima, x / max(x)."""
-        return _divide(x_NC, x_NC.amax(1, keepdim=True), own)
+        return divide(x_NC, x_NC.amax(1, keepdim=True), own)
 
 
 class Area(Step):
@@ -31,7 +31,7 @@ class Area(Step):
 
     def forward(self, x_NC: Tensor, own: bool) -> Tensor:
         """Spectra over their sums, x / sum(x)."""
-        return _divide(x_NC, x_NC.sum(1, keepdim=True), own)
+        return divide(x_NC, x_NC.sum(1, keepdim=True), own)
 
 
 class Unit(Step):
@@ -41,10 +41,11 @@ class Unit(Step):
 
     def forward(self, x_NC: Tensor, own: bool) -> Tensor:
         """Spectra over their lengths, x / |x|."""
-        return _divide(x_NC, x_NC.norm(dim=1, keepdim=True), own)
+        return divide(x_NC, x_NC.norm(dim=1, keepdim=True), own)
 
 
-def _divide(x_NC: Tensor, size_N1: Tensor, own: bool) -> Tensor:
+def divide(x_NC: Tensor, size_N1: Tensor, own: bool) -> Tensor:
+    """Spectra over their sizes (N, 1), in place where `own`; those whose size is not above 0 become zeros."""
     # x / inf is 0, and its gradient too; multiplying by 1 / size would overflow for sizes below 1e-38
     size_N1 = size_N1.masked_fill(size_N1 <= 0, float("inf"))
     return x_NC.div_(size_N1) if own else x_NC / size_N1

@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from deepspec.errors import UserError
+from deepspec.preprocess.dose import Dose
 from deepspec.preprocess.log import Log
 from deepspec.preprocess.mnf import MNF
 from deepspec.preprocess.normalise import Area, Max, Unit
@@ -34,6 +35,7 @@ STEPS: dict[str, type[Step]] = {
     "max": Max,
     "area": Area,
     "unit": Unit,
+    "dose": Dose,
     "standard": Standard,
     "minmax": MinMax,
     "quantile_tanh": QuantileTanh,

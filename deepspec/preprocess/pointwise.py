@@ -6,7 +6,9 @@ N spectra, C channels.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
 
 from deepspec.errors import UserError
 from deepspec.preprocess.step import Step, Undo
@@ -49,17 +51,65 @@ class Log1p(Step):
 
 
 class Sqrt(Step):
-    """Square root, for values of at least 0: counts with Poisson noise get a variance of about 1/4."""
+    """Square root, for values of at least 0: counts with Poisson noise get a variance of about 1/4.
+
+    A network that gives the mean root of many noisy spectra does not give the root of their mean: of counts of mean 0.1
+    the mean root is 0.097, whose square is a tenth of what was measured. With `inverse: poisson` what is undone is the
+    mean root of Poisson counts, and weak lines come back as strong as they are. So Maekitalo and Foi (2011), IEEE
+    Trans. Image Process. 20, 99, undo the Anscombe transform.
+
+    Args:
+        channels: number of channels C.
+        inverse: `square` undoes the root of each value; `poisson` gives the mean of the Poisson counts whose mean root
+            the value is: for what a decoder or a few principal components give of counts. Single noisy spectra that
+            nothing has smoothed come back too large by it.
+    """
 
     undo: ClassVar[Undo] = "proportional"
+
+    def __init__(self, channels: int, inverse: Literal["square", "poisson"] = "square") -> None:
+        super().__init__(channels)
+        if inverse not in ("square", "poisson"):
+            raise UserError(f"sqrt: inverse must be square or poisson; got {inverse!r}")
+        self._of_mean_roots = inverse == "poisson"
+        if self._of_mean_roots:
+            self.undo = "exact"  # type: ignore[misc]  # wants the roots of counts, not of something proportional
 
     def forward(self, x_NC: Tensor, own: bool) -> Tensor:
         """sqrt(x)."""
         return x_NC.sqrt_() if own else x_NC.sqrt()
 
     def inverse(self, y_NC: Tensor) -> Tensor:
-        """y^2; negative y, which no square root gives but a network may, count as 0."""
-        return y_NC.clamp_min(0).square()
+        """y^2, or the mean of counts; negative y, which no square root gives but a network may, count as 0."""
+        y_NC = y_NC.clamp_min(0)
+        return poisson_mean(y_NC) if self._of_mean_roots else y_NC.square()
+
+
+def poisson_mean(root: Tensor) -> Tensor:
+    """The mean m of Poisson counts n whose mean root E sqrt(n) is given, at least 0.
+
+    m = y^2 + y (1 - a y + b y^2) / (1 + c y + d y^2 + 4 b y^3), which has the right limits, m = y for small and
+    m = y^2 + 1/4 for large means. Its four numbers were fitted to the sums sqrt(k) exp(-m) m^k / k! for m from 1e-5 to
+    900; m is right to 0.3 %.
+    """
+    b = 0.13057
+    above = _polynomial(root, b, -0.23326, 1)
+    below = _polynomial(root, 4 * b, 0.16935, 0.50328, 1)
+    if root.requires_grad:
+        return (above / below + root) * root
+    return above.div_(below).add_(root).mul_(root)
+
+
+def _polynomial(x: Tensor, *coefficients: float) -> Tensor:
+    """Value at x of the polynomial with these coefficients, the last of which is of x^0 (Horner's rule).
+
+    In place where no gradient is asked for: a decoded cube is large, and new memory takes four times as long.
+    """
+    times = torch.Tensor.mul if x.requires_grad else torch.Tensor.mul_
+    value = x * coefficients[0]
+    for coefficient in coefficients[1:-1]:
+        value = times(value.add_(coefficient), x)
+    return value.add_(coefficients[-1])
 
 
 class Anscombe(Step):

@@ -24,6 +24,7 @@ from deepspec.training.epoch_means import EpochMeans
 from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_rows
 from deepspec.training.seeding import seed_draws
+from deepspec.training.thinning import check_shares, refuse_no_counts, thinned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             taken from the data by `fit`. None: the widths are as given.
         compile: whether encoder and decoder are compiled (`torch.compile`) for training, which needs a compiler on this
             machine. The weights are what they would be up to rounding, but for dropout, whose masks are other ones.
+        thinning: the least and the greatest share of its counts that the network sees of a training spectrum, such as
+            [0.25, 1.0]: a share drawn for each spectrum in each step, and each count kept with that probability, as if
+            the scan had been that much shorter. What it shall give is the whole spectrum, so the preprocessing needs
+            the step `dose` (or `area`, `max`, `unit`), which makes the level of both the same. For frozen clusters of
+            latents on shorter scans. Drawing takes 3 ms of a CPU core in a batch of 256 spectra with 400 counts in 512
+            channels, 11 with 4,000 in 1,024. None: all counts.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         deep_baseline: DeepBaselineConfig | None = None,
         training_spectra: int | None = None,
         compile: bool = False,
+        thinning: list[float] | None = None,
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
         self.objective = Objective(objective, network.ensemble)
@@ -122,6 +130,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
         self.deep_baseline = build_deep_baseline(deep_baseline, network)
+        self.thinning = check_shares(thinning)
+        if self.thinning is not None and self.preprocess.invertible_to == "counts":
+            raise UserError(
+                "model.thinning: expected spectra without a level, for how many counts were left out nobody can tell; "
+                "got preprocessing that keeps it: put dose first in model.preprocess"
+            )
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
@@ -133,6 +147,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             "statistics_rows": statistics_rows,
             "sample_without_beta": sample_without_beta,
             "deep_baseline": None if deep_baseline is None else asdict(deep_baseline),
+            "thinning": thinning,
         }
         self.run_config = ""
         """The resolved configuration of the run as YAML, kept in the checkpoint."""
@@ -173,6 +188,8 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.reading = data.shards.parameters.get("reading")
             sample_NC = data.sample("train", self.statistics_rows, seed=self.seed)
+            if self.thinning is not None:
+                refuse_no_counts(sample_NC)
             pairs = data.shards.read_neighbours() if self.preprocess.needs_neighbours else None
             self.preprocess.fit(sample_NC, None if pairs is None else torch.from_numpy(pairs))
             if self.trainer.is_global_zero:
@@ -259,7 +276,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             return None  # a rank's share of the last validation batch may be padding only
         # In mixed precision the network alone works in half precision: close spectra differ in digits that it lacks.
         with torch.autocast(self.device.type, enabled=False):
-            x_ND = self.preprocess(spectra)
+            x_ND, target_ND = self._seen_and_wanted(spectra, batch.get("target"), stage)
         mean_NL, log_variance_NL = self.network.encode(x_ND)
         latent = Latent(mean_NL.float(), None if log_variance_NL is None else log_variance_NL.float())
         z_NL = latent.mean_NL
@@ -267,7 +284,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             z_NL = self.network.reparameterise(latent)
         reconstruction_ND = self.network.reconstructions(z_NL).float()  # (S, N, D) of an ensemble
         with torch.autocast(self.device.type, enabled=False):
-            parts, target = self._parts(x_ND, reconstruction_ND, latent, z_NL, stage)
+            parts, target = self._parts(x_ND, target_ND, reconstruction_ND, latent, z_NL, stage)
         logged = parts.named() | {"target": target}
         if parts.k is not None:
             logged["k"] = torch.tensor(float(parts.k), device=self.device)
@@ -275,12 +292,26 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             self._means[stage].add(logged, len(spectra))
         return parts.total
 
+    def _seen_and_wanted(self, x_NC: Tensor, target_NC: Tensor | None, stage: str) -> tuple[Tensor, Tensor]:
+        """What the network sees of a batch of raw spectra, and what it shall give, both preprocessed."""
+        if self.thinning is not None and stage == "train":
+            seen_ND = self.preprocess(thinned(x_NC, *self.thinning))
+            return seen_ND, self.preprocess(x_NC if target_NC is None else target_NC)
+        seen_ND = self.preprocess(x_NC)
+        return seen_ND, seen_ND if target_NC is None else self.preprocess(target_NC)
+
     def _parts(
-        self, x_ND: Tensor, reconstruction_ND: Tensor, latent: Latent, z_NL: Tensor, stage: str
+        self,
+        x_ND: Tensor,
+        target_ND: Tensor,
+        reconstruction_ND: Tensor,
+        latent: Latent,
+        z_NL: Tensor,
+        stage: str,
     ) -> tuple[LossParts, Tensor]:
-        """The loss parts of a batch, and the target."""
+        """The loss parts of a batch, and the target of the run."""
         mean_ML, z_ML = self._clustered_latents(latent.mean_NL, z_NL, stage)
-        parts = self.objective(x_ND, reconstruction_ND, mean_ML, z_ML, self.weights, self.final_weights)
+        parts = self.objective(target_ND, reconstruction_ND, mean_ML, z_ML, self.weights, self.final_weights)
         target = self.objective.combine(parts, self.final_weights)
         if self.deep_baseline is not None:
             parts, target = self.deep_baseline.join(parts, target, x_ND, latent, z_NL)

@@ -128,7 +128,8 @@ class Objective:
         """The loss parts of a batch.
 
         Args:
-            x_NC: preprocessed spectra.
+            x_NC: preprocessed spectra that the reconstruction is held against: those that were encoded, or others in
+                their place (`data.target`, `model.thinning`).
             reconstruction_NC: the decoder's; of an ensemble (S, N, C).
             mean_NL: latent means, which are clustered; may be of more spectra than `x_NC`, those of other ranks. Those
                 of the members of an ensemble stand side by side, (N, S L).
