@@ -11,6 +11,7 @@ preprocess:
 |---|---|---|
 | `rebin` | `bins`, `mode` (sum, or mean, paper) | wider channels; any ratio; counts are conserved |
 | `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
+| `snip` | `window`, in channels | subtract the background under peaks narrower than the window |
 | `clip` | `min` (0) | raise smaller values to `min` |
 | `log1p`, `sqrt`, `anscombe` | | log(1 + x), sqrt(x), 2 sqrt(x + 3/8) |
 | `log` | `quantile` (0.005) | log(x), and for less than this quantile of the positive training values its log |
