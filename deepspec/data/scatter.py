@@ -81,9 +81,7 @@ def leave_out_scatter(cubes: Sequence[SpectralCube], tube: str | None = None) ->
     if any(isinstance(cube, SpectraTable) or cube.dtype.kind not in "iu" for cube in same):
         return None
     found = [
-        limit
-        for cube in same
-        if (limit := tube_limit(axis, _sum(cube), tube or tube_of(cube.metadata))) is not None
+        limit for cube in same if (limit := tube_limit(axis, _sum(cube), tube or tube_of(cube.metadata))) is not None
     ]
     if not found or not _FEWEST_LEFT <= min(found) < axis.channels:
         return None
