@@ -91,8 +91,8 @@ def ingest(
             print(scatter.sentence, file=sys.stderr)
         elif tube not in (None, NO_TUBE):
             print(
-                f"--tube {tube}: no channels are left out: this is done without --channels, for cubes of integer counts "
-                "over rising energies in keV which reach beyond the anode's K lines, and these from 15 keV on",
+                f"--tube {tube}: no channels are left out: this is done without --channels, for cubes of integer "
+                "counts over rising energies in keV which reach beyond the anode's K lines, and these from 15 keV on",
                 file=sys.stderr,
             )
         pixels = sum(cube.mask.size for cube in opened)

@@ -39,7 +39,7 @@ def record_reading(
         reading: the options of all.
         mask: as the user gave it.
         paths: files of the cubes.
-        below_scatter: how many channels were kept of those read with the options, see `leave_out_scatter`; None for all.
+        below_scatter: how many channels were kept of those read with the options, see `leave_out_scatter`; None: all.
     """
     own = cube.stored_axis
     masks = [mask] * len(paths) if isinstance(mask, str) else mask

@@ -41,15 +41,15 @@ class LeftOut:
     """The cubes keep the first so many channels."""
     channels: int
     """How many there were."""
-    kilovolts: float
+    start_kev: float
     """Position in keV of the first channel left out."""
 
     @property
     def sentence(self) -> str:
         """What the user is told."""
         return (
-            f"left out {self.channels - self.limit} of {self.channels} channels, those from {self.kilovolts:.2f} keV on, "
-            "where the tube's lines are scattered, which tell a sample's thickness and support rather than its "
+            f"left out {self.channels - self.limit} of {self.channels} channels, those from {self.start_kev:.2f} keV "
+            "on, where the tube's lines are scattered, which tell a sample's thickness and support rather than its "
             "elements; --channels all keeps them, --tube says what the anode is (none: there is no tube)"
         )
 

@@ -29,8 +29,8 @@ class Snip(Step):
     Ryan, Clayton, Griffin, Sie and Cousens, Nucl. Instrum. Methods B 34 (1988) 396, without their preceding smoothing:
     put `smooth` before it where counts are few, since the background otherwise follows the lowest channels.
 
-    What was subtracted is not kept: `inverse` leaves spectra net of their background, as `note` says. Put the step before
-    any that is not linear, or these undo something else than they did.
+    What was subtracted is not kept: `inverse` leaves spectra net of their background, as `note` says. Put the step
+    before any that is not linear, or these undo something else than they did.
 
     Args:
         channels: number of channels C.

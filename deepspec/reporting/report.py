@@ -188,7 +188,11 @@ def _borders(segmentation: Segmentation) -> str:
         + "</tr>"
         for border in borders
     )
-    head = '<tr><th>clusters</th><th class="number">r</th><th>border</th>' + ("<th>scatter</th>" if known else "") + "</tr>"
+    head = (
+        '<tr><th>clusters</th><th class="number">r</th><th>border</th>'
+        + ("<th>scatter</th>" if known else "")
+        + "</tr>"
+    )
     return f'{words}<div class="scroll"><table id="borders"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 

@@ -22,14 +22,14 @@ def scatter_share(
 ) -> NDArray[np.float64]:
     """Share of what tells each pair of clusters apart that goes when the channels of scatter are left out.
 
-    With p and q the mean spectra of two clusters, each divided by its sum, pixels are told apart by a mean log
-    likelihood ratio of J = sum (p - q) log(p / q) over all channels (Jeffreys' divergence). With p' and q' these spectra
-    in the other channels E alone, divided by their sums P and Q there, the elements account for
+    With p and q the mean spectra of two clusters, each divided by its sum, pixels are told apart by a mean
+    log likelihood ratio of J = sum (p - q) log(p / q) over all channels (Jeffreys' divergence). With p' and q' these
+    spectra in the other channels E alone, divided by their sums P and Q there, the elements account for
 
         J_E = P sum_E p' log(p' / q') + Q sum_E q' log(q' / p'),
 
-    by the chain rule a part of J, and the share is 1 - J_E / J. It is not the sum of the terms of J over the channels of
-    scatter: where one sample scatters more, the shares of all its elements fall.
+    by the chain rule a part of J, and the share is 1 - J_E / J. It is not the sum of the terms of J over the channels
+    of scatter: where one sample scatters more, the shares of all its elements fall.
 
     From J and J_E is taken what noise alone would give, half the sum over their channels of 1 / n for the counts n of
     each of the two spectra, so that small clusters are not said to differ where they are noisy; a channel where both
@@ -86,6 +86,6 @@ def scatter_note(share_KK: NDArray[np.float64] | None, anode: str) -> str:
     more = f" and {len(driven) - 5} more" if len(driven) > 5 else ""
     return (
         f"scatter drives the border between clusters {pairs}{more}: most of what tells them apart goes when the "
-        f"channels are left out where the sample scatters the tube's {anode} lines; it may be thickness or support, and "
-        "not elements"
+        f"channels are left out where the sample scatters the tube's {anode} lines; it may be thickness or support, "
+        "and not elements"
     )

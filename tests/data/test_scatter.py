@@ -38,7 +38,7 @@ def test_channels_end_below_the_scattered_lines():
     limit = tube_limit(AXIS, array.sum((0, 1)).astype(float))
     assert 17.8 < AXIS.values[limit] < 18.8  # K alpha of rhodium scattered backwards is at 18.72, and half a keV wide
     left_out = leave_out_scatter([cube])
-    assert (left_out.limit, left_out.channels, left_out.kilovolts) == (limit, 640, AXIS.values[limit])
+    assert (left_out.limit, left_out.channels, left_out.start_kev) == (limit, 640, AXIS.values[limit])
     np.testing.assert_array_equal(cube.read_rows(3, 7), array[3:7, :, :limit])
     np.testing.assert_array_equal(cube.axis.values, AXIS.values[:limit])
     assert left_out.sentence.startswith(

@@ -27,7 +27,9 @@ AXIS = SpectralAxis.linear(0.0, 0.04, 640, "keV")
 
 def three_materials(seed=0):
     """A cube: materials 0 and 1 differ in elements, 1 and 2 in scatter alone; and labels."""
-    lines = [drawn({("Fe", "K"): area, ("Ca", "K"): 8e5 - area}, background=60.0, axis=AXIS) for area in (7e5, 1e5, 1e5)]
+    lines = [
+        drawn({("Fe", "K"): area, ("Ca", "K"): 8e5 - area}, background=60.0, axis=AXIS) for area in (7e5, 1e5, 1e5)
+    ]
     more = scattered("Rh", axis=AXIS)
     means = np.stack([line + amount * more for line, amount in zip(lines, (2, 2, 6), strict=True)])
     labels = np.repeat([0, 0, 0, 1, 1, 2], 5)[None].repeat(20, 0)
@@ -82,7 +84,8 @@ def test_empty_clusters_have_no_share():
     share = scatter_share(mean, np.array([100, 0, 100]), np.array([False, True]))
     assert np.isnan(share[1]).all()
     assert share[0, 2] == 1  # one channel is left, whose share of itself tells nothing
-    assert scatter_note(share, "Rh") == ""
+    assert scatter_note(share, "Rh").startswith("scatter drives the border between clusters 0 and 2 (100%): ")
+    assert scatter_note(np.where(share == 1, 0.5, share), "Rh") == ""
     assert scatter_note(None, "Rh") == ""
 
 
