@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,9 +17,11 @@ from deepspec.data.ingestion import SPLIT, By, IngestPlan, ingest_cubes
 from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
 from deepspec.data.recorded_reading import record_reading
+from deepspec.data.scatter import leave_out_scatter
 from deepspec.data.shard_writer import check_output
 from deepspec.data.spectra_file import SpectraTable, open_spectra
 from deepspec.errors import UserError
+from deepspec.lines.tube import NO_TUBE, check_tube
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,7 @@ def ingest(
     seed: int = 0,
     overwrite: bool = False,
     verify: bool = False,
+    tube: str | None = None,
     *,
     reading: CubeOptions,
 ) -> None:
@@ -59,8 +63,12 @@ def ingest(
         seed: of the shuffle and every random choice.
         overwrite: replace the shards in `out`.
         verify: read the given folders of shards and compare every chunk with its checksum; writes nothing.
+        tube: anode of the X-ray tube (Rh, Mo, Ag, Pd, W, Cr), whose scattered lines the channels of XRF counts end
+            below; none where there is no tube. Without it the files' metadata are asked, and then the spectra. With
+            `channels` nothing more is left out.
         reading: how each file is to be taken.
     """
+    check_tube(tube)
     if verify:
         for folder in cubes:
             _verify(folder)
@@ -78,6 +86,15 @@ def ingest(
         ]
         chosen: By = by if by != "auto" else "image" if split is not None and len(opened) >= 3 else "block"
         plan = IngestPlan(split or SPLIT, chosen, keep, rebin, seed)
+        scatter = leave_out_scatter(opened, tube) if reading.channels is None else None
+        if scatter is not None:
+            print(scatter.sentence, file=sys.stderr)
+        elif tube not in (None, NO_TUBE):
+            print(
+                f"--tube {tube}: no channels are left out: this is done without --channels, for cubes of integer "
+                "counts over rising energies in keV which reach beyond the anode's K lines, and these from 15 keV on",
+                file=sys.stderr,
+            )
         pixels = sum(cube.mask.size for cube in opened)
         with Progress(console=Console(stderr=True)) as bar:
             tasks = {"read": bar.add_task("reading", total=pixels), "write": bar.add_task("writing", total=pixels)}
@@ -90,7 +107,7 @@ def ingest(
                 progress=lambda step, n: bar.advance(tasks[step], n),
                 reading=None
                 if isinstance(opened[0], SpectraTable)
-                else record_reading(opened[0], reading, mask, cubes),
+                else record_reading(opened[0], reading, mask, cubes, None if scatter is None else scatter.limit),
             )
             bar.update(tasks["write"], completed=pixels)  # dead and masked pixels count as done
         _report(shards, opened, chosen)

@@ -77,7 +77,7 @@ def test_a_uniform_film_is_one_material_everywhere(scans, tmp_path, capsys):
     with tifffile.TiffFile(out / "memberships.tif") as file:
         assert len(file.pages) == 1
         np.testing.assert_array_equal(file.pages[0].asarray(), np.ones((24, 30), np.float32))
-    assert (out / "borders.csv").read_text() == "cluster,other,r,border\n"
+    assert (out / "borders.csv").read_text() == "cluster,other,r,border,scatter\n"
     assert [path.name for path in (out / "masks").iterdir()] == ["cluster-0.png"]
     assert [path.name for path in (out / "msa").iterdir()] == ["cluster-0.msa"]
     with Image.open(out / "labels.png") as image:

@@ -22,6 +22,7 @@ CHAINS = [
     [{"step": "smooth", "sigma": 1.5}, "unit"],
     [{"step": "clip", "min": 2}, "minmax", "standard"],
     ["dose", {"step": "sqrt", "inverse": "poisson"}, "standard"],
+    [{"step": "snip", "window": 4}, "sqrt"],
     ["standard"],
     ["clip"],
     [],
@@ -51,6 +52,49 @@ def apply(x, *steps):
     preprocess = Preprocess(x.shape[1], steps)
     preprocess.fit(x)
     return preprocess(x).double().numpy()
+
+
+# SNIP
+
+
+def clipped_by_loops(spectrum, window):
+    """Independent reference: the published loops, a channel at a time."""
+    v = [np.log(np.log(np.sqrt(max(value, 0.0) + 1) + 1) + 1) for value in spectrum]
+    for p in range(1, window + 1):
+        before = list(v)
+        for c in range(p, len(v) - p):
+            v[c] = min(before[c], (before[c - p] + before[c + p]) / 2)
+    return [(np.exp(np.exp(value) - 1) - 1) ** 2 - 1 for value in v]
+
+
+@pytest.mark.parametrize("window", [1, 3, 9])
+def test_snip_against_loops(window):
+    x = np.random.default_rng(0).normal(30, 25, (6, 40))  # some are negative
+    expected = np.array([clipped_by_loops(row, window) for row in x])
+    step = build_step({"step": "snip", "window": window}, 40)
+    np.testing.assert_allclose(step.background(torch.from_numpy(x)), expected, rtol=1e-9, atol=1e-9)
+    net = np.maximum(np.maximum(x, 0) - expected, 0)
+    np.testing.assert_allclose(apply(x, {"step": "snip", "window": window}), net, rtol=1e-5, atol=1e-3)
+
+
+def test_snip_takes_a_slope_and_leaves_a_peak():
+    channel = np.arange(300.0)
+    slope = 400 * np.exp(-channel / 200)
+    peak = 1000 * np.exp(-0.5 * ((channel - 150) / 4) ** 2)
+    net = apply((slope + peak)[None], {"step": "snip", "window": 16})[0]
+    assert net.sum() == pytest.approx(peak.sum(), rel=0.02)
+    np.testing.assert_allclose(net, peak, atol=6)
+    wide = apply((slope + peak)[None], {"step": "snip", "window": 3})[0]
+    assert wide.sum() < 0.5 * peak.sum()  # what is wider than the window counts as background
+
+
+def test_snip_says_that_the_background_is_gone():
+    preprocess = Preprocess(20, [{"step": "snip", "window": 4}, "sqrt"])
+    assert preprocess.invertible_to == "counts"
+    assert preprocess.notes == (
+        "snip: the background (window 4 channels) is not kept, so that decoded spectra are net of it; the mean spectra "
+        "of the cubes still have it",
+    )
 
 
 # Rebin
@@ -612,7 +656,8 @@ def test_input_is_never_changed(spec, grad):
         {"step": "rebin", "bins": 7, "mode": "mean"},
         {"step": "smooth", "width": 3},
         {"step": "sqrt", "inverse": "poisson"},
-        *[name for name in STEPS if name not in ("rebin", "smooth", "views")],
+        {"step": "snip", "window": 4},
+        *[name for name in STEPS if name not in ("rebin", "smooth", "snip", "views")],
     ],
     ids=str,
 )
@@ -868,6 +913,10 @@ def test_inverse_leaves_its_input_alone_and_passes_gradients():
         ({"step": "rebin", "bins": 5, "mode": "max"}, "mode must be one of sum, mean, paper; got 'max'"),
         ("smooth", "give either width or sigma; got width=None, sigma=None"),
         ({"step": "smooth", "width": 3, "sigma": 1.0}, "give either width or sigma"),
+        ("snip", "snip: the parameter 'window' is missing; write {step: snip, window: ...}"),
+        ({"step": "snip", "window": 0}, "window must be a whole number of channels, at least 1; got 0"),
+        ({"step": "snip", "window": 2.5}, "window must be a whole number of channels, at least 1; got 2.5"),
+        ({"step": "snip", "window": 10}, "window 10 reaches over 21 channels; spectra have only 20"),
         ({"step": "smooth", "width": 4}, "width must be an odd number of channels; got 4"),
         ({"step": "smooth", "sigma": 0}, "sigma must be above 0 channels; got 0"),
         ({"step": "smooth", "sigma": 6}, "reaches over 24 channels to each side; spectra have only 20"),

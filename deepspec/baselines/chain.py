@@ -33,7 +33,12 @@ def suitable_chain(x_SC: Tensor, axis: SpectralAxis, *, non_negative: bool) -> C
         non_negative: whether the result must have no negative values, so that nothing may be centred.
     """
     if not are_counts(x_SC, axis.unit):
-        return Chain(["minmax"], "for intensities that are no counts")
+        whole = axis.unit == "channel" and bool(((x_SC >= 0) & (x_SC == x_SC.round())).all())
+        doubt = (
+            "; without an energy axis whole numbers are taken for counts only where 1 % of them are 0, and --axis "
+            "FIRST:LAST:keV makes counts of them"
+        )
+        return Chain(["minmax"], "for intensities that are no counts" + (doubt if whole else ""))
     if non_negative:
         return Chain(["sqrt"], "for counts")
     return Chain(["sqrt", {"step": "standard", "scale": "global"}], "for counts")

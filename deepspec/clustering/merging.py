@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-GRADED = 0.98
+FINEST = 0.98
 """Finer cuts than the clusters found are kept in the tree as long as r is below this: a border that grades."""
 
 LEAVES = 16
@@ -181,7 +181,7 @@ class Grouping:
         cuts: list[tuple[int, int, float]] = []
         while len(self.groups) < max(most, len(found)):
             number, r, part_N = self._best_split()
-            if r >= GRADED:
+            if r >= FINEST:
                 break
             self._cut(number, part_N)
             parents.append(parents[number])

@@ -285,8 +285,8 @@ def read_cube(
         order: how such pixels are counted: "C" along the rows, "F" along the columns.
         detector: number of the detector to read, or "sum".
         detector_dim: which dimension of a 4-D stored array holds the detectors.
-        channels: ranges of channels to keep, such as "0:107,113:153"; default all but those that the file marks as bad
-            and those that are NaN in more than a fifth of the pixels.
+        channels: ranges of channels to keep, such as "0:107,113:153", or "all"; default all but those that the file
+            marks as bad and those that are NaN in more than a fifth of the pixels.
         axis: the spectral axis, or `FIRST:LAST:UNIT`, `FILE:UNIT` or `channel` as `SpectralAxis.parse` takes it, or
             the bare unit of the axis found in the file. It describes all channels, before `channels` selects.
         calibrate: instead of `axis`, two or more X-ray lines and the channels where their peaks lie, such as

@@ -25,7 +25,8 @@ class CubeOptions:
         order: how such pixels are counted: C along the rows, F along the columns.
         detector: number of the detector to take, or sum.
         detector_dim: which dimension of a 4-D array holds the detectors.
-        channels: ranges of channels to keep, such as 0:107,113:153.
+        channels: ranges of channels to keep, such as 0:107,113:153, or all. Without it, channels that the file marks as
+            bad are left out, and ingest leaves out those of an XRF scan where the tube's scattered lines begin.
         axis: the spectral axis as FIRST:LAST:UNIT, FILE:UNIT, or the UNIT of the axis found in the file.
         calibrate: instead of axis, X-ray lines and the channels of their peaks, such as Fe-Ka=641,Cu-Ka=806.
     """

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _MANY_MISSING = 0.2  # of the pixels
 _FEW_MISSING = 8  # pixels
+ALL_CHANNELS = "all"
+"""The selection of channels that leaves nothing out, whatever a file marks as bad."""
+
 _NAMED = 8  # runs of channels in a message
 
 
@@ -126,17 +129,19 @@ class SparseChannels:
 
 
 def parse_channels(text: str, channels: int) -> NDArray[np.int64]:
-    """Channel numbers of a selection such as `0:107,113:153`, last numbers not included.
+    """Channel numbers of a selection such as `0:107,113:153`, last numbers not included, or of `all`.
 
     Raises:
         UserError: if the text has another form, or a range lies outside 0 to `channels` or overlaps the one before.
     """
+    if text == ALL_CHANNELS:
+        return np.arange(channels)
     try:
         ranges = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
     except ValueError:
         ranges = []
     if not ranges or any(len(r) != 2 for r in ranges):
-        raise UserError(f"channels '{text}': expected ranges such as 0:107,113:153")
+        raise UserError(f"channels '{text}': expected ranges such as 0:107,113:153, or {ALL_CHANNELS}")
     flat = [n for r in ranges for n in r]
     if flat[0] < 0 or flat[-1] > channels or not _rises(flat):
         raise UserError(f"channels '{text}': ranges must rise and lie within 0:{channels}")

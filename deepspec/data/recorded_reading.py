@@ -15,6 +15,7 @@ import numpy as np
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube_options import NAME
+from deepspec.data.scatter import keep_first
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def record_reading(
-    cube: SpectralCube, reading: CubeOptions, mask: str | list[str] | None, paths: Sequence[str]
+    cube: SpectralCube,
+    reading: CubeOptions,
+    mask: str | list[str] | None,
+    paths: Sequence[str],
+    below_scatter: int | None = None,
 ) -> dict[str, Any]:
     """What to keep of how cubes were read, in plain types.
 
@@ -34,6 +39,7 @@ def record_reading(
         reading: the options of all.
         mask: as the user gave it.
         paths: files of the cubes.
+        below_scatter: how many channels were kept of those read with the options, see `leave_out_scatter`; None: all.
     """
     own = cube.stored_axis
     masks = [mask] * len(paths) if isinstance(mask, str) else mask
@@ -41,6 +47,7 @@ def record_reading(
         "stored_channels": int(cube.arrays[0].shape[cube.layout.spectral]),
         "own_axis": None if own is None or own.unit == "channel" else own.to_dict(),
         "channels": None if cube.channels is None else [int(c) for c in cube.channels],
+        "below_scatter": below_scatter,
         "detector": reading.detector,
         "options": {k: v for k in ("axis", "calibrate", "channels") if (v := getattr(reading, k)) is not None},
         "mask": str(Path(mask).absolute()) if isinstance(mask, str) and NAME in mask else None,
@@ -84,6 +91,10 @@ def open_as_recorded(
             cube = None
     if cube is None:
         cube = reading.open(path, mask)
+    limit = recorded.get("below_scatter")  # not in checkpoints of earlier versions
+    if limit is not None and reading.channels is None and _begins_with(cube.axis, axis, limit):
+        said.append(f"{limit} of {cube.axis.channels} channels, which end below the tube's scattered lines,")
+        keep_first(cube, limit)
     told = (reading.axis, reading.calibrate, reading.channels) != (None, None, None)
     if not told and not axis.matches(cube.axis) and _is_of_the_same_instrument(recorded, cube):
         cube.axis = axis
@@ -97,6 +108,11 @@ def open_as_recorded(
     if said:
         print(f"{path}: took {', '.join(said)} from the checkpoint, as its training data were read", file=sys.stderr)
     return cube
+
+
+def _begins_with(whole: SpectralAxis, axis: SpectralAxis, limit: int) -> bool:
+    """Whether an axis is the first `limit` of more channels."""
+    return whole.channels > limit and axis.matches(whole.slice(0, limit))
 
 
 def _mask_of(recorded: Mapping[str, Any], path: str) -> str | None:

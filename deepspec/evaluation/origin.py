@@ -119,7 +119,9 @@ def _opened(
 ) -> Iterator[tuple[SpectralCube, SegmentationModel]]:
     model = None if checkpoint is None else SpectralModel.load(checkpoint)
     recorded = None if model is None else model.reading
-    with open_as_recorded(recorded, reading, str(cube), None, segmentation.axis) as opened:
+    with open_as_recorded(
+        recorded, reading, str(cube), None, segmentation.measured_axis or segmentation.axis
+    ) as opened:
         _check_axis(segmentation, opened)
         if model is not None:
             yield opened, model

@@ -33,6 +33,12 @@ def fit_to_shape(reference: Reference, shape: tuple[int, int], *, resample: bool
     if own == shape:
         return reference
     if not resample:
+        if own == (shape[0], 2 * shape[1]):
+            raise UserError(
+                f"{reference.source} has {own[0]} x {own[1]} pixels, the segmentation {shape[0]} x {shape[1]}, half as "
+                "wide: it looks like two pictures side by side, as synthesize draws the image and its clusters; give "
+                "one map, such as the synthetic scan's own labels, NAME.h5:label"
+            )
         hint = "turn it by 90 degrees" if own == shape[::-1] else "--resample true takes the nearest pixels"
         raise UserError(
             f"{reference.source} has {own[0]} x {own[1]} pixels, the segmentation {shape[0]} x {shape[1]}: "

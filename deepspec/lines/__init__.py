@@ -6,7 +6,7 @@ from deepspec.lines.label import Identification, identify, label_clusters, label
 from deepspec.lines.options import LineOptions
 from deepspec.lines.peaks import Peak, find_peaks
 from deepspec.lines.sentences import refined_axis, sentences
-from deepspec.lines.tube import tube_limit
+from deepspec.lines.tube import scattered_channels, tube_limit
 
 __all__ = [
     "Calibration",
@@ -20,6 +20,7 @@ __all__ = [
     "label_clusters",
     "label_peaks",
     "refined_axis",
+    "scattered_channels",
     "sentences",
     "tube_limit",
 ]

@@ -200,6 +200,57 @@ def tube_limit(axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
         UserError: an unknown anode.
         ValueError: the axis does not rise, or the spectrum does not fit it.
     """
+    known = _anode(axis, mean_spectrum, tube)
+    return None if known is None else _limit(axis, *known)
+
+
+def scattered_channels(
+    axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
+) -> tuple[str, NDArray[np.bool_]] | None:
+    """Where the tube's lines are scattered, with their energy or with less.
+
+    These are all channels from `tube_limit` on. Of an anode that has none (tungsten, chromium), which is never looked
+    for, they are those of its scattered K and L lines from 4 keV on, where lines of the sample may lie as well.
+
+    Args:
+        axis: of the spectrum, rising; other than energies have no such channels.
+        mean_spectrum: (C,) finite, mean of a whole cube.
+        tube: anode, one of `ANODES`, `none` where there is no tube, None to look for it in the spectrum.
+
+    Returns:
+        The anode, and (C,) whether its lines are scattered there; None if it is neither known nor found, or if nothing
+        of it is on the axis.
+
+    Raises:
+        UserError: an unknown anode.
+        ValueError: the axis does not rise, or the spectrum does not fit it.
+    """
+    known = _anode(axis, mean_spectrum, tube)
+    if known is None:
+        return None
+    anode, calibration = known
+    scattered_C = np.zeros(axis.channels, dtype=bool)
+    limit = _limit(axis, anode, calibration)
+    if limit is not None:
+        scattered_C[limit:] = True
+    else:
+        for family in families():
+            if family.element != anode or family.shell not in ("K", "L"):
+                continue
+            for line in family.lines:
+                if line.energy < _LEAST_KEV or line.intensity < _LEAST_SHARE:
+                    continue
+                lowest = compton_energy(np.array(line.energy), np.array(2.0))
+                first = lowest - compton_fwhm(lowest, calibration.fwhm_mn_ev)
+                last = line.energy + float(fwhm_kev(np.array(line.energy), calibration.fwhm_mn_ev))
+                scattered_C |= (axis.values >= calibration.shown(first)) & (
+                    axis.values <= calibration.shown(np.array(last))
+                )
+    return (anode, scattered_C) if scattered_C.any() else None
+
+
+def _anode(axis: SpectralAxis, mean_spectrum: Array, tube: str | None) -> tuple[str, Calibration] | None:
+    """The anode that is known or found, and the calibration of the axis."""
     check_tube(tube)
     if axis.unit != "keV" or tube == NO_TUBE:
         return None
@@ -212,8 +263,11 @@ def tube_limit(axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
         spectra, spectra, np.array([peak.position for peak in find_peaks(mean_spectrum, axis)])
     )
     anode = tube or find_tube(spectra, calibration)
-    if anode is None:
-        return None
+    return None if anode is None else (anode, calibration)
+
+
+def _limit(axis: SpectralAxis, anode: str, calibration: Calibration) -> int | None:
+    """The first channel of the anode's scattered K lines."""
     line = next(line for line in _k_family(anode).lines if line.name == "Ka2")
     lowest = compton_energy(np.array(line.energy), np.array(2.0))
     if line.energy < _AMONG_SAMPLE_KEV or calibration.shown(np.array(line.energy)) > axis.values[-1]:
@@ -221,5 +275,8 @@ def tube_limit(axis: SpectralAxis, mean_spectrum: Array, tube: str | None = None
     start = float(calibration.shown(lowest - compton_fwhm(lowest, calibration.fwhm_mn_ev)))
     return int(np.searchsorted(axis.values, start))
 
+
+_LEAST_SHARE = 0.05
+"""Of the main line of a family: weaker lines are not looked at where windows are made of them."""
 
 _AMONG_SAMPLE_KEV = 15.0

@@ -11,6 +11,7 @@ preprocess:
 |---|---|---|
 | `rebin` | `bins`, `mode` (sum, or mean, paper) | wider channels; any ratio; counts are conserved |
 | `smooth` | `width` or `sigma`, in channels | moving average or Gaussian |
+| `snip` | `window`, in channels | subtract the background under peaks narrower than the window |
 | `clip` | `min` (0) | raise smaller values to `min` |
 | `log1p`, `anscombe` | | log(1 + x), 2 sqrt(x + 3/8) |
 | `sqrt` | `inverse` (square, or poisson) | sqrt(x); `poisson` undoes mean roots of counts: weak lines stay |

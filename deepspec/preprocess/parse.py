@@ -17,6 +17,7 @@ from deepspec.preprocess.quantile_tanh import QuantileTanh
 from deepspec.preprocess.rebin import Rebin
 from deepspec.preprocess.scaling import MinMax, Standard
 from deepspec.preprocess.smooth import Smooth
+from deepspec.preprocess.snip import Snip
 from deepspec.preprocess.views import Views
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 STEPS: dict[str, type[Step]] = {
     "rebin": Rebin,
     "smooth": Smooth,
+    "snip": Snip,
     "clip": Clip,
     "log1p": Log1p,
     "log": Log,

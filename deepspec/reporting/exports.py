@@ -269,8 +269,17 @@ def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
 
 def save_borders(borders: Sequence[Border], path: Path) -> None:
     """Borders as CSV, a row for each pair of clusters, the most graded first."""
-    rows = [[border.first, border.second, f"{border.r:.6g}", border.kind] for border in borders]
-    _write_csv(path, ["cluster", "other", "r", "border"], rows)
+    rows = [
+        [
+            border.first,
+            border.second,
+            f"{border.r:.6g}",
+            border.kind,
+            "" if border.scatter is None else f"{border.scatter:.4g}",
+        ]
+        for border in borders
+    ]
+    _write_csv(path, ["cluster", "other", "r", "border", "scatter"], rows)
 
 
 def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:

@@ -174,12 +174,25 @@ def _borders(segmentation: Segmentation) -> str:
         "<p>r is the density along a border over the lower height beside it: near 0 the border is firm, at 1 there is "
         f"none. From {GRADED} on it is called graded: one material may pass into the other.</p>"
     )
+    known = segmentation.scattered is not None
+    if known:
+        words += (
+            "<p>Scatter is how much of what tells the two apart goes when the channels are left out where the sample "
+            "scatters the tube's lines. Where it is more than half, thickness or support may drive the border rather "
+            "than elements.</p>"
+        )
     rows = "".join(
         f'<tr data-pair="{border.first},{border.second}"><td>{border.first} and {border.second}</td>'
-        f'<td class="number">{border.r:.2f}</td><td class="{border.kind}">{border.kind}</td></tr>'
+        f'<td class="number">{border.r:.2f}</td><td class="{border.kind}">{border.kind}</td>'
+        + (f"<td>{border.scatter_text}</td>" if known else "")
+        + "</tr>"
         for border in borders
     )
-    head = '<tr><th>clusters</th><th class="number">r</th><th>border</th></tr>'
+    head = (
+        '<tr><th>clusters</th><th class="number">r</th><th>border</th>'
+        + ("<th>scatter</th>" if known else "")
+        + "</tr>"
+    )
     return f'{words}<div class="scroll"><table id="borders"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 

@@ -17,6 +17,7 @@ from deepspec.reporting.latents import sample_latents
 from deepspec.reporting.maps import cluster_name
 from deepspec.reporting.style import cluster_colours
 from deepspec.reporting.tree_data import deflated, disagreement_data, tree_data
+from deepspec.segmentation.scatter import MOSTLY
 from deepspec.segmentation.structure import GRADED
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def report_data(
         "latents": _latents(sample),
         "borders": None if segmentation.borders is None else segmentation.borders.tolist(),
         "graded": GRADED,
+        "scattered": None if segmentation.scattered is None else np.flatnonzero(segmentation.scattered).tolist(),
+        "mostly": MOSTLY,
         "tree": tree_data(segmentation, None if sample is None else sample.pixels_S),
     }
     return json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
-from deepspec.lines import LineOptions, identify, refined_axis, sentences
+from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
 from deepspec.reporting.maps import cluster_name, headline
 from deepspec.reporting.outputs import NAMES, write_outputs
 from deepspec.result_folder import check_result_folder, complete_folder
+from deepspec.segmentation.scatter import scatter_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +127,22 @@ def with_lines(
             measured_axis=axis,
         )
         found = identify(segmentation.mean_raw, segmentation.axis, redshift=redshift, options=options)
-    return replace(segmentation, notes=(*segmentation.notes, *said)), found
+    segmentation, driven = _with_scatter(segmentation, found.tube)
+    return replace(segmentation, notes=(*segmentation.notes, *driven, *said)), found
+
+
+def _with_scatter(segmentation: Segmentation, tube: str | None) -> tuple[Segmentation, tuple[str, ...]]:
+    """Where the tube's lines are scattered, and a sentence if that drives a border."""
+    axis, used = segmentation.axis, segmentation.sizes > 0
+    if segmentation.borders is None or tube is None or axis.values[0] > axis.values[-1]:
+        return segmentation, ()
+    mean_C = np.average(segmentation.mean_raw[used], axis=0, weights=segmentation.sizes[used])
+    known = scattered_channels(axis, mean_C, tube)
+    if known is None:
+        return segmentation, ()
+    segmentation = replace(segmentation, scattered=known[1])
+    note = scatter_note(segmentation.border_scatter, tube)
+    return segmentation, (note,) if note else ()
 
 
 def write_segmentation_folder(

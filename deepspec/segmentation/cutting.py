@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
+from deepspec.segmentation.latents import silhouette_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +75,7 @@ def cut_segmentation(segmentation: Segmentation, k: int | None, firm: float | No
         k=k,
         centres=mean(leaves.centres).astype(np.float32),
         sizes=np.array([leaves.sizes[own].sum() for own in clusters]),
-        silhouette=SilhouetteEstimate(np.nan, np.nan, 0),
+        silhouette=_silhouette(segmentation, labels),
         mean_raw=mean(leaves.mean_raw),
         mean_input=mean(leaves.mean_input),
         mean_reconstructed=mean(leaves.mean_reconstructed),
@@ -81,8 +83,25 @@ def cut_segmentation(segmentation: Segmentation, k: int | None, firm: float | No
         borders=_cut_borders(leaves.tree, clusters),
         memberships=memberships,
         leaves=replace(leaves, parents=tuple(parents.tolist())),
-        notes=(*segmentation.notes, f"merge tree cut into {k} clusters instead of the {segmentation.k} found"),
+        notes=(*segmentation.notes, _note(k, segmentation.k)),
     )
+
+
+def _note(k: int, found: int) -> str:
+    clusters = "1 cluster" if k == 1 else f"{k} clusters"
+    return (
+        f"merge tree cut into {clusters} instead of the {found} found; the evidence for more than one material is a "
+        "matter of the cube, and stays that of the clusters found"
+    )
+
+
+def _silhouette(segmentation: Segmentation, labels: NDArray[np.int16]) -> SilhouetteEstimate:
+    """Of the new labels on the latent points; NaN in files of earlier versions, which do not have these."""
+    if segmentation.latents is None:
+        return SilhouetteEstimate(np.nan, np.nan, 0)
+    z_PL = torch.from_numpy(segmentation.latents.reshape(-1, segmentation.latents.shape[-1]))
+    generator = torch.Generator().manual_seed(segmentation.provenance.seed)
+    return silhouette_of(z_PL, torch.from_numpy(labels.reshape(-1).astype(np.int64)), generator)
 
 
 def _cut_memberships(

@@ -41,6 +41,7 @@ _AXES = ("axis", "decoded_axis")
 _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
 _OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+_OPTIONAL_ARRAYS = ("latents", "borders", "scattered", "memberships", "disagreement")
 _LEAF_ARRAYS = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
 
 
@@ -50,7 +51,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     Attributes `format`, `version`, `k`, `quantity` and `notes`; arrays and axes as datasets, axes with an attribute
     `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
-    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `memberships`, `disagreement`, and the
+    `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
+    follows from it (it is not read again), `memberships`, `disagreement`, and the
     group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
@@ -75,6 +77,10 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
                 _write_record(file, name, getattr(segmentation, name))
         if segmentation.borders is not None:
             file["borders"] = segmentation.borders
+        if segmentation.scattered is not None:
+            file["scattered"] = segmentation.scattered
+        if segmentation.border_scatter is not None:
+            file["border_scatter"] = segmentation.border_scatter
         if segmentation.memberships is not None:
             file.create_dataset("memberships", data=segmentation.memberships, **_PACKED)
         if segmentation.disagreement is not None:
@@ -167,7 +173,7 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
-        **{name: file[name][()] for name in ("latents", "borders", "memberships", "disagreement") if name in file},
+        **{name: file[name][()] for name in _OPTIONAL_ARRAYS if name in file},
         **values,
     )
 

@@ -79,7 +79,7 @@ class Labels(NamedTuple):
     leaves_P: Tensor
     """int64, 0 to M - 1, likewise."""
     memberships_PK: Tensor | None
-    """float32 (P, K), 0 for pixels that are not used; None where they would be too many."""
+    """float32 (P, K), 0 for pixels of label -1; None where they would be too many."""
     changed: float
     """Share of the used pixels that the neighbours changed."""
     unassigned: int
@@ -129,6 +129,8 @@ class Explanations:
         # Neighbours may call a pixel what it is not; what no cluster explains stays so.
         none_P = self._unexplained_P & used_P if self._options.leaves_out(self._partition) else ~used_P & used_P
         out_P = ~used_P | none_P
+        if memberships_PK is not None:
+            memberships_PK = memberships_PK.masked_fill_(out_P[:, None], 0)
         return Labels(
             labels_P.masked_fill(out_P, -1), leaves_P.masked_fill(out_P, -1), memberships_PK, changed, int(none_P.sum())
         )

@@ -171,6 +171,21 @@ class Segmentation:
     -1; None of a single network, and where its networks have no vote."""
     measured_axis: SpectralAxis | None = None
     """Of the cube as its file has it, where `axis` was put right by the lines of the elements; None: the same."""
+    scattered: NDArray[np.bool_] | None = None
+    """(C,) the channels of `mean_raw` where the sample scatters the tube's lines (`scattered_channels`); None where no
+    tube is known or was found, where no peaks were looked for, and in files of earlier versions."""
+
+    @property
+    def border_scatter(self) -> NDArray[np.float64] | None:
+        """(K, K) how much of what tells two clusters apart is scatter of the tube's lines, 0 to 1; see `scatter_share`.
+
+        NaN on the diagonal and for empty clusters; None where `scattered` or `borders` is.
+        """
+        if self.scattered is None or self.borders is None:
+            return None
+        from deepspec.segmentation.scatter import scatter_share
+
+        return scatter_share(self.mean_raw, self.sizes, self.scattered)
 
     @property
     def shares(self) -> NDArray[np.float64]:

@@ -40,6 +40,10 @@ def check_sound(segmentation: Segmentation) -> None:
             _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
     if found.latents is not None and found.latents.shape != (*labels.shape, latent):
         _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    if found.scattered is not None and (
+        found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
+    ):
+        _refuse(f"scattered is {found.scattered.dtype} {found.scattered.shape}, expected bool ({found.axis.channels},)")
     if found.sample is not None:
         rows = {field.name: len(getattr(found.sample, field.name)) for field in fields(found.sample)}
         if len(set(rows.values())) > 1:

@@ -5,7 +5,8 @@ Shapes: P pixels of the cube, N of a piece, C channels of the cube, D of the net
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 
@@ -14,6 +15,7 @@ from deepspec.segmentation.threads import in_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from deepspec.data.cube import SpectralCube
@@ -27,6 +29,10 @@ back to the system after each use, and fetching their pages anew costs as much a
 
 SAMPLE_VALUES = 2**26
 """Most values of a sample of spectra: 256 MiB of float32."""
+
+KEPT_BYTES = 2**28
+"""Largest cube whose values are kept, as stored, from the first pass to the next ones: 256 MiB. It is then read and
+unpacked once, and not three times."""
 
 Result = TypeVar("Result")
 
@@ -51,7 +57,7 @@ class Piece(NamedTuple):
 
 
 class CubeSpectra:
-    """Passes over the spectra of a cube, in bounded memory.
+    """Passes over the spectra of a cube, in bounded memory; a small cube (`KEPT_BYTES`) is read in the first one alone.
 
     Args:
         cube: where they come from.
@@ -75,6 +81,7 @@ class CubeSpectra:
     ) -> None:
         self.cube, self.model, self.alignment = cube, model, alignment
         self.max_pixels, self.device, self.threads, self.progress = max_pixels, device, threads, progress
+        self._kept: list[tuple[slice, NDArray[Any]]] | None = None
 
     def map(self, work: Callable[[Piece], Result], wanted_P: Tensor, name: str) -> Iterator[Result]:
         """Apply a function to the spectra of the wanted pixels, without dead ones, a piece at a time.
@@ -101,13 +108,27 @@ class CubeSpectra:
         """Number of the first pixel and stored spectra of each piece."""
         rows, columns, channels = self.cube.shape
         most = max(1, PIECE_VALUES // max(channels, self.alignment.target.channels))
-        for block, x_nWC in self.cube.blocks(self.max_pixels):
+        for block, x_nWC in self._blocks():
             first = block.start * columns
             for stored_NC in torch.split(torch.from_numpy(x_nWC.reshape(-1, channels)), most):
                 yield first, stored_NC
                 first += len(stored_NC)
             if self.progress is not None:
                 self.progress(name, first, rows * columns)
+
+    def _blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Rows and values of the cube as stored, from the file in the first pass, and from memory where they fit."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept = []
+        keep = math.prod(self.cube.shape) * self.cube.dtype.itemsize <= KEPT_BYTES
+        for block in self.cube.blocks(self.max_pixels):
+            if keep:
+                kept.append(block)
+            yield block
+        if keep:
+            self._kept = kept
 
     def _piece(self, first: int, stored_NC: Tensor, wanted_P: Tensor) -> Piece | None:
         x_NC = stored_NC.to(self.device).float()

@@ -150,6 +150,15 @@ def test_another_size_is_refused_unless_told(tmp_path):
         fit_to_shape(reference(tmp_path), (12, 8), resample=False)
 
 
+@pytest.mark.parametrize("resample", [False, True])
+def test_two_pictures_side_by_side_are_no_reference_that_resampling_helps(tmp_path, resample):
+    if resample:  # the user insists: the picture may be twice as wide for another reason
+        assert fit_to_shape(reference(tmp_path), (8, 6), resample=True).labels.shape == (8, 6)
+        return
+    with pytest.raises(UserError, match=r"two pictures side by side, as synthesize draws .* NAME.h5:label"):
+        fit_to_shape(reference(tmp_path), (8, 6), resample=False)
+
+
 def test_classes_are_merged_and_it_is_said(tmp_path):
     (tmp_path / "map.yaml").write_text("iron earths: [2, 7]\n")
     labels = MAP.copy()

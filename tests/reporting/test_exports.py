@@ -111,10 +111,10 @@ def test_borders_as_csv(tmp_path):
     with (tmp_path / "borders.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["cluster", "other", "r", "border"],
-        ["0", "1", "0.7", "graded"],
-        ["1", "2", "0.649", "firm"],
-        ["0", "2", "0.2", "firm"],
+        ["cluster", "other", "r", "border", "scatter"],
+        ["0", "1", "0.7", "graded", ""],
+        ["1", "2", "0.649", "firm", ""],
+        ["0", "2", "0.2", "firm", ""],
     ]
 
 
