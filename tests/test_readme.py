@@ -22,12 +22,13 @@ def test_files_and_make_verbs_that_are_named_exist():
 
 def test_every_preprocessing_step_is_listed_and_every_listed_one_exists():
     listed = re.search(r"`model.preprocess`: .*?\n- ", README, re.DOTALL).group()
-    for spec in ("sqrt", "log1p", "clip", "anscombe", "max", "area", "unit", "minmax", "quantile_tanh"):
+    for spec in ("sqrt", "log1p", "clip", "anscombe", "max", "area", "unit", "minmax", "quantile_tanh", "dose"):
         assert f"`{spec}`" in listed
         Preprocess(64, [spec])
     for spec in (
         {"step": "rebin", "bins": 512},
         {"step": "smooth", "width": 5},
+        {"step": "sqrt", "inverse": "poisson"},
         {"step": "standard", "scale": "global"},
         {"step": "log", "quantile": 0.005},
         {"step": "pca", "components": 16},
