@@ -36,9 +36,7 @@ def _fit(given: list[str]) -> None:
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    # Lightning reads sys.argv, and so do the processes that it starts for further devices.
-    sys.argv = ["deepspec.fit", *complete_flags(given, {"overwrite"})]
-    FitCLI().fit()
+    FitCLI(complete_flags(given, {"overwrite"})).fit()
 
 
 if __name__ == "__main__":
