@@ -172,7 +172,8 @@ class FitCLI(LightningCLI):
             kwargs["strategy"] = ddp_strategy(unused=self.model.may_leave_out)
         more = settings["plugins"] or []
         kwargs["plugins"] = [DurableCheckpoints(), *(more if isinstance(more, list) else [more])]
-        trainer = super().instantiate_trainer(**kwargs)
+        with lightning_in_one_line("trainer", ValueError, RuntimeError):
+            trainer = super().instantiate_trainer(**kwargs)
         log.follow(trainer)
         return trainer
 

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
@@ -335,7 +335,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load` needs, in plain types."""
-        checkpoint[FORMAT] = {"version": 1, "settings": self.settings, "config": self.run_config, "seed": self.seed}
+        checkpoint[FORMAT] = {"version": VERSION, "settings": self.settings, "config": self.run_config, "seed": self.seed}
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
         if self._plateau is not None:

@@ -83,11 +83,12 @@ def _class_of(class_path: str) -> type | None:
 
 
 @contextmanager
-def lightning_in_one_line(key: str) -> Iterator[None]:
+def lightning_in_one_line(key: str, *more: type[Exception]) -> Iterator[None]:
     """Turn what Lightning refuses, and a package that one of its classes lacks, into one line.
 
     Args:
         key: of the configuration, for the message.
+        more: further kinds of error that mean a wrong setting here.
 
     Raises:
         UserError: the first line of Lightning's error.
@@ -98,7 +99,7 @@ def lightning_in_one_line(key: str) -> Iterator[None]:
         raise
     except Exception as error:
         link: BaseException | None = error  # what a class raises when it is built, jsonargparse wraps in ValueErrors
-        while link is not None and not isinstance(link, (MisconfigurationException, ModuleNotFoundError)):
+        while link is not None and not isinstance(link, (MisconfigurationException, ModuleNotFoundError, *more)):
             link = link.__cause__
         if link is None:
             raise
