@@ -14,10 +14,12 @@ import yaml
 from deepspec import fit, sweep
 from deepspec.command import join_signs
 from deepspec.data.axis import SpectralAxis
+from deepspec.data.manifest import ShardSet
 from deepspec.data.shard_writer import ShardWriter
 from deepspec.errors import UserError
 from deepspec.experiments import main as experiments
 from deepspec.presets import find_config, presets, summary, with_config_paths
+from deepspec.segmentation import Segmentation
 from deepspec.training.recommended import names, recommended, with_recommended
 
 ROOT = Path(__file__).parents[1]
@@ -233,15 +235,11 @@ def test_the_main_job_passes_from_a_built_wheel_in_an_empty_folder(wheel, tmp_pa
     counts[:, 15:, 20:26] += np.random.default_rng(1).poisson(60, (24, 15, 6))
     np.save(tmp_path / "scan.npy", counts.astype(np.uint16))
     deepspec("ingest", "scan.npy", "--axis", "-0.069:29.8:keV", "--out", "shards")
+    assert ShardSet(tmp_path / "shards").axis.values[[0, -1]].tolist() == pytest.approx([-0.069, 29.8])
     assert "xrf" in deepspec("experiments")
     deepspec("fit", "--config", "xrf", "--data.root", "shards", "--run_dir", "run", "--trainer.accelerator", "cpu")
     deepspec("segment", "scan.npy", "--checkpoint", "run/model.ckpt", "--clusters", "refit", "--out", "result")
     assert (tmp_path / "result" / "report.html").is_file()
-    labels = np.load(tmp_path / "result" / "labels.npy") if (tmp_path / "result" / "labels.npy").is_file() else None
-    if labels is None:
-        import h5py
-
-        with h5py.File(tmp_path / "result" / "segmentation.h5") as file:
-            labels = file["labels"][()]
+    labels = Segmentation.load(tmp_path / "result" / "segmentation.h5").labels
     assert len(np.unique(labels[:, :15])) == len(np.unique(labels[:, 15:])) == 1
     assert labels[0, 0] != labels[0, -1]
