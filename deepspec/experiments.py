@@ -72,7 +72,9 @@ def copy(folder: Path, names: Sequence[str] = ()) -> list[Path]:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = CommandParser(prog=PROG, description="List the experiments and sweeps that come with deepspec, or copy them.")
+    parser = CommandParser(
+        prog=PROG, description="List the experiments and sweeps that come with deepspec, or copy them."
+    )
     parser.add_argument("names", nargs="*", type=str, help="what to copy; default all")
     parser.add_argument("--out", type=str, help="folder that gets experiments/ and sweeps/ with the files")
     with one_line_errors(PROG):

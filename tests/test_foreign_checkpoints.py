@@ -106,7 +106,7 @@ def test_an_array_in_place_of_a_file_or_a_cube(tmp_path):
         segment_cube("scan.h5", model)
     with pytest.raises(UserError, match="expected the path of a file, got None"):
         read_cube(None)
-    with pytest.raises(UserError, match="the path model.ckpt: DeepClustering.load reads it"):
+    with pytest.raises(UserError, match=r"the path model\.ckpt: DeepClustering.load reads it"):
         segment_cube(SpectralCube.from_array(array), "model.ckpt")
     with pytest.raises(UserError, match="expected the path of a checkpoint, got an array"):
         DeepClustering.load(array)

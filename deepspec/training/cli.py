@@ -153,7 +153,9 @@ class FitCLI(LightningCLI):
         validates = "val" in self.datamodule.shards.splits and settings["limit_val_batches"] != 0
         self.monitor = "val/target" if validates else "train/target"
         given = settings["logger"]
-        self.loggers: list[Logger] = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
+        self.loggers: list[Logger] = []
+        if given not in (None, True, False):
+            self.loggers = given if isinstance(given, list) else [given]
         log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         tracked = self.config_init["tracking"]
@@ -193,7 +195,8 @@ class FitCLI(LightningCLI):
             Its path; None of a `fast_dev_run`, which tries a few batches and writes nothing.
         """
         if self.config["trainer"]["fast_dev_run"]:
-            return self._try()
+            self._try()
+            return None
         first = _is_first_rank()
         with one_writer(self.run_dir) if first else nullcontext(), self.watch.watch(self.trainer):
             if first and self.checkpoint is None and not self.replaces:
@@ -255,7 +258,7 @@ class FitCLI(LightningCLI):
             self.trainer.fit(self.model, self.datamodule)
         if self.trainer.is_global_zero:
             batches = int(self.config["trainer"]["fast_dev_run"])
-            print(f"trainer.fast_dev_run: {batches} of each kind of batch went through; nothing was written", flush=True)
+            print(f"trainer.fast_dev_run: {batches} of each kind of batch passed; nothing was written", flush=True)
 
     def _announce(self) -> None:
         data, model = self.datamodule, self.model

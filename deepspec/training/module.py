@@ -335,7 +335,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load` needs, in plain types."""
-        checkpoint[FORMAT] = {"version": VERSION, "settings": self.settings, "config": self.run_config, "seed": self.seed}
+        checkpoint[FORMAT] = {
+            "version": VERSION,
+            "settings": self.settings,
+            "config": self.run_config,
+            "seed": self.seed,
+        }
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
         if self._plateau is not None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+_COMMAND = "_basic_subprocess_cmd"
+"""Lightning's function for the words of a rank's command; there is no public way to give it others."""
+
 
 def start_ranks_as(launcher: _SubprocessScriptLauncher, args: Sequence[str]) -> None:
     """Let a launcher start its ranks as `python -m deepspec.fit` with these words.
@@ -30,14 +33,14 @@ def start_ranks_as(launcher: _SubprocessScriptLauncher, args: Sequence[str]) -> 
     start = launcher._call_children_scripts
 
     def started(_self: _SubprocessScriptLauncher) -> None:
-        lightnings, path = subprocess_script._basic_subprocess_cmd, os.environ.get("PYTHONPATH")
-        subprocess_script._basic_subprocess_cmd = lambda: command(args)
+        lightnings, path = getattr(subprocess_script, _COMMAND), os.environ.get("PYTHONPATH")
+        setattr(subprocess_script, _COMMAND, lambda: command(args))
         # The same modules as here, also those beside a user's own program: -P adds no folder of its own.
         os.environ["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         try:
             start()
         finally:
-            subprocess_script._basic_subprocess_cmd = lightnings
+            setattr(subprocess_script, _COMMAND, lightnings)
             if path is None:
                 del os.environ["PYTHONPATH"]
             else:

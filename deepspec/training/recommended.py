@@ -41,8 +41,8 @@ def recommended(axis: SpectralAxis, dtype: np.dtype[Any]) -> tuple[str, str]:
         return "hyperspectral", f"wavelengths as coarse as reflectance (wavelength / channel {sampling:,.0f})"
     kind = "counts" if counts else "numbers that are no counts"
     raise UserError(
-        f"no experiment is recommended for {kind} over {axis.label}: give --config with one of {', '.join(names())}, or "
-        "with a file"
+        f"no experiment is recommended for {kind} over {axis.label}: give --config with one of {', '.join(names())} or "
+        "with a file, or the axis of the spectra to `ingest`"
     )
 
 
