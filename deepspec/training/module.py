@@ -254,7 +254,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def _step(self, batch: Batch, stage: str) -> Tensor | None:
         spectra = batch["spectra"]
         if stage != "train" and not batch["valid"].all():  # asking makes a GPU wait; training batches have no padding
-            spectra = spectra[batch["valid"]]
+            spectra = _rows(spectra, batch["valid"])
         if len(spectra) == 0 and not self.objective.config.global_batch:
             return None  # a rank's share of the last validation batch may be padding only
         # In mixed precision the network alone works in half precision: close spectra differ in digits that it lacks.
@@ -354,6 +354,13 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
 _ALL_RANKS = 2**32
 """Stands for a rank where all draw the same."""
+
+
+def _rows(spectra_NC: Tensor, valid_N: Tensor) -> Tensor:
+    """Some rows; torch 2.6 cannot index uint16 by a mask, but the same bits in int16."""
+    if spectra_NC.dtype == torch.uint16:
+        return spectra_NC.view(torch.int16)[valid_N].view(torch.uint16)
+    return spectra_NC[valid_N]
 
 
 def _seed_of(seed: int, epoch: int, batch: int, rank: int) -> int:
