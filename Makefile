@@ -1,5 +1,6 @@
 # `make help` lists the verbs. Everything runs in $(VENV), made on first use; nothing else is touched.
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 PYTHON ?= python3
 TORCH ?= 2.13.0
 export MPLBACKEND = Agg
@@ -15,10 +16,10 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast faults lint type bench clean
+.PHONY: help install demo test test-fast test-lowest faults lint type bench clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # torch comes first and by name: on Linux without a GPU the "+cpu" build keeps gigabytes of CUDA packages away.
 $(STAMP): pyproject.toml Makefile
@@ -48,6 +49,15 @@ test: $(DEV) ## run all tests
 test-fast: $(DEV) ## run the tests that take under ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ddp"
 
+# Each direct dependency at the lowest version that pyproject.toml allows. What such old packages deprecated of each
+# other is no news; every other warning still fails a test.
+test-lowest: pyproject.toml ## run the fast tests at the lowest versions of the dependencies
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist worksteal -m "not slow and not ddp" \
+	    -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
+
 faults: $(DEV) ## kill every verb, and fill its disk, before each single file operation (hours)
 	OMP_NUM_THREADS=1 DEEPSPEC_FAULTS=all $(BIN)/python -m pytest -n auto tests/faults/test_every_operation.py
 
@@ -63,4 +73,4 @@ bench: $(DEV) ## measure speed against the alternatives (prints ratios)
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## remove the virtual environment, caches and what `make demo` wrote
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) demo .mypy_cache .ruff_cache .pytest_cache

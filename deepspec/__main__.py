@@ -17,6 +17,7 @@ VERBS = {
     "segment": "divide a cube into clusters with a trained model",
     "baseline": "segment a cube without a network: PCA, NMF, UMAP, raw spectra, colours",
     "evaluate": "compare a segmentation with a reference, and with itself refitted",
+    "experiments": "list the experiments and sweeps that come with deepspec, or copy them",
 }
 
 

@@ -26,6 +26,10 @@ class OneLineErrors:
     prog: str
     _actions: list[argparse.Action]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # An abbreviation that is accepted today means another key, or none, when a key is added.
+        super().__init__(*args, **({"allow_abbrev": False} | kwargs))
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print `message` with a suggestion for an unknown key, and exit with status 2."""
         known = {action.dest for action in self._actions}
@@ -43,12 +47,15 @@ def nearest_key(message: str, known: set[str]) -> str:
     " (did you mean 'clusters'?)"
     >>> nearest_key("Key 'trainer.max_epoch' is not expected", {"trainer.max_epochs", "trainer.max_steps"})
     " (did you mean 'trainer.max_epochs'?)"
+    >>> nearest_key("unrecognized arguments: --trainer.max_ep 3", {"trainer.max_epochs", "trainer.max_steps"})
+    " (did you mean 'trainer.max_epochs'?)"
     """
     # jsonargparse writes "unrecognized arguments: --foo" of the command line and
     # "Key 'foo.bar' is not expected" or "Option 'foo' is not accepted" of a config file.
     for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
         key = next(filter(None, found))
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        begun = sorted(name for name in known if name.startswith(key))  # an abbreviation
+        near = begun or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         if near and key not in known:
             return f" (did you mean '{near[0]}'?)"
     return ""
@@ -96,6 +103,23 @@ def join_numbers(args: Sequence[str]) -> list[str]:
         if len(numbers) > 1:
             joined.append(f"[{','.join(numbers)}]")
             del rest[: len(numbers)]
+    return joined
+
+
+def join_signs(args: Sequence[str]) -> list[str]:
+    """Write `--axis -0.069:29.8:keV` as `--axis=-0.069:29.8:keV`: argparse takes what begins with - for an option.
+
+    It knows bare negative numbers, which stay as they are.
+
+    >>> join_signs(["cube.h5", "--axis", "-0.069:29.8:keV", "--level", "-1", "--out", "x"])
+    ['cube.h5', '--axis=-0.069:29.8:keV', '--level', '-1', '--out', 'x']
+    """
+    joined: list[str] = []
+    for arg in args:
+        if re.match(r"-[\d.]", arg) and not _is_number(arg) and joined and re.fullmatch(r"--\w[^=]*", joined[-1]):
+            joined[-1] += f"={arg}"
+        else:
+            joined.append(arg)
     return joined
 
 
@@ -169,7 +193,7 @@ def run_command(
         name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
     } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}
     words = underscored(sys.argv[1:] if args is None else args, switches)
-    given = complete_flags(join_numbers(words), switches)
+    given = complete_flags(join_numbers(join_signs(words)), switches)
     with one_line_errors(prog):
         values: dict[str, Any] = parser.parse_args(given).as_dict()
         values.pop("config", None)

@@ -27,6 +27,18 @@ def without_passwords(text: str) -> str:
     return re.sub(r"(\w://[^\s:@/]*):(?!PASSWORD@)\S*@", r"\1:***@", text)
 
 
+def described(value: object) -> str:
+    """What came in place of what was expected, for a message: its type, and the shape of an array.
+
+    >>> described(b"a"), described(None)
+    ('a value of type bytes', 'None')
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"an array of shape {tuple(int(n) for n in shape)}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Of a disk that is full, or of which a user has had his share."""
 

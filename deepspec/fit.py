@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deepspec.command import complete_flags, one_line_errors
+from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _fit(given: list[str]) -> None:
+    from deepspec.training.recommended import with_recommended
+
+    given = with_recommended(with_config_paths(given, "experiments"))
     from deepspec.training.cli import FitCLI  # Lightning takes seconds to import
 
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    # Lightning reads sys.argv, and so do the processes that it starts for further devices.
-    sys.argv = ["deepspec.fit", *complete_flags(given, {"overwrite"})]
-    FitCLI().fit()
+    FitCLI(complete_flags(given, {"overwrite"})).fit()
 
 
 if __name__ == "__main__":

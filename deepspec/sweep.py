@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from deepspec.command import CommandParser, complete_flags, fail, one_line_errors
+from deepspec.errors import UserError
+from deepspec.presets import PREFIX, find_config, with_config_paths
 from deepspec.sweeping.settings import SweepSettings, check_settings
 
 if TYPE_CHECKING:
@@ -35,11 +38,33 @@ def main(args: Sequence[str] | None = None) -> None:
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
     given, typed = take_overrides(given)
     with one_line_errors(PROG):
+        given = with_config_paths(given, "sweeps")
         parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
-        parsed.pop("config", None)
+        folders = [Path(file.absolute).parent for file in parsed.pop("config", None) or [] if file is not None]
         values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
+        was_typed = any(word.partition("=")[0] == "--experiment" for word in given)
+        values["experiment"] = experiment_path(values["experiment"], [] if was_typed else folders)
         in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
         sweep(SweepSettings(**{**values, "overrides": in_file | typed}))  # what is typed comes last, and wins
+
+
+def experiment_path(given: str, folders: Sequence[Path]) -> str:
+    """The file that `experiment` means: one beside the sweep's file, else one of that path here, else a preset.
+
+    Args:
+        given: a path, or the name of a preset.
+        folders: of the files of the sweep, the last of which wins; none if the experiment was typed.
+
+    Raises:
+        UserError: there is none of the three.
+    """
+    for folder in reversed(folders):
+        if not given.startswith(PREFIX) and (folder / given).is_file():
+            return os.path.normpath(folder / given)
+    try:
+        return str(find_config(given, "experiments"))
+    except UserError as error:
+        raise UserError(str(error).replace(f"--config {given}", f"experiment: {given}", 1)) from error
 
 
 def take_overrides(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
-    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare"},
+    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
     {"training", "reporting", "sweeping", "comparing", "jobs"},
     {"evaluation"},
     {"baselines"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
-    {"command", "progress", "result_folder"},
+    {"command", "progress", "result_folder", "presets"},
     {"errors", "csv_cells"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

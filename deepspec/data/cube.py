@@ -5,6 +5,7 @@ Shapes: H rows, W columns, C channels, D detectors, n rows of a block.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from deepspec.data.pixels import FiniteChannels, SparseChannels, dead_pixels, pa
 from deepspec.data.readers import open_stored
 from deepspec.data.readers.stored import Stored, reading
 from deepspec.data.readers.unpacked import unpacked_once
-from deepspec.errors import UserError
+from deepspec.errors import UserError, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -297,6 +298,11 @@ def read_cube(
     Raises:
         UserError: if the file cannot be read as asked; the message says how to go on.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError(
+            f"read_cube: expected the path of a file, got {described(path)}: SpectralCube.from_array makes a cube of "
+            "an array (rows, columns, channels)"
+        )
     path = Path(path)
     dims = (3, 4) if spatial_shape is None else (2, 3)
     stored = open_stored(path, dataset, dims)

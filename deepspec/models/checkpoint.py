@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +14,16 @@ import yaml
 
 from deepspec.clustering import ClustererConfig
 from deepspec.data.archive_check import check_archive
-from deepspec.errors import UserError
+from deepspec.errors import UserError, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = "deepspec-checkpoint"
 """The entry of a checkpoint that holds what is not weights."""
+
+VERSION = 1
+"""What `FORMAT` counts: it rises when a checkpoint changes so that an older deepspec would misread it."""
 
 TRAINING_ONLY = "deep_baseline."
 """How the names of weights begin that training needs and the use of a model does not."""
@@ -28,8 +33,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a deepspec checkpoint: tensors and plain types only, all of it compared with its checksums.
 
     Raises:
-        UserError: the file is missing, damaged, or not a checkpoint of deepspec.
+        UserError: the file is missing, damaged, not a checkpoint of deepspec, or of a newer version.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError(f"expected the path of a checkpoint, got {described(path)}")
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
@@ -40,12 +47,42 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says here advises to run the code in the file, which is never the cure.
+        raise UserError(
+            f"{path}: expected a checkpoint written by deepspec.fit, which holds tensors and plain values only; this "
+            "file holds objects of a program or is damaged, and was not read: give the model.ckpt of a run of deepspec"
+        ) from error
     except Exception as error:  # torch raises half a dozen types on a file that is no checkpoint
-        raise UserError(f"{path}: expected a checkpoint, got a file that cannot be read as one ({error})") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: expected a checkpoint, got a file that cannot be read as one ({reason})") from error
     if not isinstance(content, dict) or FORMAT not in content:
         raise UserError(f"{path}: expected a checkpoint written by deepspec.fit, got another kind of file")
+    check_version(content[FORMAT], path)
     found: dict[str, Any] = content
     return found
+
+
+def check_version(part: Any, path: str | Path) -> None:
+    """Refuse a checkpoint that this version of deepspec cannot read.
+
+    Args:
+        part: the entry `FORMAT` of a checkpoint.
+        path: its file, for messages.
+
+    Raises:
+        UserError: the version is newer than `VERSION`, or there is none.
+    """
+    version = part.get("version") if isinstance(part, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UserError(
+            f"{path}: expected a checkpoint with its version, got {version!r} in its place: it was changed or damaged"
+        )
+    if version > VERSION:
+        raise UserError(
+            f"{path}: a checkpoint of version {version}, which a newer deepspec wrote; this one reads {VERSION} and "
+            "older: update deepspec (pip install --upgrade deepspec)"
+        )
 
 
 @contextmanager

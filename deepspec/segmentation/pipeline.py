@@ -6,6 +6,7 @@ leaves of the merge tree.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from deepspec.clustering import CountSpectra
-from deepspec.errors import UserError
+from deepspec.errors import UserError, described
 from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.drift import ScanSample, find_drift
@@ -99,6 +100,7 @@ def segment_cube(
         UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
             is of another size.
     """
+    _check_arguments(cube, model)
     search = planned_search(model, clusters, k, clusterer, firm, restarts)
     if min(max_pixels_per_block, sample, restarts) < 1:
         raise UserError("max_pixels_per_block, sample and restarts: expected at least 1 of each")
@@ -198,6 +200,21 @@ def segment_cube(
         drift=drift,
     )
     return found if search.cut is None else found.cut(search.cut)
+
+
+def _check_arguments(cube: object, model: object) -> None:
+    """Refuse what would fail far from here.
+
+    Raises:
+        UserError: as said.
+    """
+    if not hasattr(cube, "mask") or not hasattr(cube, "axis"):
+        raise UserError(
+            f"segment_cube: expected a SpectralCube, got {described(cube)}: read_cube opens a file, and "
+            "SpectralCube.from_array makes a cube of an array (rows, columns, channels)"
+        )
+    if isinstance(model, (str, os.PathLike)):
+        raise UserError(f"segment_cube: expected a model, got the path {model}: DeepClustering.load reads it")
 
 
 @contextmanager

@@ -23,11 +23,10 @@ from deepspec.training.cli import FitCLI
 def resolve(config: dict[str, Any], file: Path) -> dict[str, Any]:
     """The configuration with every default filled in, as `--print_config` shows it, or its error."""
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    sys.argv = ["deepspec.fit", "--config", str(file), "--print_config"]
     printed, complained = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
         try:
-            FitCLI()
+            FitCLI(["--config", str(file), "--print_config"])
         except SystemExit as end:
             if end.code == 0:
                 return {"config": yaml.safe_load(printed.getvalue())}

@@ -16,10 +16,12 @@ import logging
 import sys
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning
+import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -49,6 +51,12 @@ from deepspec.training.run_folder import (
 )
 from deepspec.training.tracking import Tracking, ikmeans_of
 from deepspec.training.tracking_config import TrackingConfig
+from deepspec.training.trainer_settings import check_settings, lightning_in_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightning.pytorch.loggers import Logger
 
 
 class FitParser(OneLineErrors, LightningArgumentParser):
@@ -56,12 +64,21 @@ class FitParser(OneLineErrors, LightningArgumentParser):
 
 
 class FitCLI(LightningCLI):
-    """Parses a run's configuration and runs it."""
+    """Parses a run's configuration and runs it.
+
+    Args:
+        args: the command line, without the program's name; further ranks are started with the same.
+
+    Raises:
+        UserError: the configuration cannot be run.
+        SystemExit: a key or its value is wrong, or only help or the configuration was asked for.
+    """
 
     model: DeepClustering
     datamodule: SpectraDataModule
 
-    def __init__(self) -> None:
+    def __init__(self, args: Sequence[str]) -> None:
+        self._args = list(args)
         # Lightning's notices on GPUs, tips and advertisements; its warnings stay.
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -70,6 +87,8 @@ class FitCLI(LightningCLI):
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
         # What is logged here is the same on every rank already.
         warnings.filterwarnings("ignore", message=r"It is recommended to use .*sync_dist=True")
+        # The words of this process may be another verb's, or a user's own.
+        warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended to run from within")
         # Where in Lightning a warning was raised tells a user nothing.
         warnings.formatwarning = lambda message, *_args, **_more: f"warning: {message}\n"
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
@@ -90,6 +109,7 @@ class FitCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
+            args=self._args,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -110,6 +130,7 @@ class FitCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Settle the run folder before anything is read or built."""
+        check_settings(self.config["trainer"])
         self.run_dir = Path(self.config["run_dir"])
         self.checkpoint = checkpoint_to_resume(self.run_dir, self.config["ckpt_path"])
         self.changed = changed(self.checkpoint)
@@ -118,34 +139,45 @@ class FitCLI(LightningCLI):
         if _is_first_rank() and self.checkpoint is None:
             if self.config["ckpt_path"] is not None:
                 print(f"{self.run_dir} has no checkpoint yet: the run begins", flush=True)
-            elif not self.replaces:
+            elif not self.replaces and not self.config["trainer"]["fast_dev_run"]:
                 refuse_earlier_run(self.run_dir)
+
+    def instantiate_classes(self) -> None:
+        """Build what the configuration names; see Lightning."""
+        with lightning_in_one_line("trainer"):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """The trainer, with its log and checkpoints in the run folder."""
-        settings = self.config["trainer"]
+        settings = self.config_init["trainer"]  # with the loggers, callbacks and plugins that it names
         validates = "val" in self.datamodule.shards.splits and settings["limit_val_batches"] != 0
         self.monitor = "val/target" if validates else "train/target"
         given = settings["logger"]
-        loggers = [] if given in (None, True, False) else given if isinstance(given, list) else [given]
+        self.loggers: list[Logger] = []
+        if given not in (None, True, False):
+            self.loggers = given if isinstance(given, list) else [given]
         log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
-        self.tracking = Tracking(self.config_init["tracking"], self.run_dir, log, self.model)
-        self.watch = RankWatch()
-        self.trainer_defaults["callbacks"] = [
-            self.watch,
-            EpochLine(),
-            self.tracking,
-            KeptEpoch(log, self.run_dir / CHECKPOINTS, "best", self.monitor),
-            # Of its own: `save_last` of the other would write only in epochs that are the best so far.
-            KeptEpoch(log, self.run_dir / CHECKPOINTS, "last", None),
-        ]
-        kwargs |= {"logger": [log, *loggers], "default_root_dir": str(self.run_dir)}
+        tracked = self.config_init["tracking"]
+        trial = settings["fast_dev_run"]
+        self.tracking = Tracking(replace(tracked, kind=None) if trial else tracked, self.run_dir, log, self.model)
+        self.watch = RankWatch(self._args)
+        self.trainer_defaults["callbacks"] = [self.watch, EpochLine(), self.tracking]
+        if not trial:
+            self.trainer_defaults["callbacks"] += [
+                KeptEpoch(log, self.run_dir / CHECKPOINTS, "best", self.monitor),
+                # Of its own: `save_last` of the other would write only in epochs that are the best so far.
+                KeptEpoch(log, self.run_dir / CHECKPOINTS, "last", None),
+            ]
+        kwargs |= {"logger": [log, *self.loggers], "default_root_dir": str(self.run_dir)}
         if settings["strategy"] == "ddp":
             kwargs["strategy"] = ddp_strategy(unused=self.model.may_leave_out)
         more = settings["plugins"] or []
         kwargs["plugins"] = [DurableCheckpoints(), *(more if isinstance(more, list) else [more])]
-        return super().instantiate_trainer(**kwargs)
+        with lightning_in_one_line("trainer", ValueError, RuntimeError):
+            trainer = super().instantiate_trainer(**kwargs)
+        log.follow(trainer)
+        return trainer
 
     def _resume_at(self) -> int:
         """The epoch that training begins with."""
@@ -156,12 +188,15 @@ class FitCLI(LightningCLI):
             done: int = content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
         return done
 
-    def fit(self) -> Path:
+    def fit(self) -> Path | None:
         """Train, cluster with the weights that are kept, and write `model.ckpt`.
 
         Returns:
-            Its path.
+            Its path; None of a `fast_dev_run`, which tries a few batches and writes nothing.
         """
+        if self.config["trainer"]["fast_dev_run"]:
+            self._try()
+            return None
         first = _is_first_rank()
         with one_writer(self.run_dir) if first else nullcontext(), self.watch.watch(self.trainer):
             if first and self.checkpoint is None and not self.replaces:
@@ -188,7 +223,11 @@ class FitCLI(LightningCLI):
                 part.write_text(self.model.run_config)
             self._announce()
         ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
-        self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
+        settings = yaml.safe_load(self.model.run_config)
+        for logger in self.loggers:
+            logger.log_hyperparams(settings)
+        with lightning_in_one_line("trainer"):
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=self.checkpoint)
         check_begun(self.model.deep_baseline)
         best = self._take_best()
         result = ikmeans_of(self.trainer).finish(self.trainer, self.model, same_weights=not best)
@@ -209,6 +248,17 @@ class FitCLI(LightningCLI):
             print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
         self.tracking.finish(self.trainer, self.model, path)
         return path
+
+    def _try(self) -> None:
+        """Train and validate on a few batches, which shows that a configuration runs; nothing is written."""
+        check_run(self.model.deep_baseline, self.trainer)
+        self.model.seed = int(self.config["seed_everything"])
+        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
+        with self.watch.watch(self.trainer), lightning_in_one_line("trainer"):
+            self.trainer.fit(self.model, self.datamodule)
+        if self.trainer.is_global_zero:
+            batches = int(self.config["trainer"]["fast_dev_run"])
+            print(f"trainer.fast_dev_run: {batches} of each kind of batch passed; nothing was written", flush=True)
 
     def _announce(self) -> None:
         data, model = self.datamodule, self.model

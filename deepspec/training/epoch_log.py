@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from deepspec.csv_cells import write_records
 from deepspec.data.complete_file import complete_or_absent
+
+if TYPE_CHECKING:
+    import lightning
 
 
 class EpochLog(Logger):
@@ -25,12 +28,17 @@ class EpochLog(Logger):
 
     def __init__(self, path: Path, resume_at: int = 0) -> None:
         super().__init__()
+        self._trainer: lightning.Trainer | None = None
         self._path = path
         self._rows: dict[int, dict[str, Any]] = {}
         if resume_at and path.is_file():
             with path.open(newline="") as file:
                 rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
             self._rows = {epoch: row for epoch, row in rows.items() if epoch < resume_at}
+
+    def follow(self, trainer: lightning.Trainer) -> None:
+        """Ask a trainer for the epoch of what is logged without one, as callbacks such as LearningRateMonitor do."""
+        self._trainer = trainer
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -58,10 +66,16 @@ class EpochLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add numbers to the row of their epoch."""
-        epoch = int(metrics["epoch"])
+        """Add numbers to the row of their epoch, or of the one that is being trained if they name none."""
+        epoch = int(metrics["epoch"]) if "epoch" in metrics else self._epoch_now()
         row = self._rows.setdefault(epoch, {"epoch": epoch})
         row.update({name: value for name, value in metrics.items() if name != "epoch"}, step=step)
+
+    def _epoch_now(self) -> int:
+        """The epoch that is being trained; after the training the last, for there is no row after it."""
+        if self._trainer is not None and (self._trainer.training or self._trainer.validating):
+            return int(self._trainer.current_epoch)
+        return max(self._rows, default=0)
 
     @rank_zero_only
     def save(self) -> None:

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, parts_of, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.checkpoint import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
 from deepspec.training.epoch_means import EpochMeans
@@ -271,7 +271,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
     def _step(self, batch: Batch, stage: str) -> Tensor | None:
         spectra = batch["spectra"]
         if stage != "train" and not batch["valid"].all():  # asking makes a GPU wait; training batches have no padding
-            spectra = spectra[batch["valid"]]
+            spectra = _rows(spectra, batch["valid"])
         if len(spectra) == 0 and not self.objective.config.global_batch:
             return None  # a rank's share of the last validation batch may be padding only
         # In mixed precision the network alone works in half precision: close spectra differ in digits that it lacks.
@@ -366,7 +366,12 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `load` needs, in plain types."""
-        checkpoint[FORMAT] = {"version": 1, "settings": self.settings, "config": self.run_config, "seed": self.seed}
+        checkpoint[FORMAT] = {
+            "version": VERSION,
+            "settings": self.settings,
+            "config": self.run_config,
+            "seed": self.seed,
+        }
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
         if self._plateau is not None:
@@ -380,6 +385,13 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
 
 _ALL_RANKS = 2**32
 """Stands for a rank where all draw the same."""
+
+
+def _rows(spectra_NC: Tensor, valid_N: Tensor) -> Tensor:
+    """Some rows; torch 2.6 cannot index uint16 by a mask, but the same bits in int16."""
+    if spectra_NC.dtype == torch.uint16:
+        return spectra_NC.view(torch.int16)[valid_N].view(torch.uint16)
+    return spectra_NC[valid_N]
 
 
 def _seed_of(seed: int, epoch: int, batch: int, rank: int) -> int:

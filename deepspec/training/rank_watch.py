@@ -20,9 +20,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from deepspec.errors import UserError
+from deepspec.training.rank_command import start_ranks_as
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Sequence
     from types import FrameType
     from typing import NoReturn, Self
 
@@ -48,9 +50,12 @@ class RankWatch(Callback):
     Also a callback, because Lightning takes over SIGTERM when training starts: the ranks give it back, so that it ends
     them. On rank 0 it ends the run as an error would, and loggers close their files.
 
+    Args:
+        args: the command line of `fit`, without the program's name, that the other ranks are started with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, args: Sequence[str]) -> None:
+        self._args = list(args)
         self._over = threading.Event()
         self._children: list[subprocess.Popen[bytes]] = []
         self._launcher: Any = None
@@ -64,6 +69,8 @@ class RankWatch(Callback):
         self._launcher = trainer.strategy.launcher
         if not isinstance(self._launcher, (_SubprocessScriptLauncher, type(None))):
             raise UserError("trainer.strategy: expected one that starts the command again for each rank, such as ddp")
+        if self._launcher is not None:
+            start_ranks_as(self._launcher, self._args)
         return self
 
     def __enter__(self) -> Self:

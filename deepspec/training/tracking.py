@@ -5,6 +5,7 @@ Nothing here decides anything: a run with tracking ends with the same weights as
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import yaml
@@ -69,8 +70,8 @@ class Tracking(Callback):
             self._sent = max((int(row["epoch"]) for row in self._log.rows), default=-1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Send the epochs that have been completed."""
-        self._send_rows()
+        """Send the epochs that have been completed; of this one a callback may have logged something already."""
+        self._send_rows(before=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
         """Warn of a collapse, and look at the cube if it is time."""
@@ -127,11 +128,11 @@ class Tracking(Callback):
             self._run.keep(checkpoint)
         self._run.finish(failed=False)
 
-    def _send_rows(self) -> None:
+    def _send_rows(self, before: float = math.inf) -> None:
         if self._run is None:
             return
         for row in self._log.rows:
-            if int(row["epoch"]) > self._sent:
+            if self._sent < int(row["epoch"]) < before:
                 self._sent = int(row["epoch"])
                 # What a resumed run read from its file are texts.
                 self._run.log({name: float(value) for name, value in row.items() if value is not None})

@@ -33,7 +33,8 @@ def checkpoint(tmp_path_factory):
     from deepspec.models.config import NetworkConfig
 
     model = SpectralModel(settings["axis"], NetworkConfig(**settings["network"]), ["max"], 4)
-    content = {"state_dict": model.state_dict(), FORMAT: {"settings": settings, "config": "ikmeans: {}\n", "seed": 0}}
+    part = {"version": 1, "settings": settings, "config": "ikmeans: {}\n", "seed": 0}
+    content = {"state_dict": model.state_dict(), FORMAT: part}
     path = tmp_path_factory.mktemp("model") / "model.ckpt"
     torch.save(content, path)
     return path

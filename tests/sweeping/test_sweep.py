@@ -102,7 +102,7 @@ def test_the_papers_own_settings_are_a_point_of_its_grid():
         "model.network.dropout": 0.1,
     }
     assert paper in Space(given["search"]).grid()
-    network = yaml.safe_load((ROOT / given["experiment"]).read_text())["model"]["network"]
+    network = yaml.safe_load((ROOT / "sweeps" / given["experiment"]).read_text())["model"]["network"]
     assert (network["kind"], network["dropout"], network["encoder"]) == ("snn", 0.1, [256, 128, 64, 32])
 
 

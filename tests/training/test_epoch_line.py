@@ -14,7 +14,7 @@ def test_a_clustering_without_silhouette_prints_none(capsys, score, shown):
     clustering.clustered_at = 3
     metrics = {"val/reconstruction": float("nan"), "ikmeans/k": 2.0, "ikmeans/silhouette": score}
     trainer = SimpleNamespace(
-        is_global_zero=True, current_epoch=3, max_epochs=9, callbacks=[clustering],
+        is_global_zero=True, current_epoch=3, max_epochs=9, callbacks=[clustering], fast_dev_run=0,
         callback_metrics={name: torch.tensor(value) for name, value in metrics.items()},
     )  # fmt: skip
     line = EpochLine()

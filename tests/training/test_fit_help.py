@@ -29,7 +29,7 @@ def parser():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Parsing()
+        Parsing([])
     return found[0]
 
 

@@ -272,6 +272,37 @@ def test_a_rank_that_dies_ends_the_run_with_a_message(tiny_shards, tmp_path, vic
 
 @pytest.mark.ddp
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "from deepspec.__main__ import main; main()", "fit"],  # what the script `deepspec` is
+        ["SCRIPT", "fit"],
+        ["-m", "deepspec", "fit"],
+        ["-m", "deepspec.fit"],
+        ["-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "deepspec.fit"],
+    ],
+    ids=["-c", "deepspec fit", "-m deepspec fit", "-m deepspec.fit", "torchrun"],
+)
+def test_every_form_of_the_command_starts_its_ranks(tiny_shards, tmp_path, command):
+    """In a folder of the user's, whose modules are found as by rank 0 alone would."""
+    (tmp_path / "deepspec").write_text("import sys\nfrom deepspec.__main__ import main\nsys.exit(main())\n")
+    words = [str(tmp_path / "deepspec") if word == "SCRIPT" else word for word in command]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    more = ["--trainer.max_epochs", "2", "--trainer.limit_train_batches", "3", "--data.batch_size", "128"]
+    done = subprocess.run(
+        [sys.executable, *words, *arguments(tiny_shards, tmp_path / "run", *TWO, *more)],
+        env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.count("epoch 2/2") == 1
+    assert len(rows_of(tmp_path / "run")) == 2
+    assert int(rows_of(tmp_path / "run")[-1]["step"]) == 5, "three batches on each of two ranks are three steps"
+    assert DeepClustering.load(tmp_path / "run" / "model.ckpt").run_config
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
 def test_a_mistake_that_every_rank_finds_is_one_line(tiny_shards, tmp_path):
     process = start(arguments(tiny_shards, tmp_path / "run", *TWO, "--data.max_rows", "1"))
     _, errors = process.communicate(timeout=120)
