@@ -108,7 +108,7 @@ def tube_of(metadata: Mapping[str, str | int | float]) -> str | None:
         if not isinstance(value, str) or not _KEY.search(key.lower()):
             continue
         for word in re.findall(r"[A-Za-z]+", value):
-            symbol = _NAMES.get(word.lower(), word)
+            symbol: str = _NAMES.get(word.lower(), word)
             if symbol in ANODES:
                 return symbol
     return None
