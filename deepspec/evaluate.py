@@ -9,6 +9,7 @@ from deepspec.command import run_command
 from deepspec.data.cube_options import NAME, CubeOptions
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
+from deepspec.run_folder import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def evaluate(
         cube: where the cube is now, its file or the folder that holds it; default where it was when it was segmented.
             It is read once more, for silhouette, Davies-Bouldin and Calinski-Harabasz of its preprocessed spectra;
             none leaves these out, and so does a cube that is not found.
-        checkpoint: where the checkpoint is now, whose preprocessing these need; default where it was.
+        checkpoint: where the run folder or its model.ckpt is now, whose preprocessing these need; default where it was.
         k: fewest and most clusters, of the picture's colours and of the criteria for K.
         refits: on resampled pixels, for the stability; 0 leaves it out.
         alpha: weight of false negatives in the Tversky index.
@@ -85,7 +86,7 @@ def evaluate(
         mapping=mapping,
         resample=resample,
         cube=cube,
-        checkpoint=checkpoint,
+        checkpoint=None if checkpoint is None else str(model_file(checkpoint)),
         k=k,
         refits=refits,
         alpha=alpha,

@@ -10,6 +10,7 @@ from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
 from deepspec.lines.options import LineOptions
+from deepspec.run_folder import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def segment(
     Args:
         cubes: the files, or folders of them. Of several each is segmented on its own; those whose folder was made from
             the same files with the same options are kept, and one that fails does not stop the others.
-        checkpoint: the model: model.ckpt of a run folder.
+        checkpoint: the model: a run folder, or its model.ckpt.
         out: folder for the results, default CUBE-segmentation in the current directory; of several cubes the folder
             that theirs are put into.
         clusters: frozen: the clusters of the training, with their numbers; refit: new ones found in each cube.
@@ -82,7 +83,7 @@ def segment(
     from deepspec.jobs.segmenting import SegmentOptions
 
     options = SegmentOptions(
-        checkpoint=checkpoint,
+        checkpoint=str(model_file(checkpoint)),
         clusters=clusters,
         k=k,
         clusterer=clusterer,

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 
@@ -95,6 +96,21 @@ def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):
     for name in ("segmentation.h5", *FIGURES, *EXPORTS):
         assert f"wrote {out / name}" in printed
     assert [path.name for path in out.parent.iterdir()] == ["result"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_run_folder_stands_for_its_model(scan, tmp_path, capsys):
+    folder, labels = scan
+    (tmp_path / "run.33").mkdir()
+    shutil.copy(folder / "model.ckpt", tmp_path / "run.33")
+    common = [str(folder / "scan.npy"), "--axis", "1:15.75:keV", "--out", str(tmp_path / "out"), "--checkpoint"]
+    verb.main([*common, str(tmp_path / "run.33")])
+    found = Segmentation.load(tmp_path / "out" / "segmentation.h5")
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.provenance.checkpoint.endswith("run.33/model.ckpt")
+    (tmp_path / "empty").mkdir()
+    message = error_of(capsys, lambda: verb.main([*common, str(tmp_path / "empty")]))
+    assert "empty: no such checkpoint; `fit` writes model.ckpt" in message
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -6,7 +6,6 @@ import os
 import pickle
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +14,11 @@ import yaml
 from deepspec.clustering import ClustererConfig
 from deepspec.data.archive_check import check_archive
 from deepspec.errors import UserError, described
+from deepspec.run_folder import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FORMAT = "deepspec-checkpoint"
 """The entry of a checkpoint that holds what is not weights."""
@@ -32,12 +33,15 @@ TRAINING_ONLY = "deep_baseline."
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a deepspec checkpoint: tensors and plain types only, all of it compared with its checksums.
 
+    Args:
+        path: the file, or the run folder that `fit` wrote it into.
+
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of deepspec, or of a newer version.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise UserError(f"expected the path of a checkpoint, got {described(path)}")
-    path = Path(path)
+    path = model_file(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
     if not zipfile.is_zipfile(path):
