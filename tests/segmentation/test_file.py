@@ -104,7 +104,8 @@ def test_provenance_names_and_hashes_the_files(tmp_path, monkeypatch):
     assert record.cube_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert record.checkpoint_sha256 == hashlib.sha256(b"weights").hexdigest()
     assert (record.seed, record.clusters) == (5, "refit")
-    assert (record.torch, record.numpy) == (version("torch"), np.__version__)
+    assert record.torch.partition("+")[0] == version("torch").partition("+")[0]  # of the build not all wheels tell
+    assert record.numpy == np.__version__
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record.created)
     assert found.notes == ()
     assert unhashed.provenance.cube_sha256 == ""
