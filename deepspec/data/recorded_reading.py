@@ -15,7 +15,7 @@ import numpy as np
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube_options import NAME
-from deepspec.data.scatter import keep_first
+from deepspec.data.scatter import begins_with, keep_first
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def open_as_recorded(
     if cube is None:
         cube = reading.open(path, mask)
     limit = recorded.get("below_scatter")  # not in checkpoints of earlier versions
-    if limit is not None and reading.channels is None and _begins_with(cube.axis, axis, limit):
+    if limit is not None and reading.channels is None and begins_with(cube.axis, axis, limit):
         said.append(f"{limit} of {cube.axis.channels} channels, which end below the tube's scattered lines,")
         keep_first(cube, limit)
     told = (reading.axis, reading.calibrate, reading.channels) != (None, None, None)
@@ -108,11 +108,6 @@ def open_as_recorded(
     if said:
         print(f"{path}: took {', '.join(said)} from the checkpoint, as its training data were read", file=sys.stderr)
     return cube
-
-
-def _begins_with(whole: SpectralAxis, axis: SpectralAxis, limit: int) -> bool:
-    """Whether an axis is the first `limit` of more channels."""
-    return whole.channels > limit and axis.matches(whole.slice(0, limit))
 
 
 def _mask_of(recorded: Mapping[str, Any], path: str) -> str | None:

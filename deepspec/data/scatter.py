@@ -5,6 +5,7 @@ C channels.
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from deepspec.data.axis import SpectralAxis
     from deepspec.data.cube import SpectralCube
 
 PIXELS = 2**14
@@ -112,6 +114,28 @@ def tube_of(metadata: Mapping[str, str | int | float]) -> str | None:
             if symbol in ANODES:
                 return symbol
     return None
+
+
+def begins_with(whole: SpectralAxis, axis: SpectralAxis, limit: int) -> bool:
+    """Whether an axis is the first `limit` channels of one that has more."""
+    return whole.channels > limit and axis.matches(whole.slice(0, limit))
+
+
+def first_channels(cube: SpectralCube, axis: SpectralAxis) -> SpectralCube:
+    """The first channels of a cube, where the axis of a model is theirs, as that of a cube whose scatter was left out.
+
+    Args:
+        cube: open; it stays as it is.
+        axis: of the model.
+
+    Returns:
+        A cube of the same file and mask with the channels of `axis`; the same cube where its axis does not begin so.
+    """
+    if axis.unit == "channel" or not begins_with(cube.axis, axis, axis.channels):
+        return cube
+    part = copy.copy(cube)
+    keep_first(part, axis.channels)
+    return part
 
 
 def _sum(cube: SpectralCube) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError
 from deepspec.evaluation.result import Internal
 from deepspec.functional.centroid_indices import ClusterSums, calinski_harabasz, davies_bouldin, sums_about_centres
@@ -90,6 +91,7 @@ def input_space(
     generator = torch.Generator().manual_seed(seed)
     most = min(MOST_SPECTRA, SAMPLE_VALUES // model.preprocess.channels_out)
     sampled_P = _choose(compact_P, sizes_K, most, generator)
+    cube = first_channels(cube, model.axis)
     alignment = align(cube, model, allow_rebin=True)
     with torch.inference_mode(), one_thread_per_operation() as threads:
         spectra = CubeSpectra(cube, model, alignment, max_pixels_per_block, torch.device("cpu"), threads, progress)

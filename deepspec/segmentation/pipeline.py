@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from deepspec.clustering import CountSpectra
+from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError, described
 from deepspec.functional.k_range import fitting_range
 from deepspec.segmentation.alignment import align
@@ -107,6 +108,9 @@ def segment_cube(
     labelling = labelling or search.labelling
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
+    whole = cube.axis.channels
+    cube = first_channels(cube, model.axis)
+    shortened = f"the model takes the first {cube.axis.channels} of {whole} channels"
     alignment = align(cube, model, allow_rebin=rebin)
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
@@ -178,6 +182,7 @@ def segment_cube(
         total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
         notes=(() if drift is None else (drift.sentence,))
+        + ((shortened,) if cube.axis.channels < whole else ())
         + alignment.notes
         + few
         + _left_out(cube, record, labels)

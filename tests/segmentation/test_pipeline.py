@@ -4,6 +4,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from torch.testing import assert_close
 
+from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_score as differentiable_silhouette
@@ -277,3 +278,19 @@ def test_the_latents_of_a_lightning_model_are_those_it_encodes():
     assert found.quantity == "relative intensity"
     assert found.decoded_axis.channels == 30
     np.testing.assert_allclose(found.decoded_axis.values, AXIS.values.reshape(30, 2).mean(1))
+
+
+def test_a_model_of_the_first_channels_takes_the_whole_cube():
+    """`ingest` leaves out the tube's scattered lines; a cube that is opened in Python still has them."""
+    cube, _ = planted_cube()
+    counts = cube.read_rows(0, cube.shape[0])
+    more = np.concatenate([counts, np.full((*counts.shape[:2], 20), 7, counts.dtype)], 2)
+    whole = SpectralCube.from_array(more, SpectralAxis.linear(1.0, 0.25, 80, "keV"))
+    model = LinearModel(cube)
+    found, expected = (segment_cube(given, model, clusters="refit", k=4) for given in (whole, cube))
+    assert_same(found, expected)
+    assert "the model takes the first 60 of 80 channels" in found.notes
+    assert whole.shape[2] == 80, "the cube of the caller is as it was"
+    other = SpectralCube.from_array(more, SpectralAxis.linear(1.0, 0.26, 80, "keV"))
+    with pytest.raises(UserError, match="expected the checkpoint's axis"):
+        segment_cube(other, model, clusters="refit", k=4)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deepspec.sweep import experiment_path
 from deepspec.sweeping.metrics import objective_values, read_rows
 from deepspec.sweeping.settings import SweepSettings, check_settings
 from deepspec.sweeping.space import Space
@@ -80,7 +81,8 @@ def test_sweeps_that_ship_pass_every_check_before_the_first_trial(path, tiny_sha
     given = yaml.safe_load(path.read_text())
     overrides = {**given.pop("overrides", {}), "data.root": str(tiny_shards), **SMALL}
     sampler = given.pop("sampler")
-    settings = SweepSettings(**{**given, "study": str(tmp_path / path.stem)}, overrides=overrides)
+    given |= {"study": str(tmp_path / path.stem), "experiment": experiment_path(given["experiment"], [path.parent])}
+    settings = SweepSettings(**given, overrides=overrides)
     settings.sampler.kind = sampler["kind"]
     check_settings(settings)
     sweep = open_sweep(settings, {**os.environ, "OMP_NUM_THREADS": "1"})

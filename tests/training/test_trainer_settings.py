@@ -136,6 +136,9 @@ def test_a_logger_whose_package_is_installed(tiny_shards, tmp_path, package):
 
 @pytest.mark.slow
 def test_weights_and_biases_offline(tiny_shards, tmp_path, monkeypatch):
+    import wandb  # only here, as it takes seconds
+
+    wandb.finish()  # what an earlier test left
     monkeypatch.setenv("WANDB_SILENT", "true")
     more = [
         "--trainer.logger", "WandbLogger", "--trainer.logger.save_dir", str(tmp_path),
