@@ -221,3 +221,15 @@ def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_s
     assert "epoch 4/4" in printed
     assert "epoch 3/4" not in printed
     assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "first"),
+    [
+        (["--trainer.max_epochs", "2"], "epoch 1/2  "),
+        (["--trainer.max_epochs", "-1", "--trainer.max_steps", "3"], "step 3/3  "),
+    ],
+)
+def test_the_line_of_an_epoch_says_how_far_the_run_is(tiny_shards, tmp_path, capsys, ends, first):
+    main([*arguments(tiny_shards, tmp_path / "run"), *ends])
+    assert first in capsys.readouterr().out

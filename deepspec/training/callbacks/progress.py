@@ -35,7 +35,7 @@ class EpochLine(Callback):
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
-        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        parts = [f"epoch {trainer.current_epoch + 1}{_of(trainer)}"]
         # Metrics stay until they are logged again: the numbers of an earlier clustering are not this epoch's.
         clustered = any(
             isinstance(callback, IKMeansCallback) and callback.clustered_at == trainer.current_epoch
@@ -49,3 +49,10 @@ class EpochLine(Callback):
             if found is not None and not single:  # one cluster has no silhouette
                 parts.append(f"{title} {float(found):.4g}")
         print("  ".join(parts), f" {time.perf_counter() - self._started:.1f} s", flush=True)
+
+
+def _of(trainer: lightning.Trainer) -> str:
+    """How far the run has come, by what ends it: epochs, or steps where no number of epochs does."""
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        return f"/{trainer.max_epochs}"
+    return f", step {trainer.global_step}/{trainer.max_steps}" if trainer.max_steps >= 0 else ""
