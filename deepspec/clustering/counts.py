@@ -88,7 +88,14 @@ class CountEvidence:
 
     def group(self, member_N: NDArray[np.bool_]) -> Cluster:
         """A cluster of these members."""
-        return Cluster(member_N, self.likelihoods(torch.from_numpy(member_N).to(self.x_NC.device)))
+        members = torch.from_numpy(member_N).to(self.x_NC.device)
+        sums_C = (members.float() @ self.x_NC).double().cpu().numpy()
+        return Cluster(member_N, self.likelihoods(members), sums_C)
+
+    def loss(self, first: Cluster, second: Cluster) -> float:
+        """Log likelihood of the counts under two spectra, less that under the one of both together."""
+        apart = _log_likelihood(first.sums_C) + _log_likelihood(second.sums_C)
+        return max(0.0, apart - _log_likelihood(first.sums_C + second.sums_C))
 
     def adjacent(self, groups: list[Cluster], first: int, second: int) -> bool:
         """Whether two clusters may be merged: any two of counts may."""
@@ -153,6 +160,14 @@ class Cluster:
     """(N,)."""
     likelihood_HN: NDArray[np.float32]
     """(H, N) log likelihoods, by the members of each half."""
+    sums_C: NDArray[np.float64]
+    """(C,) counts of all members."""
+
+
+def _log_likelihood(sums_C: NDArray[np.float64]) -> float:
+    """Of counts under their own spectrum, without the multinomial coefficient."""
+    seen_C = sums_C[sums_C > 0]
+    return float((seen_C * np.log(seen_C / seen_C.sum())).sum())
 
 
 def _halves_by_components(x_nC: Tensor, generator: torch.Generator) -> Tensor:

@@ -54,6 +54,11 @@ class LatentEvidence:
         direction_L = np.linalg.solve(covariance_LL, second.mean_L - first.mean_L)
         return valley_ratio(self._z_NL[first.member_N] @ direction_L, self._z_NL[second.member_N] @ direction_L)
 
+    def loss(self, first: LatentGroup, second: LatentGroup) -> float:
+        """By how much the sum of squared distances to the means rises, as in Ward's method."""
+        n, m = int(first.member_N.sum()), int(second.member_N.sum())
+        return float(n * m / (n + m) * np.square(first.mean_L - second.mean_L).sum())
+
     def adjacent(self, groups: list[LatentGroup], first: int, second: int) -> bool:
         """Gabriel neighbours: no third mean lies in the ball over the two."""
         a_L, b_L = groups[first].mean_L, groups[second].mean_L

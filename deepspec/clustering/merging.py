@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FINEST = 0.98
 """Finer cuts than the clusters found are kept in the tree as long as r is below this: a border that grades."""
 
+BEYOND_DOUBT = 0.1
+"""Borders with r below this are equally firm: what is left of r is noise, and the loss decides which is given up."""
+
 LEAVES = 16
 """Most leaves of the tree, unless more clusters are found."""
 
@@ -46,6 +49,9 @@ class Evidence(Protocol):
 
     def border(self, first: Any, second: Any) -> float:
         """Valley ratio r of the border between two clusters, 0 to 1: the mean over several draws, if it has any."""
+
+    def loss(self, first: Any, second: Any) -> float:
+        """How much worse both together explain their points than each its own, at least 0."""
 
     def adjacent(self, groups: list[Any], first: int, second: int) -> bool:
         """Whether two of the clusters may be merged."""
@@ -227,11 +233,16 @@ class Grouping:
         return self._borders[key]
 
     def _least_divided(self, only: int | None) -> tuple[tuple[int, int], float]:
-        """The pair with the largest r; one with the cluster `only`, if it is given. The smaller number comes first."""
+        """The pair with the largest r; one with the cluster `only`, if it is given. The smaller number comes first.
+
+        Of borders that are firm beyond doubt it is the one whose merge loses least.
+        """
         groups = self.groups
         pairs = [(i, j) for i, j in itertools.combinations(range(len(groups)), 2) if only is None or only in (i, j)]
         near = [pair for pair in pairs if self._evidence.adjacent(groups, *pair)] or pairs
         best = max(near, key=lambda pair: self._border(*pair))
+        if self._border(*best) < BEYOND_DOUBT:
+            best = min(near, key=lambda pair: self._evidence.loss(groups[pair[0]], groups[pair[1]]))
         return best, self._border(*best)
 
     def _best_split(self) -> tuple[int, float, NDArray[np.bool_]]:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multinomial
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec.clustering import CountSpectra, Gaussians, Valleys
+from deepspec.clustering.counts import CountEvidence
 from deepspec.errors import UserError
 from tests.clustering.counts import drawn, spectra
 
@@ -150,3 +152,31 @@ def test_mistakes():
         Valleys("counts").fit(torch.randn(50, 2))
     with pytest.raises(UserError, match="8 usable pixels cannot be divided into 9 to 9 clusters"):
         Valleys().fit(torch.randn(8, 2), 9)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("evidence", ["counts", "latents"])
+def test_of_borders_that_are_all_firm_the_one_whose_merge_loses_least_is_given_up(evidence, seed):
+    """Two materials that resemble each other among five, all with an empty valley between them: they go together."""
+    known_KC = spectra(5, seed=11)
+    known_KC[3] = 0.5 * known_KC[1] + 0.5 * known_KC[3]
+    truth_N = np.random.default_rng(seed).integers(0, 5, 2000)
+    x_NC = drawn(known_KC, truth_N, 4000, seed=seed)
+    whole, _ = found_in(x_NC, evidence=evidence, seed=seed)
+    assert whole.k == 5
+    _, labels_N = found_in(x_NC, 4, evidence=evidence, seed=seed)
+    assert adjusted_rand_score(np.where(truth_N == 3, 1, truth_N), labels_N) == 1
+
+
+def test_the_loss_of_a_merge_is_that_of_the_multinomial_likelihood():
+    known_KC = spectra(2, seed=4)
+    labels_N = np.arange(200) % 2
+    x_NC = drawn(known_KC, labels_N, 300)
+    evidence = CountEvidence(torch.from_numpy(x_NC), torch.Generator().manual_seed(0))
+    sums_KC = np.stack([x_NC[labels_N == k].sum(0) for k in (0, 1)]).astype(float)
+    each = [multinomial.logpmf(row, int(row.sum()), row / row.sum()) for row in sums_KC]
+    both = sums_KC.sum(0) / sums_KC.sum()
+    together = [multinomial.logpmf(row, int(row.sum()), both) for row in sums_KC]
+    groups = [evidence.group(labels_N == k) for k in (0, 1)]
+    assert evidence.loss(*groups) == pytest.approx(sum(each) - sum(together), rel=1e-6)
+    assert evidence.loss(groups[0], groups[0]) == pytest.approx(0, abs=1e-6)
