@@ -9,7 +9,7 @@ from deepspec.command import run_command
 from deepspec.data.cube_options import NAME, CubeOptions
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
-from deepspec.run_folder import model_file
+from deepspec.model_file import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
 from deepspec.jobs.sharing import Sharing
 from deepspec.lines.options import LineOptions
-from deepspec.run_folder import model_file
+from deepspec.model_file import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ LAYERS = [
     {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
-    {"command", "progress", "result_folder", "run_folder", "presets"},
+    {"command", "progress", "result_folder", "model_file", "presets"},
     {"errors", "csv_cells"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
+from deepspec.model_file import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def find_scores(runs: Sequence[RecordedRun], given: Sequence[Path]) -> tuple[dic
                 found[run.name].append(_agreement(file))
             except UserError as error:
                 notes.append(str(error))
-    hashes = {_hash(run.folder / "model.ckpt"): run.name for run in runs if run.finished} if given else {}
+    hashes = {_hash(run.folder / MODEL): run.name for run in runs if run.finished} if given else {}
     for file in (folder / NUMBERS for folder in given):
         if file.resolve() in seen:
             continue

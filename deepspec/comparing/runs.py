@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from deepspec.errors import UserError
+from deepspec.model_file import MODEL
 from deepspec.reporting.history import read_history
 
 CONFIGS = ("config.yaml", "trial.yaml")
@@ -54,7 +55,7 @@ class RecordedRun:
     @property
     def finished(self) -> bool:
         """Whether `fit` came to its end, after all epochs or because it was told to stop early."""
-        return (self.folder / "model.ckpt").is_file()
+        return (self.folder / MODEL).is_file()
 
     def column(self, name: str) -> list[float]:
         """A column of the validation split, else of the training, as `target` or `reconstruction`; empty if neither."""
@@ -159,7 +160,7 @@ def _read(name: str, folder: Path) -> RecordedRun:
     run = RecordedRun(name, folder, config, history, ())
     if not run.finished and run.epochs:
         of = f" of {run.wanted}" if run.wanted else ""
-        problems.append(f"unfinished: {run.epochs}{of} epochs and no model.ckpt")
+        problems.append(f"unfinished: {run.epochs}{of} epochs and no {MODEL}")
     return RecordedRun(name, folder, config, history, tuple(problems))
 
 

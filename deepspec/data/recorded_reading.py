@@ -92,7 +92,7 @@ def open_as_recorded(
     if cube is None:
         cube = reading.open(path, mask)
     limit = recorded.get("below_scatter")  # not in checkpoints of earlier versions
-    if limit is not None and reading.channels is None and begins_with(cube.axis, axis, limit):
+    if limit == axis.channels and reading.channels is None and begins_with(cube.axis, axis):
         said.append(f"{limit} of {cube.axis.channels} channels, which end below the tube's scattered lines,")
         keep_first(cube, limit)
     told = (reading.axis, reading.calibrate, reading.channels) != (None, None, None)

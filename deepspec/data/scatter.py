@@ -116,9 +116,9 @@ def tube_of(metadata: Mapping[str, str | int | float]) -> str | None:
     return None
 
 
-def begins_with(whole: SpectralAxis, axis: SpectralAxis, limit: int) -> bool:
-    """Whether an axis is the first `limit` channels of one that has more."""
-    return whole.channels > limit and axis.matches(whole.slice(0, limit))
+def begins_with(whole: SpectralAxis, axis: SpectralAxis) -> bool:
+    """Whether an axis is the first channels of one that has more."""
+    return whole.channels > axis.channels and axis.matches(whole.slice(0, axis.channels))
 
 
 def first_channels(cube: SpectralCube, axis: SpectralAxis) -> SpectralCube:
@@ -131,7 +131,7 @@ def first_channels(cube: SpectralCube, axis: SpectralAxis) -> SpectralCube:
     Returns:
         A cube of the same file and mask with the channels of `axis`; the same cube where its axis does not begin so.
     """
-    if axis.unit == "channel" or not begins_with(cube.axis, axis, axis.channels):
+    if axis.unit == "channel" or not begins_with(cube.axis, axis):
         return cube
     part = copy.copy(cube)
     keep_first(part, axis.channels)

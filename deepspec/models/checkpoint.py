@@ -14,7 +14,7 @@ import yaml
 from deepspec.clustering import ClustererConfig
 from deepspec.data.archive_check import check_archive
 from deepspec.errors import UserError, described
-from deepspec.run_folder import model_file
+from deepspec.model_file import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

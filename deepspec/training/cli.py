@@ -30,6 +30,7 @@ from deepspec.command import OneLineErrors
 from deepspec.data.complete_file import complete_or_absent
 from deepspec.data.datamodule import SpectraDataModule
 from deepspec.errors import UserError
+from deepspec.model_file import MODEL
 from deepspec.models.checkpoint import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
@@ -231,7 +232,7 @@ class FitCLI(LightningCLI):
         check_begun(self.model.deep_baseline)
         best = self._take_best()
         result = ikmeans_of(self.trainer).finish(self.trainer, self.model, same_weights=not best)
-        path = self.run_dir / "model.ckpt"
+        path = self.run_dir / MODEL
         self.trainer.save_checkpoint(path, weights_only=True)
         if self.trainer.is_global_zero:
             drop_earlier(self.run_dir)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
+from deepspec.model_file import MODEL
 from deepspec.result_folder import locked
 from deepspec.training.tracking import TRACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODEL = "model.ckpt"
 LAST = "last.ckpt"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.csv"
