@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepspec import functional, metrics, synthetic
     from deepspec.data.cube import SpectralCube, read_cube
-    from deepspec.data.datamodule import SpectraDataModule
+    from deepspec.data.shards.datamodule import SpectraDataModule
     from deepspec.segmentation import Segmentation, segment_cube
     from deepspec.training.module import DeepClustering
 
@@ -28,7 +28,7 @@ if "torch" not in sys.modules:
 _HOME = {
     "DeepClustering": "deepspec.training.module",
     "Segmentation": "deepspec.segmentation",
-    "SpectraDataModule": "deepspec.data.datamodule",
+    "SpectraDataModule": "deepspec.data.shards.datamodule",
     "SpectralCube": "deepspec.data.cube",
     "read_cube": "deepspec.data.cube",
     "segment_cube": "deepspec.segmentation",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepspec.command import fail, run_command
 from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
-from deepspec.lines.options import LineOptions
+from deepspec.lines.label import LineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +90,9 @@ def baseline(
     exports = parse_exports(export, Path(cube), None)
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
     from deepspec.baselines import BaselineOptions, segment_by_baseline
+    from deepspec.files import claimed_folder
     from deepspec.progress import progress_bars
-    from deepspec.result_folder import claimed_folder
-    from deepspec.segmentation.device import choose_device
+    from deepspec.segmentation.model import choose_device
 
     opened = reading.open(cube, mask)
     chosen = BaselineOptions(

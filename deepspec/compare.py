@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from deepspec.command import run_command
 from deepspec.errors import UserError
-from deepspec.result_folder import check_result_folder, complete_folder
+from deepspec.files import check_result_folder, complete_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepspec.comparing.runs import RecordedRun
+    from deepspec.runs.folder import RecordedRun
 
 FILES = ("comparison.csv", "comparison.png", "comparison.svg", "comparison.html")
 
@@ -37,9 +37,8 @@ def compare(
     folder = Path(out)
     check_result_folder(folder, FILES, "a comparison", overwrite=overwrite)
     # Only now: matplotlib takes a second to import, which neither --help nor a mistake should cost.
-    from deepspec.comparing.evaluations import NUMBERS, find_scores
-    from deepspec.comparing.runs import differing_keys, find_runs
-    from deepspec.comparing.table import lines_of, result_rows, sort_rows, write_table
+    from deepspec.runs.folder import differing_keys, find_runs
+    from deepspec.runs.table import NUMBERS, find_scores, lines_of, result_rows, sort_rows, write_table
 
     evaluations, others = [], []
     for path in runs:
@@ -58,9 +57,9 @@ def compare(
     rows = sort_rows(result_rows(found, scores, keys), sort)
     notes += _cautions(found, keys)
     print("\n".join([*lines_of(rows, keys), *(["", *notes] if notes else [])]))
-    from deepspec.comparing.figure import comparison_figure
-    from deepspec.comparing.page import write_comparison_page
     from deepspec.reporting.style import save_figure
+    from deepspec.runs.figure import comparison_figure
+    from deepspec.runs.page import write_comparison_page
 
     by_name = {run.name: run for run in found}
     figure = comparison_figure([by_name[row["run"]] for row in rows])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from deepspec.command import run_command
 from deepspec.data.cube_options import NAME, CubeOptions
 from deepspec.errors import UserError
-from deepspec.jobs.sharing import Sharing
-from deepspec.model_file import model_file
+from deepspec.files import model_file
+from deepspec.workers.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepspec.jobs.evaluating import EvaluateJob, EvaluateOptions
+    from deepspec.workers.evaluating import EvaluateJob, EvaluateOptions
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
         sharing: where several are evaluated one by one.
         reading: how the cube is to be taken, as it was when it was segmented.
     """
-    from deepspec.jobs.evaluating import EvaluateOptions, segmentation_files
+    from deepspec.workers.evaluating import EvaluateOptions, segmentation_files
 
     if min(refits, alpha, beta) < 0 or refits == 1:
         raise UserError("refits: expected 0 or at least 2; alpha and beta: expected at least 0")
@@ -130,7 +130,7 @@ def _plan(
     one: bool,
 ) -> list[EvaluateJob]:
     """A job for each segmentation, each with a folder of its own."""
-    from deepspec.jobs.evaluating import EvaluateJob, name_of
+    from deepspec.workers.evaluating import EvaluateJob, name_of
 
     folders = [f"{name_of(file)}-evaluation" for file in files]
     folders = [out] if one and out is not None else [str(Path(out or "", folder)) for folder in folders]
@@ -152,10 +152,10 @@ def _named(text: str | None, scan: str) -> str | None:
 
 
 def _evaluate_one(job: EvaluateJob) -> None:
-    from deepspec.evaluation.summary import summary
+    from deepspec.evaluation.result import summary
+    from deepspec.files import check_result_folder, claimed_folder
     from deepspec.progress import progress_bars
     from deepspec.reporting.evaluation import FILES
-    from deepspec.result_folder import check_result_folder, claimed_folder
 
     check_result_folder(Path(job.folder), FILES, "an evaluation", overwrite=job.options.overwrite)
     with claimed_folder(Path(job.folder)):
@@ -166,7 +166,7 @@ def _evaluate_one(job: EvaluateJob) -> None:
 
 
 def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> None:
-    from deepspec.evaluation.overview import TABLE, write_overview
+    from deepspec.evaluation.files import TABLE, write_overview
 
     try:
         sharing.run(jobs, jobs[0].options.device, "segmentations")
@@ -180,11 +180,11 @@ def _evaluate_in_a_table(
 ) -> None:
     from deepspec.evaluation import compare_segmentations
     from deepspec.evaluation.series import series_summary, write_series
-    from deepspec.jobs.evaluating import read_mask_of
+    from deepspec.files import check_result_folder, complete_folder
     from deepspec.reporting.evaluation import FILES, parse_formats, save_series_figures
-    from deepspec.result_folder import check_result_folder, complete_folder
     from deepspec.segmentation import Segmentation
-    from deepspec.segmentation.device import choose_device
+    from deepspec.segmentation.model import choose_device
+    from deepspec.workers.evaluating import read_mask_of
 
     check_result_folder(folder, FILES, "an evaluation", overwrite=options.overwrite)
     found = [Segmentation.load(file) for file in files]

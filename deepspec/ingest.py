@@ -14,11 +14,11 @@ from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.data.few_open import FewOpenFiles
 from deepspec.data.ingestion import SPLIT, By, IngestPlan, ingest_cubes
-from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
 from deepspec.data.recorded_reading import record_reading
 from deepspec.data.scatter import leave_out_scatter
-from deepspec.data.shard_writer import check_output
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import check_output
 from deepspec.data.spectra_file import SpectraTable, open_spectra
 from deepspec.errors import UserError
 from deepspec.lines.tube import NO_TUBE, check_tube

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from deepspec.command import run_command
 from deepspec.data.cube_options import CubeOptions, masks_of
 from deepspec.errors import UserError
-from deepspec.jobs.sharing import Sharing
-from deepspec.lines.options import LineOptions
-from deepspec.model_file import model_file
+from deepspec.files import model_file
+from deepspec.lines.label import LineOptions
+from deepspec.workers.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepspec.jobs.segmenting import SegmentJob, SegmentOptions
+    from deepspec.workers.segmenting import SegmentJob, SegmentOptions
 
 
 def segment(
@@ -80,7 +80,7 @@ def segment(
         lines: how peaks are found and named.
     """
     from deepspec.data.readers.folder import is_one_cube
-    from deepspec.jobs.segmenting import SegmentOptions
+    from deepspec.workers.segmenting import SegmentOptions
 
     options = SegmentOptions(
         checkpoint=str(model_file(checkpoint)),
@@ -116,9 +116,9 @@ def _plan(
     """A job for each cube, after all mistakes that can be told without torch, which takes seconds to import."""
     from deepspec.data.fingerprint import sha256_of
     from deepspec.data.readers.folder import cube_files
-    from deepspec.jobs.segmenting import SegmentJob
     from deepspec.reporting.outputs import parse_exports
     from deepspec.reporting.segmentation_folder import check_redshift
+    from deepspec.workers.segmenting import SegmentJob
 
     files = cube_files(cubes, options.reading.spatial_shape)
     for file in files:
@@ -147,9 +147,9 @@ def _plan(
 
 
 def _segment_one(job: SegmentJob) -> None:
+    from deepspec.files import claimed_folder
     from deepspec.progress import progress_bars
     from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
-    from deepspec.result_folder import claimed_folder
 
     check_segmentation_folder(Path(job.folder), job.options.redshift, overwrite=job.options.overwrite)
     with claimed_folder(Path(job.folder)):

@@ -23,7 +23,8 @@ import scipy.stats
 import torch
 import yaml
 
-from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.fitting import sample_cube
+from deepspec.clustering.refit import refit
 from deepspec.command import fail
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
@@ -38,7 +39,6 @@ from deepspec.functional import (
 )
 from deepspec.functional.centroid_indices import calinski_harabasz, davies_bouldin, sums_about_centres
 from deepspec.models import SpectralModel
-from deepspec.segmentation.latents import refit
 
 if TYPE_CHECKING:
     from torch import Tensor

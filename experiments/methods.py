@@ -29,6 +29,7 @@ import yaml
 
 from deepspec.baselines import METHODS, BaselineOptions, segment_by_baseline
 from deepspec.clustering import ClustererConfig
+from deepspec.clustering.refit import find_clusters
 from deepspec.command import fail
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.errors import UserError
@@ -39,7 +40,6 @@ from deepspec.functional.agreement import count_pairs
 from deepspec.ingest import main as ingest
 from deepspec.models import SpectralModel
 from deepspec.segmentation import Segmentation, segment_cube
-from deepspec.segmentation.latents import find_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

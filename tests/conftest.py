@@ -10,7 +10,7 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.neighbours import NeighbourPairs
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.writer import ShardWriter
 
 DATA = Path(os.environ.get("DEEPSPEC_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 

@@ -8,8 +8,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from deepspec import baseline as verb
 from deepspec.baselines import METHODS
+from deepspec.clustering import structure
 from deepspec.evaluate import main as evaluate
-from deepspec.segmentation import Segmentation, structure
+from deepspec.segmentation import Segmentation
 from tests.planted import planted_cube
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from deepspec.compare import main
-from deepspec.comparing.figure import BEST, MOST_LINES, comparison_figure
-from deepspec.comparing.runs import differing_keys, find_runs
-from deepspec.comparing.table import sort_rows
+from deepspec.runs.figure import BEST, MOST_LINES, comparison_figure
+from deepspec.runs.folder import differing_keys, find_runs
+from deepspec.runs.table import sort_rows
 
 CONFIG = {
     "seed_everything": 0,

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepspec.clustering import structure
 from deepspec.fit import main as fit
 from deepspec.ingest import main as ingest
-from deepspec.segmentation import structure
 from deepspec.synthesize import main as synthesize
 from tests.conftest import load_experiment
 

@@ -10,14 +10,14 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec import DeepClustering, SpectralCube
-from deepspec.clustering import Consensus
+from deepspec.clustering import Consensus, structure
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.sealed_file import seal
+from deepspec.data.hdf5_file import seal
 from deepspec.evaluate import main as evaluate
 from deepspec.fit import main as fit
 from deepspec.models import EnsembleAutoencoder, SpectralModel
 from deepspec.segment import main as segment
-from deepspec.segmentation import Segmentation, segment_cube, structure
+from deepspec.segmentation import Segmentation, segment_cube
 from tests.conftest import planted_spectra
 from tests.training.test_fit import arguments
 

@@ -14,11 +14,11 @@ from sklearn.metrics import davies_bouldin_score, silhouette_score
 
 from deepspec import evaluate as verb
 from deepspec.baselines import BaselineOptions, segment_by_baseline
+from deepspec.clustering import structure
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.segmentation import structure
 from deepspec.synthetic import degrade
-from deepspec.synthetic.nebular_files import write_degraded
+from deepspec.synthetic.cube_files import write_degraded
 from tests.evaluation.made import bands, segmentation
 from tests.planted import planted_cube
 

@@ -8,7 +8,7 @@ from deepspec import DeepClustering, SpectralCube, read_cube, segment_cube
 from deepspec.errors import UserError
 from deepspec.fit import main as fit
 from deepspec.models import SpectralModel
-from deepspec.models.checkpoint import FORMAT, VERSION
+from deepspec.models.spectral_model import FORMAT, VERSION
 from deepspec.segment import main as segment
 from tests.training.test_trainer_settings import arguments
 

@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.ingest import main
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from deepspec.segmentation import structure
+from deepspec.clustering import structure
 from tests.conftest import load_experiment
 from tests.planted import planted_cube
 
@@ -58,7 +58,7 @@ def test_an_experiment_is_trained_on_the_labelled_pixels(methods, scan, capsys):
                   "--set=--trainer.max_epochs=1", "--set=--data.batch_size=64", "--work", "kept"])  # fmt: skip
     assert "xrf, seed 3: K = " in capsys.readouterr().out
     assert Path("kept/xrf-3/model.ckpt").is_file()
-    from deepspec.data.manifest import ShardSet
+    from deepspec.data.shards.manifest import ShardSet
 
     shards = ShardSet("kept/shards")
     assert sum(shards.rows(split) for split in shards.splits) == 672

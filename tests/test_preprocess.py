@@ -11,7 +11,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
-from deepspec.preprocess.parse import STEPS, build_step
+from deepspec.preprocess.chain import STEPS, build_step
 
 CHAINS = [
     ["sqrt", "max"],

@@ -14,8 +14,8 @@ import yaml
 from deepspec import fit, sweep
 from deepspec.command import join_signs
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.manifest import ShardSet
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from deepspec.experiments import main as experiments
 from deepspec.presets import find_config, presets, summary, with_config_paths

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from deepspec.segmentation import structure
+from deepspec.clustering import structure
 from deepspec.synthesize import main as synthesize
 from tests.conftest import load_experiment
 

@@ -4,12 +4,12 @@ import sys
 import pytest
 
 from deepspec.errors import UserError
-from deepspec.result_folder import check_result_folder, claimed_folder, complete_folder, locked, recover_folder
+from deepspec.files import check_result_folder, claimed_folder, complete_folder, locked, recover_folder
 
 CLAIM = """
 import sys
 from pathlib import Path
-from deepspec.result_folder import claimed_folder
+from deepspec.files import claimed_folder
 with claimed_folder(Path(sys.argv[1])):
     pass
 """

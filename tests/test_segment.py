@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from deepspec import segment as verb
+from deepspec.clustering import structure
 from deepspec.models import NetworkConfig
 from deepspec.reporting import figures, outputs
-from deepspec.segmentation import Segmentation, structure
+from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
 from tests.planted import AXIS, planted_cube, planted_rates
 
@@ -244,7 +245,7 @@ def test_help_does_not_wait_for_torch():
 @pytest.mark.usefixtures("no_figures")
 def test_a_raw_cube_takes_axis_and_channels_of_ingest_from_the_checkpoint(tmp_path, capsys):
     """From `ingest --axis --channels` over shards and checkpoint to `segment` without any option."""
-    from deepspec.data.manifest import ShardSet
+    from deepspec.data.shards.manifest import ShardSet
     from deepspec.ingest import main as ingest
 
     cube, _ = planted_cube(counts=20_000)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from deepspec.data.cube import read_cube
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.synthesize import main
 from deepspec.synthetic.nebula_image import draw_nebula
 from tests.synthetic.test_xrf import RGB

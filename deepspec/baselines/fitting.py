@@ -1,39 +1,133 @@
 """Fit a baseline to a cube and segment the cube by it.
 
 Shapes: H rows, W columns, S spectra of the sample, C channels, D preprocessed channels, L latent dimensions.
+
+Which preprocessing suits a cube, where the user says nothing.
+
+Shapes: S spectra of the sample, C channels.
+
+A bounded random sample of a cube's usable spectra, and preprocessing fitted to it.
+
+Shapes: P pixels of the cube, S of the sample, C channels.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import torch
 
-from deepspec.baselines.chain import Chain, suitable_chain
-from deepspec.baselines.colours import Colours, colours_of
-from deepspec.baselines.identity import Identity
+from deepspec.baselines.embeddings import Colours, Identity, NonNegativeComponents, PrincipalComponents, colours_of
 from deepspec.baselines.model import BaselineModel
-from deepspec.baselines.nmf import NonNegativeComponents
-from deepspec.baselines.pca import PrincipalComponents
-from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
+from deepspec.clustering.counts import are_counts
 from deepspec.clustering.ikmeans import K_RANGE
+from deepspec.data.neighbours import neighbours_of
+from deepspec.data.pixels import dead_pixels
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.segmentation import BaselineRecord, segment_cube
+from deepspec.segmentation.spectra import SAMPLE_VALUES, SpectraSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
     from deepspec.baselines.model import Embedding
+    from deepspec.data.axis import SpectralAxis
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation import Segmentation
+
+
+class Chain(NamedTuple):
+    """Preprocessing steps and why they were taken."""
+
+    steps: list[str | dict[str, Any]]
+    """As `Preprocess` takes them."""
+    reason: str
+    """What they suit."""
+
+
+def suitable_chain(x_SC: Tensor, axis: SpectralAxis, *, non_negative: bool) -> Chain:
+    """The recommended preprocessing: `experiments/xrf.yaml` for counts, each channel to 0..1 for anything else.
+
+    Args:
+        x_SC: a sample of raw spectra.
+        axis: their axis.
+        non_negative: whether the result must have no negative values, so that nothing may be centred.
+    """
+    if not are_counts(x_SC, axis.unit):
+        whole = axis.unit == "channel" and bool(((x_SC >= 0) & (x_SC == x_SC.round())).all())
+        doubt = (
+            "; without an energy axis whole numbers are taken for counts only where 1 % of them are 0, and --axis "
+            "FIRST:LAST:keV makes counts of them"
+        )
+        return Chain(["minmax"], "for intensities that are no counts" + (doubt if whole else ""))
+    if non_negative:
+        return Chain(["sqrt"], "for counts")
+    return Chain(["sqrt", {"step": "standard", "scale": "global"}], "for counts")
+
+
+def sample_cube(
+    cube: SpectralCube, size: int, seed: int, progress: Callable[[str, int, int], None] | None = None
+) -> tuple[NDArray[np.int64], Tensor]:
+    """Read a cube once, by rows, and keep some of its spectra, chosen uniformly at random.
+
+    Args:
+        cube: an open cube.
+        size: most spectra; fewer of many channels, so that the sample takes no more than 256 MiB.
+        seed: of the choice; it does not depend on the size of the blocks that are read.
+        progress: called after each block with the name of the pass, the pixels done and all.
+
+    Returns:
+        Which pixels (S,), counted along the rows, and their raw spectra (S, C), float32.
+
+    Raises:
+        UserError: no pixel has a usable spectrum.
+    """
+    rows, columns, channels = cube.shape
+    size = min(size, max(1, SAMPLE_VALUES // channels))
+    kept = SpectraSample(rows * columns, size, torch.Generator().manual_seed(seed), torch.device("cpu"))
+    for block, x_nWC in cube.blocks(cube.block_pixels):
+        usable = cube.mask[block] & ~dead_pixels(x_nWC)
+        pixels = np.flatnonzero(usable) + block.start * columns
+        if len(pixels):
+            kept.add(torch.from_numpy(pixels), torch.from_numpy(x_nWC[usable].astype(np.float32)))
+        if progress is not None:
+            progress("sampling", block.stop * columns, rows * columns)
+    if len(kept.pixels_N) == 0:
+        cube.find_dead()  # explains, if it can
+        raise UserError(f"{cube.path or 'the cube'}: no pixel has a usable spectrum")
+    return kept.pixels_N.numpy(), kept.spectra_ND
+
+
+def fit_to_cube(
+    preprocess: Preprocess,
+    x_SC: Tensor,
+    cube: SpectralCube,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Fit preprocessing to a sample of a cube, and to pairs of its neighbouring pixels where a step needs them.
+
+    Args:
+        preprocess: to fit.
+        x_SC: raw spectra of the cube.
+        cube: read once more for neighbours.
+        seed: of their choice.
+        progress: as for `sample_cube`.
+
+    Raises:
+        UserError: as `Preprocess.fit`.
+    """
+    pairs = neighbours_of(cube, seed, progress) if preprocess.needs_neighbours else None
+    preprocess.fit(x_SC, None if pairs is None else torch.from_numpy(pairs.spectra_MC.astype(np.float32)))
+
 
 Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from deepspec.baselines.embeddings import NeighbourDecoder
 from deepspec.baselines.model import Embedding
-from deepspec.baselines.neighbours import NeighbourDecoder
 from deepspec.errors import UserError
 from deepspec.models.autoencoder import Latent
 

@@ -1,7 +1,7 @@
 """Clustering of latent points behind one seam: a `Clusterer` makes a `Partition`, which labels any point."""
 
 from deepspec.clustering.base import Clusterer, Partition, Search
-from deepspec.clustering.clusters import Clusters
+from deepspec.clustering.clusters import Clusters, TrainingRecord
 from deepspec.clustering.config import ClustererConfig
 from deepspec.clustering.consensus import Consensus, ConsensusKMeans
 from deepspec.clustering.gmm import GaussianMixtures
@@ -9,7 +9,6 @@ from deepspec.clustering.hdbscan import Hdbscan
 from deepspec.clustering.ikmeans import IKMeans
 from deepspec.clustering.merging import Merge, Tree
 from deepspec.clustering.partitions import CountSpectra, Gaussians, NearestCentres
-from deepspec.clustering.training_record import TrainingRecord
 from deepspec.clustering.valleys import Valleys
 
 __all__ = [

@@ -1,6 +1,8 @@
 """The seam: a clusterer makes a partition of latent points, and a partition says which cluster any point belongs to.
 
 Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree.
+
+How many clusters may be looked for.
 """
 
 from __future__ import annotations
@@ -12,9 +14,35 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import torch
 
 from deepspec.clustering.merging import Merge, Tree
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def bounds_of(k: int | tuple[int, int] | None, default: tuple[int, int], points: int) -> tuple[int, int]:
+    """Fewest and most clusters.
+
+    Args:
+        k: how many clusters, or the fewest and most; None for the default.
+        default: of a clusterer; its most is lowered to what the points allow.
+        points: how many there are.
+
+    Raises:
+        UserError: k is impossible, or more than the points allow.
+    """
+    if k is None:
+        fewest, most = default[0], min(default[1], max(default[0], points - 1))
+    else:
+        fewest, most = (k, k) if isinstance(k, int) else k
+    if not 1 <= fewest <= most:
+        raise UserError(f"k: expected 1 <= fewest <= most clusters, got {fewest} and {most}")
+    if (points <= most and points > 1) or points < 1:
+        raise UserError(
+            f"{points} usable pixels cannot be divided into {fewest} to {most} clusters: more pixels than clusters "
+            "are needed; lower --k"
+        )
+    return fewest, most
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch.nn.functional import one_hot
 
-from deepspec.clustering.base import Partition, Search
-from deepspec.clustering.bounds import bounds_of
+from deepspec.clustering.base import Partition, Search, bounds_of
 from deepspec.clustering.ikmeans import K_RANGE
-from deepspec.clustering.numbering import canonical_order, numbering
-from deepspec.clustering.partitions import NearestCentres, distances_to
+from deepspec.clustering.partitions import NearestCentres, canonical_order, distances_to, numbering
 from deepspec.errors import UserError
 from deepspec.functional import TooFewPositionsError, ikmeans, kmeans
 

@@ -6,6 +6,10 @@ half of the pixels, the valley of the density of s from the other, so that noise
 valley. The valley ratio r (`deepspec.functional.valley_ratio`) is averaged over several halves.
 
 Shapes: N pixels, C channels, K clusters, H halves, S starts of a split.
+
+Are spectra counts? Clusters can then be judged by the likelihood of their composition.
+
+Shapes: N spectra, C channels.
 """
 
 from __future__ import annotations
@@ -23,10 +27,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+
+EMPTY = 0.01
+"""Counting spectra have channels without a count: at least this share of the values is 0."""
+
+
+def are_counts(x_NC: Tensor, unit: str) -> bool:
+    """Whether a sample of spectra looks like counts.
+
+    Counts are non-negative values over energies, or over bare channel numbers if they are whole and 1 % of them are 0.
+
+    Args:
+        x_NC: raw spectra.
+        unit: of their axis, `keV` or `channel` among others.
+    """
+    if not bool((x_NC >= 0).all()):
+        return False
+    if unit == "keV":
+        return True
+    return unit == "channel" and float((x_NC == 0).float().mean()) >= EMPTY and bool((x_NC == x_NC.round()).all())
+
+
 HALVES = 5
 """Random halves over which r is averaged; with a single one the K of graded scans wanders."""
 
-FIRM = 0.85
+FIRM_COUNTS = 0.85
 """A border with r below this is one: chosen on painted scans and uniform ones, see `experiments/README.md`."""
 
 STARTS = 4

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from deepspec.clustering.base import Search
-from deepspec.clustering.bounds import bounds_of
-from deepspec.clustering.numbering import canonical_order
-from deepspec.clustering.partitions import Gaussians
+from deepspec.clustering.base import Search, bounds_of
+from deepspec.clustering.partitions import Gaussians, canonical_order
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepspec.clustering.base import Search
-from deepspec.clustering.numbering import canonical_order
-from deepspec.clustering.partitions import Gaussians
+from deepspec.clustering.partitions import Gaussians, canonical_order
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

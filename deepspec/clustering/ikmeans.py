@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepspec.clustering.base import Search
-from deepspec.clustering.bounds import bounds_of
-from deepspec.clustering.numbering import canonical_order
-from deepspec.clustering.partitions import NearestCentres
+from deepspec.clustering.base import Search, bounds_of
+from deepspec.clustering.partitions import NearestCentres, canonical_order
 from deepspec.errors import UserError
 from deepspec.functional import TooFewPositionsError, ikmeans
 

@@ -1,1 +1,1 @@
-"""Spectral axes, cubes, shards and their data module."""
+"""Spectral axes, cubes, and spectra on disk."""

@@ -88,8 +88,7 @@ def _npz(path: Path) -> _Contents:
 
 
 def _matlab(path: Path) -> _Contents:
-    from deepspec.data.readers.matlab import load_whole
-    from deepspec.data.readers.matlab_elements import matlab_variables
+    from deepspec.data.readers.matlab import load_whole, matlab_variables
 
     variables = matlab_variables(path)
     return {name: v.shape for name, v in variables.items()}, lambda key: load_whole(path, key, variables[key])

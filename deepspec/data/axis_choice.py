@@ -1,19 +1,104 @@
-"""Choose the spectral axis of a cube: what the user says, else what lies beside the cube, else channel numbers."""
+"""Choose the spectral axis of a cube: what the user says, else what lies beside the cube, else channel numbers.
+
+Energy calibration from emission lines that the user recognised in a spectrum.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepspec.data.axis import SpectralAxis, find_unit, normalise_unit
-from deepspec.data.calibration import calibrate
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.readers.stored import AxisCandidate, Stored
+
+
+_EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806, or more of them"
+
+
+def calibrate(text: str, channels: int, notes: list[str] | None = None) -> SpectralAxis:
+    """Axis in keV through named X-ray lines: the straight line with the least squared distances in energy.
+
+    Args:
+        text: `ELEMENT-LINE=CHANNEL,ELEMENT-LINE=CHANNEL` and more as in `Fe-Ka=641,Cu-Ka=806.5`; lines as `line_energy`
+            takes them, channels counted from 0, with fractions if need be.
+        channels: number of channels C.
+        notes: gets a line with the distance of each line from the axis, where there are more than two.
+
+    Raises:
+        UserError: if the text has another form, a line is unknown, or they do not give a rising axis.
+
+    >>> print(calibrate("Fe-Ka=641,Cu-Ka=806", 1024))
+    1024 channels, 0.0223519 to 10.1999 keV
+    """
+    pairs = [re.fullmatch(r"\s*([^=,]+?)\s*=\s*([^=,]+?)\s*", part) for part in text.split(",")]
+    try:
+        places = np.array([float(pair.group(2)) for pair in pairs if pair])
+    except ValueError:
+        places = np.empty(0)
+    if not all(pairs) or len(places) < 2 or len(places) != len(pairs) or not np.isfinite(places).all():
+        raise UserError(f"calibrate '{text}': {_EXAMPLE}")
+    names = [pair.group(1) for pair in pairs if pair]
+    energies = np.array([line_energy(name) for name in names])
+    listed = ", ".join(f"{energy:.4g}" for energy in energies[:-1])
+    said = f"calibrate '{text}': the lines lie at {listed} and {energies[-1]:.4g} keV"
+    if np.unique(places).size < 2 or np.unique(energies).size < 2:
+        where = f"{', '.join(f'{p:g}' for p in places[:-1])} and {places[-1]:g}"
+        raise UserError(f"{said} in channels {where}: two different lines are needed")
+    middle = places.mean()
+    step = float(((places - middle) * energies).sum() / ((places - middle) ** 2).sum())
+    if step <= 0:
+        order = "swapped" if len(places) == 2 else "mixed up"
+        raise UserError(f"{said}, but the channels fall from {places[0]:g} to {places[-1]:g}: are they {order}?")
+    first = float(energies.mean() - step * middle)
+    if len(places) > 2 and notes is not None:
+        apart = energies - (first + step * places)
+        listed = ", ".join(f"{name} {1000 * e:+.1f} eV" for name, e in zip(names, apart, strict=True))
+        notes.append(
+            f"calibrated by least squares: {1000 * step:.4g} eV per channel, channel 0 at {1000 * first:.4g} eV; "
+            f"distances of the lines: {listed}"
+        )
+    return SpectralAxis.linear(first, step, channels, "keV")
+
+
+def line_energy(name: str) -> float:
+    """Energy of an X-ray emission line in keV.
+
+    Args:
+        name: chemical symbol and line in Siegbahn's notation, in any case: `Fe-Ka1` one line, `Fe-Ka` where a
+            silicon detector shows the peak of the lines that begin so (Ka1, Ka2): their mean, weighted with their
+            intensities, as far as it cannot tell them apart. The names of peaks mean the same.
+
+    Raises:
+        UserError: naming the nearest lines that there are.
+
+    >>> round(line_energy("Fe-Ka"), 3), round(line_energy("pb-la1"), 3)
+    (6.4, 10.551)
+    """
+    # Only now: the package of lines imports this one.
+    from deepspec.lines.xray_lines import lines_of, seen_energy
+
+    lines = lines_of()
+    element, _, line = (part.strip().lower() for part in name.partition("-"))
+    symbols = {symbol.lower(): symbol for symbol in lines}
+    if element not in symbols:
+        near = difflib.get_close_matches(element, symbols, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(symbols[n] for n in near)}?" if near else "C to U have lines"
+        raise UserError(f"line '{name}': no element '{name.partition('-')[0]}' with X-ray lines: {hint}")
+    own = lines[symbols[element]]
+    exact = [found for found in own if found.name.lower() == line]
+    family = exact or [found for found in own if line and re.fullmatch(re.escape(line) + r"\d+", found.name.lower())]
+    if not family:
+        there = sorted({found.group for found in own} | {found.name for found in own})
+        raise UserError(f"line '{name}': {symbols[element]} has no such line, it has {', '.join(there)}")
+    return seen_energy(family)
 
 
 def choose_axis(

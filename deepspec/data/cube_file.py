@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import hdf5plugin
 
-from deepspec.data.complete_file import complete_or_absent
-from deepspec.data.hdf5_writing import write_hdf5
+from deepspec.data.hdf5_file import write_hdf5
 from deepspec.errors import UserError
+from deepspec.files import complete_or_absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,9 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from deepspec.data.hdf5_file import read_hdf5
-from deepspec.data.hdf5_writing import write_hdf5
-from deepspec.data.sealed_file import seal
+from deepspec.data.hdf5_file import read_hdf5, seal, write_hdf5
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

@@ -1,10 +1,8 @@
 """How good is a segmentation: against a reference, in itself, and from one refit to the next."""
 
-from deepspec.evaluation.mapping import merge_classes, read_mapping
 from deepspec.evaluation.origin import scores_in_input_space
 from deepspec.evaluation.pipeline import evaluate_segmentation
-from deepspec.evaluation.reference import Reference, read_reference
-from deepspec.evaluation.resample import fit_to_shape
+from deepspec.evaluation.reference import Reference, fit_to_shape, merge_classes, read_mapping, read_reference
 from deepspec.evaluation.result import Evaluation, Internal
 from deepspec.evaluation.series import compare_segmentations
 

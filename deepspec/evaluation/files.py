@@ -1,4 +1,7 @@
-"""Files of an evaluation: every number as JSON, a table of the clusters as CSV, the maps as HDF5."""
+"""Files of an evaluation: every number as JSON, a table of the clusters as CSV, the maps as HDF5.
+
+One table of many evaluations, read from what they wrote.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.csv_cells import write_rows
-from deepspec.data.sealed_file import sealed_hdf5
+from deepspec.data.hdf5_file import sealed_hdf5
+from deepspec.errors import UserError
+from deepspec.files import complete_or_absent, write_records, write_rows
 from deepspec.functional.agreement_scores import SCORES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from deepspec.evaluation.reference import Reference
     from deepspec.evaluation.result import Evaluation
     from deepspec.functional import Agreement, KCriteria, Stability
+
 
 VERSION = 1
 
@@ -176,3 +182,65 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+OVERVIEW_TABLE = "scores.csv"
+
+COLUMNS = {
+    "segmentation": ("segmentation",),
+    "method": ("method",),
+    "reference": ("reference", "source"),
+    "pixels": ("pixels",),
+    "k": ("k",),
+    "classes": ("reference", "classes"),
+    "ari": ("agreement", "ari"),
+    "nmi": ("agreement", "nmi"),
+    "overall_accuracy": ("agreement", "overall_accuracy"),
+    "weighted_f1": ("agreement", "weighted_f1"),
+    "macro_f1": ("agreement", "macro_f1"),
+    "macro_tversky": ("agreement", "macro_tversky"),
+    "silhouette": ("internal", "silhouette_samples", "score"),
+    "silhouette_input_space": ("internal_input_space", "silhouette_samples", "score"),
+    "stability": ("stability", "ari"),
+    "structure": ("structure", "verdict"),
+}
+"""Of the table, and where each value is in `evaluation.json`; of the classes their number."""
+
+
+def write_overview(folders: Iterable[Path], file: Path) -> int:
+    """Write a row for each folder that holds an evaluation; no file if none does.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UserError: what is in a folder cannot be read.
+    """
+    rows = [_row(_read(folder / NUMBERS)) for folder in folders if (folder / NUMBERS).is_file()]
+    if rows:
+        with complete_or_absent(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
+            write_records(stream, list(COLUMNS), rows)
+    return len(rows)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is no evaluation: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != "deepspec-evaluation":
+        raise UserError(f"{file} is no evaluation of one segmentation")
+    return found
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+    row = {name: _at(found, path) for name, path in COLUMNS.items()}
+    classes = row["classes"]
+    return {**row, "classes": None if classes is None else len(classes)}
+
+
+def _at(found: Any, path: tuple[str, ...]) -> Any:
+    """A value of nested mappings; None where one of them is not there."""
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found

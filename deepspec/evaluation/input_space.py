@@ -18,7 +18,7 @@ from deepspec.functional.centroid_indices import ClusterSums, calinski_harabasz,
 from deepspec.functional.silhouette_sample import silhouettes_of_sample
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.spectra import CubeSpectra
-from deepspec.segmentation.threads import one_thread_per_operation
+from deepspec.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.baselines.identity import Identity
+from deepspec.baselines.embeddings import Identity
+from deepspec.baselines.fitting import fit_to_cube, sample_cube
 from deepspec.baselines.model import BaselineModel
-from deepspec.baselines.sample import fit_to_cube, sample_cube
 from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.errors import UserError
 from deepspec.evaluation.input_space import input_space

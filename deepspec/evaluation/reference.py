@@ -1,11 +1,15 @@
 """What a segmentation is compared with: a label map, another segmentation, or the colours of a picture.
 
 Shapes: H rows, W columns, R classes.
+
+Merge classes of a reference that the measurement cannot tell apart, as X-rays two ochres or two organic reds.
+
+Bring a reference to the size of a segmentation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +17,123 @@ import numpy as np
 
 from deepspec.data.arrays import read_array
 from deepspec.errors import UserError
-from deepspec.segmentation.file import is_segmentation, read_segmentation
+from deepspec.segmentation.result import is_segmentation, read_segmentation
 from deepspec.synthetic.rgb_clusters import cluster_colours
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
+
+
+def read_mapping(path: str | Path) -> dict[str, list[str]]:
+    """Read a YAML file of new names and the classes they take the place of: `iron earths: [4, 7]`.
+
+    Raises:
+        UserError: the file is missing or holds something else.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict) or not all(isinstance(old, list) and old for old in content.values()):
+        raise UserError(f"{path}: expected lines of NEW: [OLD, OLD, ...], as in 'iron earths: [4, 7]'")
+    return {str(new): [str(name) for name in old] for new, old in content.items()}
+
+
+def merge_classes(reference: Reference, mapping: Mapping[str, Sequence[str]]) -> Reference:
+    """Give classes a common name; classes that are not named stay.
+
+    Args:
+        reference: its class names are what the mapping speaks of.
+        mapping: new names and the classes that each takes the place of.
+
+    Returns:
+        The reference with fewer classes, and a note for each merger.
+
+    Raises:
+        UserError: a class is not there or is named twice, or a new name is already that of a class that stays.
+    """
+    new_names: dict[str, str] = {}
+    for new, olds in mapping.items():
+        for old in olds:
+            if old not in reference.names:
+                raise UserError(
+                    f"mapping '{new}': there is no class '{old}' in {reference.source}; it has "
+                    f"{', '.join(reference.names)}"
+                )
+            if old in new_names:
+                raise UserError(f"mapping: class '{old}' is in '{new_names[old]}' and again in '{new}'")
+            new_names[old] = new
+    for name in reference.names:
+        if name not in new_names and name in mapping:
+            raise UserError(f"mapping: '{name}' is a class that is not in its own list; add it there, or rename")
+    merged = [new_names.get(name, name) for name in reference.names]
+    names = tuple(dict.fromkeys(merged))
+    number = np.array([*(names.index(name) for name in merged), -1])  # the last for label -1
+    notes = tuple(
+        f"classes {', '.join(olds)} were merged into '{new}' before matching" for new, olds in mapping.items()
+    )
+    return replace(
+        reference, labels=number[reference.labels], names=names, colours=None, notes=(*reference.notes, *notes)
+    )
+
+
+STRETCH = 0.02
+"""Proportions that differ by more than this are worth a note."""
+
+
+def fit_to_shape(reference: Reference, shape: tuple[int, int], *, resample: bool) -> Reference:
+    """Take the nearest pixel of the reference for each of the segmentation's.
+
+    Both are taken to show the same field of view, edge to edge; nothing is shifted or turned.
+
+    Args:
+        reference: of any size.
+        shape: (H, W) of the segmentation.
+        resample: whether a reference of another size may be resampled.
+
+    Raises:
+        UserError: the sizes differ and `resample` is not set.
+    """
+    own = reference.labels.shape
+    if own == shape:
+        return reference
+    if not resample:
+        if own == (shape[0], 2 * shape[1]):
+            raise UserError(
+                f"{reference.source} has {own[0]} x {own[1]} pixels, the segmentation {shape[0]} x {shape[1]}, half as "
+                "wide: it looks like two pictures side by side, as synthesize draws the image and its clusters; give "
+                "one map, such as the synthetic scan's own labels, NAME.h5:label"
+            )
+        hint = "turn it by 90 degrees" if own == shape[::-1] else "--resample true takes the nearest pixels"
+        raise UserError(
+            f"{reference.source} has {own[0]} x {own[1]} pixels, the segmentation {shape[0]} x {shape[1]}: "
+            f"{hint}, if both show the same field of view"
+        )
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for old, new in zip(own, shape, strict=True)
+    )
+    notes = [f"the reference was resampled from {own[0]} x {own[1]} to {shape[0]} x {shape[1]} pixels (nearest)"]
+    stretch = (own[1] / own[0]) / (shape[1] / shape[0])
+    if abs(np.log(stretch)) > STRETCH:
+        notes.append(
+            f"width to height of the reference is {stretch:.2f} times that of the segmentation: it was stretched"
+        )
+    nearest = np.ix_(rows, columns)
+    return replace(
+        reference,
+        labels=reference.labels[nearest],
+        picture=None if reference.picture is None else reference.picture[nearest],
+        notes=(*reference.notes, *notes),
+    )
+
 
 Kind = Literal["auto", "image", "labels"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from deepspec.csv_cells import write_records
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.evaluation.origin import cube_of
 from deepspec.evaluation.pipeline import evaluate_segmentation
-from deepspec.evaluation.resample import fit_to_shape
+from deepspec.evaluation.reference import fit_to_shape
+from deepspec.files import write_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

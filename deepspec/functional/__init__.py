@@ -1,9 +1,14 @@
 """Pure tensor maths, no state: clustering, silhouette, discrepancy and agreement."""
 
 from deepspec.functional.agreement import adjusted_rand_index, contingency_table, match_labels
-from deepspec.functional.agreement_information import purity, shared_information
-from deepspec.functional.agreement_matched import confusion_matrix, tversky_index
-from deepspec.functional.agreement_scores import Agreement, score_agreement
+from deepspec.functional.agreement_scores import (
+    Agreement,
+    confusion_matrix,
+    purity,
+    score_agreement,
+    shared_information,
+    tversky_index,
+)
 from deepspec.functional.k_criteria import KCriteria, k_criteria
 from deepspec.functional.kmeans import (
     IKMeansResult,

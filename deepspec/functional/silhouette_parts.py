@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from deepspec.functional.cluster_sums import sums_of_rows, symmetric_sums
-from deepspec.functional.distances import BLOCK_ELEMENTS, centred, distances, factors, weighted_differences
+from deepspec.functional.distances import (
+    BLOCK_ELEMENTS,
+    centred,
+    distances,
+    factors,
+    sums_of_rows,
+    symmetric_sums,
+    weighted_differences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

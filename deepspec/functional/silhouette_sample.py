@@ -14,8 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deepspec.functional.cluster_sums import sums_of_rows
-from deepspec.functional.distances import centred, check_points
+from deepspec.functional.distances import centred, check_points, sums_of_rows
 from deepspec.functional.silhouette import SilhouetteEstimate
 
 GROUPS = 12

@@ -2,8 +2,7 @@
 
 from deepspec.lines.calibration_fit import Calibration
 from deepspec.lines.candidate import Candidate, LabelledPeak
-from deepspec.lines.label import Identification, identify, label_clusters, label_peaks
-from deepspec.lines.options import LineOptions
+from deepspec.lines.label import Identification, LineOptions, identify, label_clusters, label_peaks
 from deepspec.lines.peaks import Peak, find_peaks
 from deepspec.lines.sentences import refined_axis, sentences
 from deepspec.lines.tube import scattered_channels, tube_limit

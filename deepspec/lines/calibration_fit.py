@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.lines.families import SELDOM, families
 from deepspec.lines.peaks import fwhm_kev
+from deepspec.lines.xray_lines import SELDOM, families
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from deepspec.lines.families import Family
-    from deepspec.lines.filtered import FilteredSpectra
+    from deepspec.lines.peaks import FilteredSpectra
+    from deepspec.lines.xray_lines import Family
 
     Array = NDArray[np.float64]
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepspec.lines.calibration_fit import family_shapes
-from deepspec.lines.families import Family, group_name
+from deepspec.lines.xray_lines import Family, group_name
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from deepspec.lines.candidate import Kind
-    from deepspec.lines.xray_table import XrfLine
+    from deepspec.lines.xray_lines import XrfLine
 
     Array = NDArray[np.float64]
 

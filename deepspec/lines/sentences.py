@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepspec.lines.families import GREEK
+from deepspec.lines.xray_lines import GREEK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

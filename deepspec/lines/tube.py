@@ -11,17 +11,15 @@ import numpy as np
 
 from deepspec.errors import UserError
 from deepspec.lines.calibration_fit import Calibration, family_shapes, fit_calibration, solve
-from deepspec.lines.families import families, group_name
-from deepspec.lines.filtered import FilteredSpectra
 from deepspec.lines.parts import Part, family_part
-from deepspec.lines.peaks import TopHat, find_peaks, fwhm_kev
+from deepspec.lines.peaks import FilteredSpectra, TopHat, find_peaks, fwhm_kev
+from deepspec.lines.xray_lines import families, group_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.lines.families import Family
-    from deepspec.lines.xray_table import XrfLine
+    from deepspec.lines.xray_lines import Family, XrfLine
 
     Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from deepspec.errors import UserError
-from deepspec.preprocess.moments import covariance_trace, mean_of
+from deepspec.preprocess.projections import covariance_trace, mean_of
 from deepspec.preprocess.step import Step, Undo
 
 if TYPE_CHECKING:

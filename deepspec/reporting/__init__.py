@@ -1,17 +1,22 @@
 """Figures, exports and reports."""
 
 from deepspec.lines import Candidate, LabelledPeak, Peak, find_peaks, label_clusters, label_peaks
-from deepspec.reporting.confusion import confusion_matrix
-from deepspec.reporting.degradation import degradation_curves, degraded_masks
+from deepspec.reporting.agreement_figures import confusion_matrix
+from deepspec.reporting.curve_figures import degradation_curves, degraded_masks, silhouette_curve
 from deepspec.reporting.figures import save_figures
-from deepspec.reporting.generated import Generated, generate, generated_spectra
-from deepspec.reporting.history import read_history, training_history
-from deepspec.reporting.latents import latent_matrix
-from deepspec.reporting.maps import integrated, label_map, masks
-from deepspec.reporting.reference import masked_rgb, mean_colours, rgb_and_clustered
-from deepspec.reporting.scores import silhouette_curve
-from deepspec.reporting.spectra import averages_over_difference, cluster_rows, cluster_spectra
-from deepspec.reporting.weights import layer_weights, trained_weights
+from deepspec.reporting.latent_figures import latent_matrix
+from deepspec.reporting.map_figures import integrated, label_map, masks
+from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
+from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
+from deepspec.reporting.training_figures import (
+    Generated,
+    generate,
+    generated_spectra,
+    layer_weights,
+    read_history,
+    trained_weights,
+    training_history,
+)
 
 __all__ = [
     "Candidate",

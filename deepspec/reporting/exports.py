@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.csv_cells import write_rows
-from deepspec.data.complete_file import complete_or_absent
+from deepspec.files import complete_or_absent, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.lines.candidate import LabelledPeak
-    from deepspec.reporting.borders import Border
+    from deepspec.reporting.report_data import Border
     from deepspec.segmentation import Segmentation
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.lines.label import label_clusters
-from deepspec.reporting.latents import latent_matrix
-from deepspec.reporting.maps import disagreement_map, integrated, label_map, masks
-from deepspec.reporting.scores import silhouette_curve
-from deepspec.reporting.spectra import averages_over_difference, cluster_rows, cluster_spectra
+from deepspec.reporting.curve_figures import silhouette_curve
+from deepspec.reporting.latent_figures import latent_matrix
+from deepspec.reporting.map_figures import disagreement_map, integrated, label_map, masks
+from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.style import Scale, save_figure
 
 if TYPE_CHECKING:

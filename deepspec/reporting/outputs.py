@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
 from deepspec.lines.label import label_clusters
-from deepspec.reporting.borders import borders_of
 from deepspec.reporting.exports import (
     celestial_header,
     save_borders,
@@ -24,6 +23,7 @@ from deepspec.reporting.exports import (
 )
 from deepspec.reporting.figures import FIGURES, save_figures
 from deepspec.reporting.report import write_report
+from deepspec.reporting.report_data import borders_of
 from deepspec.reporting.style import FORMATS, Scale, save_figure
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ def save_training(checkpoint: str, folder: Path, formats: Sequence[str]) -> list
     Raises:
         UserError: there is no metrics.csv or no checkpoint.
     """
-    from deepspec.reporting.history import read_history, training_history
-    from deepspec.reporting.weights import layer_weights, trained_weights
+    from deepspec.reporting.training_figures import layer_weights, read_history, trained_weights, training_history
 
     figures = {
         "training": training_history(read_history(_history_of(Path(checkpoint)))),
@@ -214,7 +213,7 @@ def save_generated(segmentation: Segmentation, folder: Path, formats: Sequence[s
     Raises:
         UserError: the checkpoint cannot be read.
     """
-    from deepspec.reporting.generated import generate, generated_spectra
+    from deepspec.reporting.training_figures import generate, generated_spectra
 
     generated = generate(segmentation, segmentation.provenance.checkpoint)
     if generated is None:
@@ -230,6 +229,6 @@ def save_generated(segmentation: Segmentation, folder: Path, formats: Sequence[s
 def _run_config(checkpoint: str) -> str:
     if not checkpoint:
         return ""
-    from deepspec.models.checkpoint import FORMAT, read_checkpoint
+    from deepspec.models.spectral_model import FORMAT, read_checkpoint
 
     return str(read_checkpoint(checkpoint)[FORMAT].get("config", ""))

@@ -11,13 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.data.complete_file import complete_or_absent
+from deepspec.clustering.structure import GRADED
+from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
-from deepspec.reporting.borders import borders_of
-from deepspec.reporting.maps import headline
-from deepspec.reporting.report_data import number, report_data
-from deepspec.reporting.tree_data import memberships_data
-from deepspec.segmentation.structure import GRADED
+from deepspec.reporting.map_figures import headline
+from deepspec.reporting.report_data import borders_of, memberships_data, number, report_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,10 +9,10 @@ import numpy as np
 
 from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
+from deepspec.files import check_result_folder, complete_folder
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
-from deepspec.reporting.maps import cluster_name, headline
+from deepspec.reporting.map_figures import cluster_name, headline
 from deepspec.reporting.outputs import NAMES, write_outputs
-from deepspec.result_folder import check_result_folder, complete_folder
 from deepspec.segmentation.scatter import scatter_note
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from deepspec.data.complete_file import complete_or_absent
+from deepspec.files import complete_or_absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

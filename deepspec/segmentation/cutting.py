@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from deepspec.clustering.refit import silhouette_of
 from deepspec.errors import UserError
 from deepspec.functional import SilhouetteEstimate
-from deepspec.segmentation.latents import silhouette_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,17 +1,41 @@
-"""What segmenting needs of a model. `SpectralModel` has it, and so have `DeepClustering` and the baselines."""
+"""What segmenting needs of a model. `SpectralModel` has it, and so have `DeepClustering` and the baselines.
+
+Where to compute.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
+from deepspec.errors import UserError
+
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from deepspec.clustering import Clusters
     from deepspec.data.axis import SpectralAxis
     from deepspec.models.autoencoder import Latent
     from deepspec.preprocess import Preprocess
+
+
+def choose_device(name: str) -> str:
+    """A device that works.
+
+    Args:
+        name: as torch names it, or `auto`: cuda where there is one, else cpu.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device '{name}' cannot be used ({str(error).splitlines()[0]}); try --device cpu") from error
+    return name
 
 
 class Encoder(Protocol):

@@ -16,22 +16,27 @@ import numpy as np
 import torch
 
 from deepspec.clustering import CountSpectra
+from deepspec.clustering.refit import cluster_means, find_clusters, silhouette_of
+from deepspec.clustering.structure import SPECTRA, find_structure, judged_by_borders
 from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError, described
-from deepspec.functional.k_range import fitting_range
+from deepspec.functional.kmeans import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
-from deepspec.segmentation.latents import cluster_means, find_clusters, silhouette_of
-from deepspec.segmentation.means import ClusterMeans, PixelRecord
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.response import as_seen
 from deepspec.segmentation.result import ClusteringRecord, Leaves, Segmentation
-from deepspec.segmentation.sample import draw_sample
 from deepspec.segmentation.search import planned_search
-from deepspec.segmentation.spectra import SAMPLE_VALUES, CubeSpectra, SpectraSample
-from deepspec.segmentation.structure import SPECTRA, find_structure, judged_by_borders
-from deepspec.segmentation.threads import one_thread_per_operation
+from deepspec.segmentation.spectra import (
+    SAMPLE_VALUES,
+    ClusterMeans,
+    CubeSpectra,
+    PixelRecord,
+    SpectraSample,
+    draw_sample,
+)
+from deepspec.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,11 +48,10 @@ if TYPE_CHECKING:
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
-    from deepspec.segmentation.means import PieceSums
     from deepspec.segmentation.model import SegmentationModel
     from deepspec.segmentation.result import ClustersMode
     from deepspec.segmentation.search import PlannedSearch
-    from deepspec.segmentation.spectra import Piece
+    from deepspec.segmentation.spectra import Piece, PieceSums
 
 LABELLED_AT_ONCE = 2**16
 """Pixels held against the clusters at a time, where that needs no spectra."""

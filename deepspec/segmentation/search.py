@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deepspec.clustering import ClustererConfig, Valleys
-from deepspec.clustering.countable import are_counts
+from deepspec.clustering.counts import are_counts
 from deepspec.clustering.ikmeans import K_RANGE
 from deepspec.errors import UserError
 from deepspec.segmentation.cutting import number_of_clusters

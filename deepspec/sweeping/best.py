@@ -9,8 +9,7 @@ import yaml
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from deepspec.csv_cells import write_records
-from deepspec.data.complete_file import complete_or_absent
+from deepspec.files import complete_or_absent, write_records
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,27 +1,168 @@
-"""Runs a worker under a table in the terminal, and writes what the study has found."""
+"""Runs a worker under a table in the terminal, and writes what the study has found.
+
+What a sweep has done so far: its trials as rows, for the terminal, trials.csv and the page.
+
+report.html: the study on one page that needs no network.
+"""
 
 from __future__ import annotations
 
+import collections
+import datetime
+import html
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 
-from deepspec.reporting.texts import number_text
-from deepspec.sweeping.best import best_trial, trial_rows, write_best, write_tables
-from deepspec.sweeping.lost import requeue_failed, superseded
-from deepspec.sweeping.page import write_page
+from deepspec.reporting.html import (
+    cell_text,
+    number_text,
+    plain_figure,
+    plain_table,
+    short_names,
+    value_text,
+    write_plain_page,
+)
+from deepspec.sweeping.best import best_trial, pareto_front, trial_rows, write_best, write_tables
+from deepspec.sweeping.lost import counted, requeue_failed, superseded
+from deepspec.sweeping.plots import front_figure, history_figure, importance_figure, parallel_figure, slice_figure
 from deepspec.sweeping.study import open_sweep
-from deepspec.sweeping.table import error_of, live_table, state_of, summary
 from deepspec.sweeping.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from optuna.trial import FrozenTrial
 
     from deepspec.sweeping.settings import SweepSettings
     from deepspec.sweeping.study import Sweep
+
+
+SHOWN = 12
+"""Trials in the terminal: the running ones and the last that ended."""
+
+
+def state_of(trial: FrozenTrial, again: set[int]) -> str:
+    """In words; `again` holds the numbers of the trials that were queued again."""
+    if trial.user_attrs.get("surplus"):
+        return "surplus"
+    if trial.number in again:
+        return "requeued"
+    names = {TrialState.COMPLETE: "done", TrialState.FAIL: "failed", TrialState.PRUNED: "pruned"}
+    return names.get(trial.state, trial.state.name.lower())
+
+
+def summary(sweep: Sweep) -> str:
+    """One line: how many trials ended how."""
+    trials = sweep.study.get_trials(deepcopy=False)
+    again = superseded(trials)
+    states = collections.Counter(state_of(trial, again) for trial in counted(trials))
+    ended = sum(states[name] for name in ("done", "pruned", "failed"))
+    parts = [f"{states[name]} {name}" for name in ("done", "pruned", "failed", "running") if states[name]]
+    if again:
+        parts.append(f"{len(again)} requeued")
+    return f"{sweep.settings.name}: {ended} of {sweep.total} trials ({', '.join(parts) or 'none yet'})"
+
+
+def live_table(sweep: Sweep) -> Table:
+    """The running trials, the last that ended, and the best."""
+    trials = sweep.study.get_trials(deepcopy=False)
+    again = superseded(trials)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    ended = sorted(
+        (trial for trial in counted(trials) if trial.state.is_finished()),
+        key=lambda trial: trial.datetime_complete or datetime.datetime.min,
+    )
+    best = best_trial(sweep.study)
+    shown = {trial.number: trial for trial in [*ended[len(running) - SHOWN :], *running, *([best] if best else [])]}
+    short = short_names(list(sweep.space.distributions))
+    table = Table(title=summary(sweep), title_justify="left")
+    for heading in ("trial", "state", "epoch", *sweep.settings.objectives, "parameters"):
+        table.add_column(heading, overflow="fold")
+    for number, trial in sorted(shown.items()):
+        values = trial.values or [""] * len(sweep.settings.objectives)
+        drawn = "  ".join(f"{short.get(name, name)}={value_text(value)}" for name, value in trial.params.items())
+        table.add_row(
+            f"{number}{' *' if best is not None and number == best.number else ''}",
+            state_of(trial, again),
+            str(trial.user_attrs.get("epoch", "")),
+            *(value if isinstance(value, str) else number_text(value) for value in values),
+            drawn if trial.state != TrialState.FAIL else error_of(trial),
+        )
+    return table
+
+
+def error_of(trial: FrozenTrial) -> str:
+    """The last line of a failed trial's error."""
+    lines = str(trial.user_attrs.get("error", "")).strip().splitlines()
+    return lines[-1] if lines else "its worker ended"
+
+
+def write_page(sweep: Sweep, rows: list[dict[str, Any]], path: Path) -> None:
+    """Write the page.
+
+    Args:
+        sweep: whose.
+        rows: of all trials, as in trials.csv.
+        path: of the page.
+    """
+    best = best_trial(sweep.study)
+    parts = [f"<p>{html.escape(summary(sweep))}</p>"]
+    if best is not None:
+        drawn = "".join(
+            f"<tr><td>{cell_text(name)}</td><td>{cell_text(value)}</td></tr>" for name, value in best.params.items()
+        )
+        parts.append(f"<h2>Best: trial {best.number}</h2><table>{drawn}</table><p>Complete in best.yaml.</p>")
+        parts += _front(sweep, rows)
+        parts += [part for index in range(len(sweep.settings.objectives)) for part in _objective(sweep, index)]
+    parts.append(f"<h2>Trials</h2>{_table(rows, None if best is None else best.number)}")
+    definition = {"search": sweep.settings.search, "objectives": sweep.settings.objectives}
+    parts.append(f"<h2>Sweep</h2><pre>{cell_text(yaml.safe_dump(definition, sort_keys=False))}</pre>")
+    write_plain_page(path, sweep.settings.name, parts)
+
+
+def _objective(sweep: Sweep, index: int) -> list[str]:
+    name, direction = list(sweep.settings.objectives.items())[index]
+    parts = [f"<h2>{cell_text(name)} ({direction})</h2>"]
+    importance = importance_figure(sweep, index)
+    parts.append("<h3>Importance</h3><p>For reaching the best tenth of the trials; rough below some fifty of them.</p>")
+    parts.append(
+        "<p>Too few trials to tell.</p>" if importance is None else plain_figure(importance, f"importance for {name}")
+    )
+    parts += ["<h3>Every parameter</h3>", plain_figure(slice_figure(sweep, index), f"parameters against {name}")]
+    parts += [
+        "<h3>All parameters</h3>",
+        plain_figure(parallel_figure(sweep, index), f"parallel coordinates for {name}"),
+    ]
+    parts += ["<h3>Course</h3>", plain_figure(history_figure(sweep, index), f"{name} by trial")]
+    return parts
+
+
+def _front(sweep: Sweep, rows: list[dict[str, Any]]) -> list[str]:
+    figure = front_figure(sweep)
+    if figure is None:
+        return []
+    numbers = {trial.number for trial in pareto_front(sweep.study)}
+    return [
+        "<h2>Pareto front</h2><p>No other trial is as good in every objective and better in one.</p>",
+        plain_figure(figure, "Pareto front"),
+        _table([row for row in rows if row["trial"] in numbers], None),
+    ]
+
+
+def _table(rows: Sequence[dict[str, Any]], best: int | None) -> str:
+    if not rows:
+        return "<p>None.</p>"
+    columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    kinds = ["best" if row["trial"] == best else row["state"] for row in rows]
+    return plain_table([[row[name] for name in columns] for row in rows], columns, kinds)
+
 
 LIVE_PAUSE = 2.0
 """Seconds between two looks at the storage for the table; a database is asked by many workers."""

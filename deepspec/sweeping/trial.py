@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepspec.sweeping import tether
 from deepspec.sweeping.experiment import FIT, last_lines
 from deepspec.sweeping.metrics import read_rows
+from deepspec.workers import tether
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

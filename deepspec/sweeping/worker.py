@@ -14,8 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from deepspec.errors import UserError
-from deepspec.sweeping.alive import worker_lock
-from deepspec.sweeping.lost import LostTrials, counted, requeue
+from deepspec.sweeping.lost import LostTrials, counted, requeue, worker_lock
 from deepspec.sweeping.metrics import objective_values
 from deepspec.sweeping.study import point_of
 from deepspec.sweeping.trial import Interrupted, TrialError, run_trial

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from deepspec.data.manifest import ShardSet
+    from deepspec.data.shards.manifest import ShardSet
 
 
 def say(progress: Progress, text: str) -> None:

@@ -14,8 +14,8 @@ from deepspec.data.cube import read_cube
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
 from deepspec.synthetic.console import say
+from deepspec.synthetic.cube_files import write_degraded
 from deepspec.synthetic.degradation import LEVELS, degrade
-from deepspec.synthetic.nebular_files import write_degraded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

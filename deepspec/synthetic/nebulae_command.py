@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from deepspec.data.shard_writer import SPLITS, check_output
+from deepspec.data.shards.writer import SPLITS, check_output
 from deepspec.errors import UserError
 from deepspec.synthetic.console import contents, plain, say
+from deepspec.synthetic.cube_files import write_nebular_cube, write_nebular_preview
 from deepspec.synthetic.degradation import psnr
 from deepspec.synthetic.muse import Binning  # noqa: TC001  # jsonargparse resolves the hints
 from deepspec.synthetic.nebula_image import list_nebulae, load_nebula
 from deepspec.synthetic.nebulae import Variety, nebular_cube
-from deepspec.synthetic.nebular_files import write_nebular_cube, write_nebular_preview
 from deepspec.synthetic.nebular_models import CLASSES
 from deepspec.synthetic.nebular_shards import write_nebular_shards
 from deepspec.synthetic.nebular_spectra import Observation

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from deepspec.data.complete_file import complete_or_absent
-from deepspec.data.hdf5_writing import write_hdf5
-from deepspec.data.shard_writer import SPLITS, ShardWriter
+from deepspec.data.hdf5_file import write_hdf5
+from deepspec.data.shards.writer import SPLITS, ShardWriter
 from deepspec.errors import UserError
+from deepspec.files import complete_or_absent
 from deepspec.synthetic.nebular_lines import features
 from deepspec.synthetic.nebular_models import CLASSES
 from deepspec.synthetic.nebular_spectra import NebularSpectra, Split, library_range
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from deepspec.data.manifest import ShardSet
+    from deepspec.data.shards.manifest import ShardSet
     from deepspec.synthetic.nebular_models import NebularModels
     from deepspec.synthetic.nebular_spectra import NebularBlock, Observation
 

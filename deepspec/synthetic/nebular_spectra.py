@@ -5,6 +5,12 @@ mixed in a random proportion, are seen several times, each time at another veloc
 with other noise, as Bombini et al. (2024), section 3.1, do with Cloudy models.
 
 Shapes: N spectra, C channels, M mixtures, F features, L lines.
+
+Interstellar extinction: the law of Cardelli, Clayton & Mathis (1989, ApJ 345, 245), optical and near infrared.
+
+Draw emission lines into spectra: Gaussians integrated over the instrument's pixels, then binned.
+
+Shapes: N spectra, L lines, C channels, W channel edges around a line.
 """
 
 from __future__ import annotations
@@ -13,13 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.special import ndtr
 
 from deepspec.errors import UserError
-from deepspec.synthetic.extinction import extinction
-from deepspec.synthetic.muse import STEP, Binning, MuseChannels
+from deepspec.synthetic.muse import FWHM_PER_SIGMA, STEP, Binning, MuseChannels, line_spread
 from deepspec.synthetic.nebular_lines import features, nebular_lines, shares
 from deepspec.synthetic.nebular_models import NEBULAE, draw_models
-from deepspec.synthetic.nebular_profiles import draw_lines, line_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +34,85 @@ if TYPE_CHECKING:
     from deepspec.synthetic.nebular_models import NebularModels
 
     Array = NDArray[np.float64]
+
+
+R_V = 3.1
+# Powers of x - 1.82 from the highest down, x in inverse micrometres.
+_A = (0.32999, -0.77530, 0.01979, 0.72085, -0.02427, -0.50447, 0.17699, 1.0)
+_B = (-2.09002, 5.30260, -0.62251, -5.38434, 1.07233, 2.28305, 1.41338, 0.0)
+
+
+def extinction(wavelength: NDArray[np.float64], r_v: float = R_V) -> NDArray[np.float64]:
+    """Extinction in magnitudes for a colour excess E(B-V) of 1.
+
+    Args:
+        wavelength: angstrom, 3,030 to 33,000.
+        r_v: ratio of total to selective extinction, 3.1 in the diffuse medium.
+
+    Raises:
+        ValueError: for a wavelength outside the law's range.
+    """
+    x = 1e4 / np.asarray(wavelength, dtype=np.float64)
+    if (x < 0.3).any() or (x > 3.3).any():
+        raise ValueError("the extinction law holds from 3030 to 33000 angstrom")
+    optical = np.polyval(_A, x - 1.82) + np.polyval(_B, x - 1.82) / r_v
+    infrared = (0.574 - 0.527 / r_v) * x**1.61
+    return np.asarray(r_v * np.where(x >= 1.1, optical, infrared))
+
+
+LIGHT = 299_792.458  # km/s
+_REACH = 5.0  # standard deviations to either side: less than a millionth of the flux is beyond
+
+
+def line_width(wavelength: Array, sigma_v: Array) -> Array:
+    """Standard deviation in angstrom of a line at a wavelength, of the instrument and a velocity spread in km/s."""
+    instrument = line_spread(wavelength) / FWHM_PER_SIGMA
+    return np.sqrt(instrument**2 + (sigma_v / LIGHT * wavelength) ** 2)
+
+
+def draw_lines(
+    channels: MuseChannels, rest_L: Array, flux_NL: Array, velocity_N: Array, sigma_v_N: Array
+) -> NDArray[np.float32]:
+    """Spectra of lines without noise.
+
+    Args:
+        channels: of the result.
+        rest_L: wavelengths at rest in angstrom.
+        flux_NL: integrated flux of each line.
+        velocity_N: km/s, positive recedes.
+        sigma_v_N: standard deviation of the velocities in the gas, km/s.
+
+    Returns:
+        (N, C) flux per channel; a line between the ends of the axis has its whole flux in it.
+    """
+    n, count = len(velocity_N), channels.axis.channels
+    shining = flux_NL.any(axis=0)
+    rest_L, flux_NL = rest_L[shining], flux_NL[:, shining]
+    if not flux_NL.size:
+        return np.zeros((n, count), dtype=np.float32)
+    centre_NL = rest_L * (1 + velocity_N[:, None] / LIGHT)
+    sigma_NL = line_width(centre_NL, sigma_v_N[:, None])
+    width = int(np.ceil(2 * _REACH * sigma_NL.max() / channels.width)) + 2
+    # Edges go on beyond the ends of the axis, so that no line needs special treatment there.
+    beyond = channels.width * np.arange(1, width + 1)
+    pad_left, pad_right = channels.edges[0] - beyond[::-1], channels.edges[-1] + beyond
+    below = np.concatenate([pad_left, channels.below, pad_right])
+    first_NL = np.floor((centre_NL - _REACH * sigma_NL - channels.edges[0]) / channels.width).astype(np.int64) + width
+    padded = count + 2 * width
+    first_NL = np.clip(first_NL, 0, padded - width)
+    edge_NLW = first_NL[..., None] + np.arange(width + 1)
+    inverse = 1 / sigma_NL[..., None]
+    running = ndtr((below[edge_NLW] - centre_NL[..., None]) * inverse)
+    if channels.part.any():  # inside a pixel the light is spread evenly: the running sum is linear there
+        above = np.concatenate([pad_left, channels.above, pad_right])
+        part = np.pad(channels.part, width)[edge_NLW]
+        running += part * (ndtr((above[edge_NLW] - centre_NL[..., None]) * inverse) - running)
+    light_NLW = np.diff(running, axis=2)
+    light_NLW *= flux_NL[..., None]
+    place = edge_NLW[..., :-1] + (np.arange(n) * padded)[:, None, None]
+    spectra = np.bincount(place.ravel(), weights=light_NLW.ravel(), minlength=n * padded)
+    return spectra.reshape(n, padded)[:, width : width + count].astype(np.float32)
+
 
 Split = Literal["train", "val", "test"]
 LIBRARY: dict[str, int] = {"train": 4000, "val": 1200, "test": 800}  # models of each class

@@ -27,8 +27,8 @@ import xraylib
 import xraylib_np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from deepspec.synthetic import detector, emission, tube
-from deepspec.synthetic.emission import Elements, Slab
+from deepspec.synthetic import fluorescence, scanner
+from deepspec.synthetic.fluorescence import Elements, Slab
 from deepspec.synthetic.recipes import PALETTES, PARCHMENT, RECIPES
 from deepspec.synthetic.scanner import SCANNER
 
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deepspec.synthetic.emission import Emission
+    from deepspec.synthetic.fluorescence import Emission
     from deepspec.synthetic.recipes import Composition, Layer, Recipe
-    from deepspec.synthetic.scanner import Filter
-    from deepspec.synthetic.tube import Beam
+    from deepspec.synthetic.scanner import Beam, Filter
 
     Array = NDArray[np.float64]
 
@@ -71,7 +70,7 @@ class Xraylib:
                 energy = xraylib.LineEnergy(z, _transition(name))
             except ValueError:
                 continue
-            if detector.AXIS_KEV[0] <= energy <= detector.AXIS_KEV[1]:
+            if scanner.AXIS_KEV[0] <= energy <= scanner.AXIS_KEV[1]:
                 found[name] = energy
         return found
 
@@ -131,21 +130,23 @@ def efficiency(energy: Array) -> Array:
 def beam_at_sample() -> Beam:
     """The tube's spectrum behind its window and the air."""
     z = xraylib.SymbolToAtomicNumber(SCANNER.anode)
-    grid = tube.tube_grid(SCANNER.kilovolt)
-    continuum = tube.ebel_continuum(
+    grid = scanner.tube_grid(SCANNER.kilovolt)
+    continuum = scanner.ebel_continuum(
         grid, ATOMS.attenuation({z: 1.0}, grid), z=z, atomic_weight=xraylib.AtomicWeight(z), kilovolt=SCANNER.kilovolt
     )
     lines = {name: energy for name, energy in ATOMS.lines(z).items() if name.startswith("K")}
     rates = np.array([xraylib.RadRate(z, _transition(name)) for name in lines])
-    beam = tube.tube_beam(continuum, SCANNER.kilovolt, np.array(list(lines.values())), rates, SCANNER.anode_line_share)
-    return tube.Beam(beam.energy, beam.photons * filtered(SCANNER.tube_filters, beam.energy), beam.lines)
+    beam = scanner.tube_beam(
+        continuum, SCANNER.kilovolt, np.array(list(lines.values())), rates, SCANNER.anode_line_share
+    )
+    return scanner.Beam(beam.energy, beam.photons * filtered(SCANNER.tube_filters, beam.energy), beam.lines)
 
 
 def emission_of(recipe: Recipe) -> Emission:
     """What a pigment on parchment sends to the detector."""
     stack = tuple(_slab(layer) for layer in (*recipe.layers, PARCHMENT))
     with threadpool_limits(1):  # xraylib starts threads for arrays of a few elements, ten times slower if shared
-        return emission.emit(stack, beam_at_sample(), SCANNER.kilovolt, ATOMS)
+        return fluorescence.emit(stack, beam_at_sample(), SCANNER.kilovolt, ATOMS)
 
 
 def _slab(layer: Layer) -> Slab:
@@ -166,14 +167,14 @@ def make_table() -> dict[str, NDArray[Any]]:
             columns[key] = None
         intensities.append(own)
     keys = sorted(columns)
-    beam, grid = beam_at_sample(), emission.scatter_grid(SCANNER.kilovolt)
+    beam, grid = beam_at_sample(), fluorescence.scatter_grid(SCANNER.kilovolt)
     energy = np.concatenate([[ATOMS.lines(z)[name] for z, name, _ in keys], beam.energy[-beam.lines :], grid])
     scatter = energy.size - len(keys)
     silicon = {14: 1.0}
-    escape = detector.escape_fraction(
+    escape = scanner.escape_fraction(
         energy,
         ATOMS.attenuation(silicon, energy),
-        float(ATOMS.attenuation(silicon, np.array([detector.SILICON_KA_KEV]))[0]),
+        float(ATOMS.attenuation(silicon, np.array([scanner.SILICON_KA_KEV]))[0]),
     )
     emitted = np.array(
         [
@@ -181,11 +182,11 @@ def make_table() -> dict[str, NDArray[Any]]:
             for own, found in zip(intensities, emissions, strict=True)
         ]
     ) * efficiency(energy)
-    spectra = emitted @ detector.response(energy, escape, detector.channel_edges(SCANNER.channels), SCANNER.fwhm_mn_ev)
+    spectra = emitted @ scanner.response(energy, escape, scanner.channel_edges(SCANNER.channels), SCANNER.fwhm_mn_ev)
     total = spectra.sum(axis=1)
     reference = [recipe.name for recipe in RECIPES].index("azurite")
     return {
-        "spectra": detector.add_floor(spectra).astype(np.float32),
+        "spectra": scanner.add_floor(spectra).astype(np.float32),
         "rate": total / total[reference],
         "energy": energy,
         "element": np.array([z for z, _, _ in keys] + [0] * scatter, dtype=np.int16),
@@ -220,11 +221,11 @@ def describe() -> dict[str, Any]:
             **asdict(SCANNER),
             "incidence_and_take_off_degrees": 45,
             "scatter_degrees": 90,
-            "compton_sigma_share": emission.COMPTON_SIGMA,
-            "fano": detector.FANO,
-            "pair_energy_ev": detector.PAIR_ENERGY_EV,
-            "floor": detector.FLOOR,
-            "axis_kev": detector.AXIS_KEV,
+            "compton_sigma_share": fluorescence.COMPTON_SIGMA,
+            "fano": scanner.FANO,
+            "pair_energy_ev": scanner.PAIR_ENERGY_EV,
+            "floor": scanner.FLOOR,
+            "axis_kev": scanner.AXIS_KEV,
             "parchment": {"composition": PARCHMENT.composition, "mg_per_cm2": PARCHMENT.mass},
         },
         "palettes": PALETTES,

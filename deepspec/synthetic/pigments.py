@@ -18,7 +18,7 @@ import numpy as np
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
-from deepspec.synthetic.detector import add_floor, channel_edges, response
+from deepspec.synthetic.scanner import add_floor, channel_edges, response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,14 +12,14 @@ from rich.progress import Progress
 
 from deepspec.data.cube import read_cube
 from deepspec.data.ingestion import By, IngestPlan, ingest_cubes
-from deepspec.data.shard_writer import check_output
+from deepspec.data.shards.writer import check_output
 from deepspec.errors import UserError
 from deepspec.synthetic.console import contents, plain, say
+from deepspec.synthetic.cube_files import write_preview, write_scan
 from deepspec.synthetic.images import list_images, load_image, miniature_number
 from deepspec.synthetic.miniature import miniature_palette
 from deepspec.synthetic.mixture import Weighting  # noqa: TC001  # jsonargparse resolves the hints
 from deepspec.synthetic.rgb_clusters import ColourSpace  # noqa: TC001
-from deepspec.synthetic.scan_file import write_preview, write_scan
 from deepspec.synthetic.xrf import Counts, Mode, xrf_cube
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from deepspec.data.complete_file import complete_or_absent
+from deepspec.files import complete_or_absent
 
 if TYPE_CHECKING:
     import lightning

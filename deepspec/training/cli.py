@@ -27,11 +27,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from deepspec.clustering import ClustererConfig
 from deepspec.command import OneLineErrors
-from deepspec.data.complete_file import complete_or_absent
-from deepspec.data.datamodule import SpectraDataModule
+from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.errors import UserError
-from deepspec.model_file import MODEL
-from deepspec.models.checkpoint import parts_of, read_checkpoint
+from deepspec.files import MODEL, complete_or_absent
+from deepspec.models.spectral_model import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
 from deepspec.training.deep_baselines import check_begun, check_run

@@ -1,15 +1,35 @@
-"""Latents of a sample of spectra, in the middle of training."""
+"""Latents of a sample of spectra in the middle of training, and whether they have left the numbers.
+
+Latents that have left the numbers.
+
+Latents of a sample of spectra, in the middle of training.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
+
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from deepspec.models import SpectralModel
+
+
+def refuse_diverged(z_NL: Tensor) -> None:
+    """Refuse latents that are not all finite.
+
+    Raises:
+        UserError: saying what to lower.
+    """
+    # One sum tells nearly always; it may overflow where every number is finite.
+    if not math.isfinite(z_NL.detach().sum()) and not torch.isfinite(z_NL).all():
+        raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+
 
 BLOCK = 1024
 """Spectra that are encoded at a time."""

@@ -17,10 +17,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
-from deepspec.models.checkpoint import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
+from deepspec.models.spectral_model import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
-from deepspec.training.epoch_means import EpochMeans
+from deepspec.training.epoch_log import EpochMeans
 from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_rows
 from deepspec.training.seeding import seed_draws

@@ -19,7 +19,7 @@ from deepspec.functional import TooFewPositionsError, clustered_silhouette, mmd,
 from deepspec.functional.kmeans import Init
 from deepspec.functional.mmd import Estimator, Kernel
 from deepspec.functional.silhouette import Average
-from deepspec.training.divergence import refuse_diverged
+from deepspec.training.encoding import refuse_diverged
 
 
 @dataclass(frozen=True)

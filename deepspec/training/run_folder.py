@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
-from deepspec.model_file import MODEL
-from deepspec.result_folder import locked
+from deepspec.files import MODEL, locked
 from deepspec.training.tracking import TRACKED
 
 if TYPE_CHECKING:

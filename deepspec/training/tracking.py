@@ -12,7 +12,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
-from deepspec.training.callbacks.ikmeans import IKMeansCallback
+from deepspec.training.clustering_callback import IKMeansCallback
 from deepspec.training.tracking_config import TrackingConfig
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Tracking(Callback):
         report = None
         found = {"collapse_warnings": sum(float(row.get("ikmeans/warnings") or 0) for row in self._log.rows)}
         if int(model.clusters.count):
-            from deepspec.reporting.fit_figures import fit_figures
+            from deepspec.reporting.training_figures import fit_figures
 
             ikmeans = ikmeans_of(trainer)
             figures |= fit_figures(model, ikmeans.latents(trainer, model), ikmeans.measured(model))

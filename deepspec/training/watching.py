@@ -11,12 +11,11 @@ from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.errors import UserError
 from deepspec.evaluation import evaluate_segmentation, read_reference
 from deepspec.evaluation.files import write_files
-from deepspec.reporting.evaluation import save_evaluation_figures
-from deepspec.reporting.evaluation_report import evaluation_sections
+from deepspec.files import complete_folder
+from deepspec.reporting.evaluation import evaluation_sections, save_evaluation_figures
 from deepspec.reporting.figures import save_figures
-from deepspec.reporting.maps import label_map
+from deepspec.reporting.map_figures import label_map
 from deepspec.reporting.report import write_report
-from deepspec.result_folder import complete_folder
 from deepspec.segmentation import segment_cube
 from deepspec.segmentation.alignment import align
 

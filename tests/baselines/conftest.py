@@ -1,6 +1,6 @@
 import pytest
 
-from deepspec.segmentation import structure
+from deepspec.clustering import structure
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,13 @@ import torch
 from scipy.optimize import nnls
 from sklearn.decomposition import NMF, PCA
 
-from deepspec.baselines.colours import colours_of
-from deepspec.baselines.neighbours import NeighbourDecoder
-from deepspec.baselines.nmf import NonNegativeComponents, non_negative_weights
-from deepspec.baselines.pca import PrincipalComponents
+from deepspec.baselines.embeddings import (
+    NeighbourDecoder,
+    NonNegativeComponents,
+    PrincipalComponents,
+    colours_of,
+    non_negative_weights,
+)
 from deepspec.baselines.umap import ManifoldEmbedding
 from deepspec.errors import UserError
 

@@ -9,8 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec.baselines import BaselineOptions, fit_baseline, fitting, segment_by_baseline
-from deepspec.baselines.chain import suitable_chain
-from deepspec.baselines.sample import sample_cube
+from deepspec.baselines.fitting import sample_cube, suitable_chain
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
@@ -88,7 +87,7 @@ def test_the_sample_is_bounded_and_does_not_depend_on_blocks(monkeypatch):
     again, _ = sample_cube(cube, 100, seed=3)
     np.testing.assert_array_equal(np.sort(again), np.sort(pixels))
     assert len(sample_cube(cube, 10_000, seed=0)[0]) == 24 * 30 - 4
-    monkeypatch.setattr("deepspec.baselines.sample.SAMPLE_VALUES", 60 * 50)
+    monkeypatch.setattr("deepspec.baselines.fitting.SAMPLE_VALUES", 60 * 50)
     assert len(sample_cube(cube, 100, seed=3)[0]) == 50
 
 

@@ -20,11 +20,10 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from deepspec.baselines.nmf import NonNegativeComponents
-from deepspec.baselines.pca import PrincipalComponents
+from deepspec.baselines.embeddings import NonNegativeComponents, PrincipalComponents
 from deepspec.baselines.umap import ManifoldEmbedding
-from deepspec.data.datamodule import SpectraDataModule
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.datamodule import SpectraDataModule
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.models import NetworkConfig
 from deepspec.preprocess import Preprocess
 from deepspec.synthetic.nebular_spectra import NebularSpectra, Observation

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.datamodule import SpectraDataModule
-from deepspec.data.manifest import ShardSet
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.datamodule import SpectraDataModule
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.training.callbacks import LossSchedule
 from deepspec.training.module import DeepClustering
 from deepspec.training.objective import Weights

@@ -9,11 +9,11 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from deepspec.clustering import Gaussians, Search, Valleys
+from deepspec.clustering.refit import find_clusters
 from deepspec.data.cube import SpectralCube
 from deepspec.evaluation import evaluate_segmentation
 from deepspec.reporting.report import write_report
 from deepspec.segmentation import LabelOptions, Segmentation, segment_cube
-from deepspec.segmentation.latents import find_clusters
 from tests.planted import LinearModel, planted_cube, spoilt_cube
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from deepspec.data.calibration import calibrate, line_energy
+from deepspec.data.axis_choice import calibrate, line_energy
 from deepspec.data.cube import read_cube
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
 from deepspec.ingest import main
 

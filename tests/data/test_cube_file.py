@@ -6,7 +6,7 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
 from deepspec.ingest import main
 

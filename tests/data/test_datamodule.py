@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.datamodule import SpectraDataModule
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.datamodule import SpectraDataModule
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 
 TRAIN, VAL, TEST = 5003, 1301, 2  # odd on purpose; TEST has fewer rows than three ranks
@@ -259,7 +259,7 @@ def test_max_rows(root, residency):
 
 def test_auto_takes_memory_when_the_data_fit(root, monkeypatch):
     for free, expected in ((10**9, "ram"), (10**5, "stream")):
-        monkeypatch.setattr("deepspec.data.datamodule.available_memory", lambda free=free: free)
+        monkeypatch.setattr("deepspec.data.shards.datamodule.available_memory", lambda free=free: free)
         assert module(root, residency="auto").residency == expected
 
 
@@ -299,7 +299,7 @@ def test_auto_takes_the_gpu(root):
 
 def test_shared_memory_that_is_too_small(root, monkeypatch):
     full = SimpleNamespace(free=1000)
-    monkeypatch.setattr("deepspec.data.row_source.shutil.disk_usage", lambda path: full)
+    monkeypatch.setattr("deepspec.data.shards.rows.shutil.disk_usage", lambda path: full)
     with pytest.raises(UserError, match=r"needs 0 MiB of shared memory, /dev/shm has 0 MiB free: lower data.shuffle"):
         next(iter(module(root, residency="stream", num_workers=1).train_dataloader()))
 

@@ -12,8 +12,8 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.data.manifest import ShardSet
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from tests.data.cube_formats import PAIRS, WRITERS, data_file, expected
 from tests.data.mutations import damage, odd_array, rename

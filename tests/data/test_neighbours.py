@@ -8,9 +8,9 @@ import pytest
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.data.ingestion import IngestPlan, ingest_cubes
-from deepspec.data.manifest import ShardSet
 from deepspec.data.neighbours import PAIRS, NeighbourSample, neighbours_of
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 
 
@@ -82,7 +82,7 @@ def test_ingest_keeps_pairs_of_training_pixels(tmp_path):
     shards = ingest_cubes(cubes, tmp_path / "out", IngestPlan(split=(0.6, 0.2, 0.2), keep=0.1))
     kept = shards.read_neighbours()
     assert kept.dtype == shards.dtype == np.uint16
-    from deepspec.data.shard_reader import ShardReader
+    from deepspec.data.shards.reader import ShardReader
 
     reader = ShardReader(tmp_path / "out" / "neighbours.h5")
     block = reader.read(0, reader.rows)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from deepspec.data.cube_options import CubeOptions
-from deepspec.data.manifest import ShardSet
 from deepspec.data.recorded_reading import open_as_recorded
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.ingest import main
 
 CUBE = np.random.default_rng(0).poisson(9, (12, 10, 64)).astype(np.uint16)

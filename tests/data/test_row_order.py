@@ -1,6 +1,6 @@
 import pytest
 
-from deepspec.data.row_order import (
+from deepspec.data.shards.order import (
     EpochOrder,
     chunks,
     cut,

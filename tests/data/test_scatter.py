@@ -6,9 +6,9 @@ import pytest
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.cube_options import CubeOptions
-from deepspec.data.manifest import ShardSet
 from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.data.scatter import leave_out_scatter, tube_of
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
 from deepspec.ingest import main
 from deepspec.lines import tube_limit

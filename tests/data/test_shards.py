@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.manifest import ShardSet
-from deepspec.data.shard_reader import ShardReader
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.reader import ShardReader
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 
 AXIS = SpectralAxis.linear(0.5, 0.25, 6, "keV")
@@ -176,7 +176,7 @@ class TestOutputFolder:
         def fail(*args, **kwargs):
             raise OSError("disk full")
 
-        monkeypatch.setattr("deepspec.data.shard_writer.write_shard", fail)
+        monkeypatch.setattr("deepspec.data.shards.writer.write_shard", fail)
         with pytest.raises(OSError, match="disk full"):
             write_set(tmp_path / "a", overwrite=True)
         assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from deepspec.data.shard_format import SpectraBlock
-from deepspec.data.shuffle import ScatterShuffle, record_type, to_records
+from deepspec.data.shards.format import SpectraBlock
+from deepspec.data.shards.shuffle import ScatterShuffle, record_type, to_records
 
 
 def block(start, stop):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.spectra_file import open_spectra
 from deepspec.errors import UserError
 from deepspec.ingest import main

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.splits import check_fractions, split_blocks, split_images
+from deepspec.data.ingestion import check_fractions, split_blocks, split_images
 from deepspec.errors import UserError
 
 

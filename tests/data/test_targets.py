@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from deepspec.data.cube import read_cube
-from deepspec.data.datamodule import SpectraDataModule
 from deepspec.data.ingestion import IngestPlan, ingest_cubes
-from deepspec.data.targets import NeighbourRows
+from deepspec.data.neighbours import NeighbourRows
+from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.errors import UserError
 from tests.data.test_datamodule import module, write
 
@@ -135,7 +135,7 @@ def test_what_has_no_neighbours_is_refused_in_one_line(images, tmp_path):
 
 
 def test_auto_that_has_to_stream_says_so(images, monkeypatch):
-    monkeypatch.setattr("deepspec.data.datamodule.available_memory", lambda: 100)
+    monkeypatch.setattr("deepspec.data.shards.datamodule.available_memory", lambda: 100)
     with pytest.raises(UserError, match=r"data.residency auto, which is stream here: take data.residency ram"):
         module(images, residency="auto", target="neighbour")
 

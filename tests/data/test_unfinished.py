@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.manifest import ShardSet
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 
 AXIS = SpectralAxis.linear(0, 1, 64, "channel")
@@ -110,7 +110,7 @@ def test_an_error_between_the_names_and_the_manifest_leaves_nothing(tmp_path, mo
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr("deepspec.data.shard_writer.write_manifest", fail)
+    monkeypatch.setattr("deepspec.data.shards.writer.write_manifest", fail)
     writer = ShardWriter(tmp_path / "a", AXIS, "uint16", 0)
     writer.write("train", np.ones((10, 64), np.uint16), np.zeros((10, 3), np.int32))
     with pytest.raises(OSError, match="disk full"):

@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
 
 from deepspec.baselines import BaselineOptions, segment_by_baseline
+from deepspec.clustering import structure
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
@@ -15,7 +16,7 @@ from deepspec.evaluation import input_space as module
 from deepspec.evaluation import scores_in_input_space
 from deepspec.evaluation.pipeline import method_of
 from deepspec.models import NetworkConfig
-from deepspec.segmentation import Segmentation, segment_cube, structure
+from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.training.module import DeepClustering
 from tests.planted import AXIS, LinearModel, planted_cube, spoilt_cube
 

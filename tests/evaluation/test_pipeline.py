@@ -13,8 +13,7 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score
 from deepspec.errors import UserError
 from deepspec.evaluation import Reference, evaluate_segmentation
 from deepspec.evaluation.files import as_dict, table_of_clusters, write_files
-from deepspec.evaluation.result import NO_CLASS
-from deepspec.evaluation.summary import summary
+from deepspec.evaluation.result import NO_CLASS, summary
 from deepspec.functional import score_agreement
 from tests.evaluation.made import bands, segmentation
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from deepspec.data.cube import SpectralCube
 from deepspec.evaluation import evaluate_segmentation, read_reference
-from deepspec.evaluation.summary import summary
+from deepspec.evaluation.result import summary
 from deepspec.segmentation import segment_cube
 from tests.planted import LinearModel
 

@@ -13,7 +13,7 @@ from deepspec.evaluation import Reference, compare_segmentations
 from deepspec.evaluation.series import Noise, read_noise, series_summary, write_series
 from deepspec.segmentation import BaselineRecord
 from deepspec.synthetic import degrade
-from deepspec.synthetic.nebular_files import write_degraded
+from deepspec.synthetic.cube_files import write_degraded
 from tests.evaluation.made import bands, segmentation
 
 REFERENCE = Reference(bands().astype(np.int64), ("a", "b", "c"), "truth.npy", "labels", notes=("a note",))

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 import yaml
 
+from deepspec.clustering import structure
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.manifest import MANIFEST, ShardSet
-from deepspec.data.shard_writer import ShardWriter
-from deepspec.data.unfinished import clear_unfinished
-from deepspec.models.checkpoint import read_checkpoint
-from deepspec.result_folder import recover_folder
-from deepspec.segmentation import Segmentation, structure
+from deepspec.data.shards.manifest import MANIFEST, ShardSet
+from deepspec.data.shards.writer import ShardWriter, clear_unfinished
+from deepspec.files import recover_folder
+from deepspec.models.spectral_model import read_checkpoint
+from deepspec.segmentation import Segmentation
 from tests.conftest import planted_spectra
 from tests.planted import AXIS, planted_cube, planted_rates
 

@@ -10,13 +10,13 @@ import torch
 
 from deepspec.data.cube import read_cube
 from deepspec.data.fingerprint import read_request, write_request
-from deepspec.data.sealed_file import check_seal
+from deepspec.data.hdf5_file import check_seal
 from deepspec.data.spectra_file import open_spectra
 from deepspec.errors import UserError
-from deepspec.jobs.earlier import kept_result
 from deepspec.models import SpectralModel
-from deepspec.models.checkpoint import FORMAT, read_checkpoint
+from deepspec.models.spectral_model import FORMAT, read_checkpoint
 from deepspec.segmentation import Segmentation, segment_cube
+from deepspec.workers.job import kept_result
 from tests.planted import LinearModel, planted_cube
 
 

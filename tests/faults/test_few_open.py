@@ -10,7 +10,7 @@ import numpy as np
 
 from deepspec.data.cube import read_cube
 from deepspec.data.few_open import LIMIT, FewOpenFiles
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 
 ROOT = Path(__file__).parents[2]
 

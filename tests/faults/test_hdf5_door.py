@@ -17,7 +17,7 @@ from deepspec.data.cube import read_cube
 from deepspec.data.fingerprint import read_request
 from deepspec.data.hdf5_check import check_heaps
 from deepspec.data.hdf5_file import read_hdf5
-from deepspec.data.shard_reader import ShardReader
+from deepspec.data.shards.reader import ShardReader
 from deepspec.errors import UserError
 from deepspec.segmentation import Segmentation
 from tests.data.mutations import damage

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from deepspec.command import one_line_errors
-from deepspec.csv_cells import write_records
 from deepspec.data.arrays import read_array
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.layout import Layout
-from deepspec.data.manifest import MANIFEST, ShardSet
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.manifest import MANIFEST, ShardSet
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError, failure_of_the_system, without_passwords
 from deepspec.evaluation.reference import read_reference
+from deepspec.files import write_records
 from deepspec.training.module import OptimiserConfig
 
 ROOT = Path(__file__).parents[2]
@@ -115,8 +115,8 @@ def test_cells_that_look_like_formulas(tmp_path):
     assert (tmp_path / "a.csv").read_text().split() == ["'=name,n", "'=1+1,-2.5", "'-x,-3", ","]
     for path in (ROOT / "deepspec").rglob("*.py"):
         if path.name not in ("csv_cells.py", "pigment_table.py", "make_xray_table.py"):
-            assert "csv.writer" not in path.read_text(), f"{path}: write with deepspec.csv_cells"
-            assert "DictWriter" not in path.read_text(), f"{path}: write with deepspec.csv_cells"
+            assert "csv.writer" not in path.read_text(), f"{path}: write with deepspec.files"
+            assert "DictWriter" not in path.read_text(), f"{path}: write with deepspec.files"
 
 
 def cube_of(*arrays, detector="sum"):

@@ -4,9 +4,9 @@ import tempfile
 
 import pytest
 
+from deepspec.files import locked
 from deepspec.fit import main
-from deepspec.models.checkpoint import read_checkpoint
-from deepspec.result_folder import locked
+from deepspec.models.spectral_model import read_checkpoint
 from deepspec.training import run_folder
 from deepspec.training.module import DeepClustering
 

@@ -1,6 +1,6 @@
 import pytest
 
-from deepspec.functional.k_range import fitting_range
+from deepspec.functional.kmeans import fitting_range
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,19 @@ import pytest
 import torch
 
 from deepspec import baseline, evaluate, segment
+from deepspec.clustering import structure
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.fingerprint import sha256_of
 from deepspec.errors import UserError
-from deepspec.jobs.segmenting import SegmentJob, SegmentOptions
 from deepspec.lines import LineOptions
 from deepspec.lines.calibration_fit import family_shapes
-from deepspec.lines.families import families
+from deepspec.lines.xray_lines import families
 from deepspec.models import NetworkConfig
 from deepspec.reporting import figures, outputs
-from deepspec.segmentation import Segmentation, structure
+from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
+from deepspec.workers.segmenting import SegmentJob, SegmentOptions
 
 TRUE = SpectralAxis.linear(0.5, 0.02, 700, "keV")
 WRONG = "0.56:14.54:keV"  # 60 eV too high

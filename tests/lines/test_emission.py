@@ -4,7 +4,7 @@ import pytest
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.lines import LineOptions, identify, label_peaks, sentences
-from deepspec.lines.emission_table import emission_lines, to_air, to_vacuum
+from deepspec.lines.emission import emission_lines, to_air, to_vacuum
 
 AXIS = SpectralAxis.linear(4750, 1.25, 3680, "angstrom")
 REST = {line.name: line.wavelength for line in emission_lines()}

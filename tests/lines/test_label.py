@@ -3,9 +3,9 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.lines.emission_table import emission_lines
-from deepspec.lines.families import ELEMENTS, families
+from deepspec.lines.emission import emission_lines
 from deepspec.lines.label import label_clusters, label_peaks
+from deepspec.lines.xray_lines import ELEMENTS, families
 from deepspec.synthetic import Observation, load_pigments, nebular_cube
 from deepspec.synthetic.nebula_image import draw_nebula
 from deepspec.synthetic.nebular_lines import nebular_lines

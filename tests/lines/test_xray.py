@@ -6,11 +6,10 @@ import pytest
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.lines import LineOptions, identify, label_peaks, sentences, tube_limit
-from deepspec.lines.artefacts import escape_spectrum, sum_spectrum
 from deepspec.lines.calibration_fit import Calibration, family_shapes, solve
-from deepspec.lines.families import Family, families, seen_energy
 from deepspec.lines.tube import compton_energy
-from deepspec.lines.xray_table import lines_of, xrf_lines
+from deepspec.lines.xray import escape_spectrum, sum_spectrum
+from deepspec.lines.xray_lines import Family, families, lines_of, seen_energy, xrf_lines
 
 AXIS = SpectralAxis.linear(0.0, 0.01, 2500, "keV")
 
@@ -243,7 +242,7 @@ def test_groups_are_seen_at_their_mean_unless_they_are_resolved():
 
 
 def test_labels_and_calibration_mean_the_same():
-    from deepspec.data.calibration import line_energy
+    from deepspec.data.axis_choice import line_energy
 
     for family in families():
         for name, group in (("Ka", "Ka1"), ("La", "La1")):
@@ -276,7 +275,7 @@ def test_families_are_of_one_element_and_shell():
 
 
 def test_a_wrong_axis_is_said_with_what_puts_it_right():
-    from deepspec.data.calibration import calibrate
+    from deepspec.data.axis_choice import calibrate
 
     counts = drawn(PAINTING)
     wrong = SpectralAxis(AXIS.values + 0.055, "keV")

@@ -8,9 +8,8 @@ from torch import nn
 
 from deepspec.errors import UserError
 from deepspec.models import Autoencoder, Latent, NetworkConfig, VariationalAutoencoder, build_network
+from deepspec.models.autoencoder import LOG_VARIANCE_RANGE, linear_layer
 from deepspec.models.dropout import Dropout
-from deepspec.models.layers import linear_layer
-from deepspec.models.variational import LOG_VARIANCE_RANGE
 
 XRF = NetworkConfig(encoder=[256, 128, 64, 32], decoder=[64, 128, 256], variational=True, dropout=0.1)
 NEBULAE = NetworkConfig(encoder=[512, 256, 32], decoder=[128, 256], dropout=0.1)

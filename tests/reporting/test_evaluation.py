@@ -9,8 +9,8 @@ from matplotlib.image import imread
 
 from deepspec.evaluation import Reference, compare_segmentations, evaluate_segmentation
 from deepspec.evaluation.series import Noise
-from deepspec.reporting.agreement import _ERRORS, MOST_ROWS, class_confusion, class_errors, compared_maps
-from deepspec.reporting.criteria import criteria_curves, stability_map
+from deepspec.reporting.agreement_figures import _ERRORS, MOST_ROWS, class_confusion, class_errors, compared_maps
+from deepspec.reporting.curve_figures import criteria_curves, stability_map
 from deepspec.reporting.evaluation import save_evaluation_figures, save_series_figures
 from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation import BaselineRecord

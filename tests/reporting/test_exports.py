@@ -14,7 +14,6 @@ from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
 from deepspec.reporting import label_clusters
-from deepspec.reporting.borders import borders_of
 from deepspec.reporting.exports import (
     celestial_header,
     save_borders,
@@ -28,8 +27,9 @@ from deepspec.reporting.exports import (
     save_spectra,
     save_tiff,
 )
-from deepspec.reporting.maps import disagreement_map
+from deepspec.reporting.map_figures import disagreement_map
 from deepspec.reporting.outputs import EXPORTS, NAMES, parse_exports, write_outputs
+from deepspec.reporting.report_data import borders_of
 from deepspec.segmentation import ClusteringRecord
 from deepspec.training.module import DeepClustering
 from tests.reporting.segmentations import segmentation

@@ -20,7 +20,7 @@ from deepspec.reporting import (
     silhouette_curve,
 )
 from deepspec.reporting.figures import FIGURES
-from deepspec.reporting.maps import headline
+from deepspec.reporting.map_figures import headline
 from deepspec.reporting.style import cluster_colours, save_figure
 from tests.reporting.segmentations import segmentation
 

@@ -28,8 +28,8 @@ from deepspec.reporting import (
     trained_weights,
     training_history,
 )
-from deepspec.reporting.flattened import flattened_image
-from deepspec.reporting.latents import sample_latents
+from deepspec.reporting.latent_figures import sample_latents
+from deepspec.reporting.spectra_figures import flattened_image
 from deepspec.reporting.style import cluster_colours
 from deepspec.training.module import DeepClustering
 from tests.reporting.segmentations import segmentation

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from deepspec.clustering import Merge, Tree
+from deepspec.clustering.structure import judged_by_borders
 from deepspec.data.axis import SpectralAxis
 from deepspec.functional import SilhouetteEstimate
-from deepspec.reporting import label_clusters, save_figures, tree_data
+from deepspec.reporting import label_clusters, report_data, save_figures
 from deepspec.reporting.report import Section, figure_html, table_html, write_report
 from deepspec.segmentation.result import ClusteringRecord, Leaves
-from deepspec.segmentation.structure import judged_by_borders
 from deepspec.synthetic import load_pigments
 from tests.reporting.segmentations import segmentation
 
@@ -369,7 +369,7 @@ def test_the_embedded_tree_and_memberships_are_those_of_the_segmentation(tmp_pat
 
 
 def test_memberships_that_are_too_many_are_left_out_with_a_note(tmp_path, monkeypatch):
-    monkeypatch.setattr(tree_data, "MOST_MEMBERSHIPS", 900)
+    monkeypatch.setattr(report_data, "MOST_MEMBERSHIPS", 900)
     _, page = written(divided(), tmp_path)
     assert json.loads(page.ids["data"])["memberships"] is None
     assert "--export memberships writes them as images" in page.ids["memberships-note"]

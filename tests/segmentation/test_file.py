@@ -10,7 +10,7 @@ import torch
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.data.sealed_file import seal
+from deepspec.data.hdf5_file import seal
 from deepspec.errors import UserError
 from deepspec.segmentation import Segmentation, provenance, segment_cube
 from tests.planted import LinearModel, planted_cube, spoilt_cube

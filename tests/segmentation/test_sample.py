@@ -3,12 +3,13 @@ import dataclasses
 import numpy as np
 import torch
 
-from deepspec.segmentation import Segmentation, sample, segment_cube
+from deepspec.segmentation import Segmentation, segment_cube
+from deepspec.segmentation import spectra as spectra_module
 from tests.planted import LinearModel, planted_cube, spoilt_cube
 
 
 def test_sample_holds_what_the_model_makes_of_its_pixels(monkeypatch):
-    monkeypatch.setattr(sample, "SPECTRA", 20)
+    monkeypatch.setattr(spectra_module, "SPECTRA", 20)
     cube, _, spoilt = spoilt_cube()
     model = LinearModel(planted_cube()[0])
     drawn = segment_cube(cube, model, clusters="refit", k=(4, 4), max_pixels_per_block=64).sample

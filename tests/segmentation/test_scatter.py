@@ -169,7 +169,7 @@ console.log(scatterText(data, 1, 2));"""
 
 def test_a_damaged_record_of_channels_is_refused(found, tmp_path):
     from deepspec.errors import UserError
-    from deepspec.segmentation.soundness import check_sound
+    from deepspec.segmentation.result import check_sound
 
     with pytest.raises(UserError, match=r"scattered is bool \(3,\), expected bool \(640,\)"):
         check_sound(replace(found, scattered=np.ones(3, bool)))

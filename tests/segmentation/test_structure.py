@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from deepspec.clustering import structure
+from deepspec.clustering.structure import find_structure
 from deepspec.data.cube import SpectralCube
-from deepspec.segmentation import segment_cube, structure
-from deepspec.segmentation.structure import find_structure
+from deepspec.segmentation import segment_cube
 from tests.planted import AXIS, LinearModel, planted_cube, planted_rates, train_by_heart
 
 

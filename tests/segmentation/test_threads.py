@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deepspec.segmentation.threads import in_threads, one_thread_per_operation
+from deepspec.threads import in_threads, one_thread_per_operation
 
 
 def test_results_come_in_order_without_gradients():

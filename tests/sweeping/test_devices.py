@@ -5,7 +5,7 @@ import os
 import pytest
 
 from deepspec.errors import UserError
-from deepspec.sweeping.devices import environments, find_gpus
+from deepspec.workers.devices import environments, find_gpus
 
 
 def visible(workers, per_trial, gpus):

@@ -11,13 +11,13 @@ import pytest
 from optuna.trial import TrialState
 
 from deepspec.sweeping import lost
-from deepspec.sweeping.alive import is_dead, worker_lock
+from deepspec.sweeping.lost import is_dead, worker_lock
 from deepspec.sweeping.storage import open_storage
 
 
 def test_a_worker_is_dead_when_it_was_killed_and_not_before(tmp_path):
     code = (
-        "import sys, time, pathlib\nfrom deepspec.sweeping.alive import worker_lock\n"
+        "import sys, time, pathlib\nfrom deepspec.sweeping.lost import worker_lock\n"
         "with worker_lock(pathlib.Path(sys.argv[1])) as name:\n print(name, flush=True)\n time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:

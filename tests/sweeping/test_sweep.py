@@ -109,7 +109,7 @@ def test_the_papers_own_settings_are_a_point_of_its_grid():
 
 
 def test_widths_that_the_rule_makes_are_the_papers():
-    from deepspec.models.widths import encoder_widths
+    from deepspec.models.config import encoder_widths
 
     assert encoder_widths(512, 4, "power", 3) == [256, 128, 64, 32]
 

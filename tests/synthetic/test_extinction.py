@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.synthetic.extinction import extinction
+from deepspec.synthetic.nebular_spectra import extinction
 
 
 def test_values_of_the_law():

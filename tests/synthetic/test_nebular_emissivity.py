@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepspec.synthetic.nebular_emissivity import balmer, doublet, emissivity, hei_7065, nii_5755, siii_6312
+from deepspec.synthetic.nebular_lines import balmer, doublet, emissivity, hei_7065, nii_5755, siii_6312
 
 T = np.array([7e3, 1e4, 1.3e4])
 N = np.full(3, 100.0)

@@ -4,11 +4,11 @@ import pytest
 from PIL import Image
 
 from deepspec.data.cube import read_cube
-from deepspec.data.manifest import ShardSet
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
 from deepspec.synthetic import NebularSpectra, Observation, degrade, nebular_cube
+from deepspec.synthetic.cube_files import write_degraded, write_nebular_cube, write_nebular_preview
 from deepspec.synthetic.nebula_image import draw_nebula
-from deepspec.synthetic.nebular_files import write_degraded, write_nebular_cube, write_nebular_preview
 from deepspec.synthetic.nebular_shards import write_nebular_shards
 
 COARSE = Observation(bins=64)

@@ -4,7 +4,7 @@ from scipy.stats import norm
 
 from deepspec.data.rebin import rebin
 from deepspec.synthetic.muse import MuseChannels, line_spread
-from deepspec.synthetic.nebular_profiles import LIGHT, draw_lines, line_width
+from deepspec.synthetic.nebular_spectra import LIGHT, draw_lines, line_width
 
 REST = np.array([4861.33, 5006.84, 6562.8, 6583.46, 9069.0])
 FLUX = np.array([[100, 300, 286, 50, 20], [100, 40, 286, 200, 10]], dtype=float)

@@ -3,9 +3,8 @@ import pytest
 
 from deepspec.errors import UserError
 from deepspec.synthetic import NebularSpectra, Observation
-from deepspec.synthetic.extinction import extinction
 from deepspec.synthetic.nebular_lines import features, nebular_lines
-from deepspec.synthetic.nebular_spectra import BLOCK_ROWS, LIBRARY, draw_library, library_range
+from deepspec.synthetic.nebular_spectra import BLOCK_ROWS, LIBRARY, draw_library, extinction, library_range
 
 
 def test_the_same_seed_gives_the_same_spectra_and_another_one_others():

@@ -6,7 +6,7 @@ from PIL import Image
 
 from deepspec.data.cube import read_cube
 from deepspec.synthetic import xrf_cube
-from deepspec.synthetic.scan_file import write_preview, write_scan
+from deepspec.synthetic.cube_files import write_preview, write_scan
 from tests.synthetic.test_xrf import RGB
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from deepspec.synthetic.detector import response
-from deepspec.synthetic.xrf_lines import xrf_lines
+from deepspec.lines.xray_lines import xrf_lines
+from deepspec.synthetic.scanner import response
 
 
 # keV, from standard tables (Bearden 1967)

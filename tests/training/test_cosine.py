@@ -89,7 +89,7 @@ def test_bounds_and_mistakes(tiny_shards, tmp_path, capsys):
 
 
 def test_checkpoints_from_before_there_was_a_choice_fall_on_a_plateau(tiny_shards, tmp_path):
-    from deepspec.models.checkpoint import FORMAT
+    from deepspec.models.spectral_model import FORMAT
 
     main(arguments(tiny_shards, tmp_path / "run", epochs=1))
     content = torch.load(tmp_path / "run" / "model.ckpt", weights_only=True)

@@ -15,7 +15,7 @@ import yaml
 from deepspec import DeepClustering
 from deepspec.fit import main
 from deepspec.models import SpectralModel
-from deepspec.models.checkpoint import read_checkpoint
+from deepspec.models.spectral_model import read_checkpoint
 from deepspec.training.callbacks import CollapseWarning
 from tests.states import same_state
 
@@ -184,7 +184,7 @@ def test_degenerate_spectra_train_to_the_end_and_are_warned_about(tmp_path):
     import numpy as np
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.data.shard_writer import ShardWriter
+    from deepspec.data.shards.writer import ShardWriter
 
     with ShardWriter(tmp_path / "flat", SpectralAxis.linear(0, 1, 16, "channel"), "uint16", seed=0) as writer:
         for split in ("train", "val"):
@@ -200,7 +200,7 @@ def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
     import numpy as np
 
     from deepspec.data.axis import SpectralAxis
-    from deepspec.data.shard_writer import ShardWriter
+    from deepspec.data.shards.writer import ShardWriter
     from tests.conftest import planted_spectra
 
     with ShardWriter(tmp_path / "shards", SpectralAxis.linear(0, 1, 64, "channel"), "uint16", seed=0) as writer:

@@ -8,8 +8,7 @@ import pytest
 
 from deepspec.fit import main
 from deepspec.training.cli import FitCLI
-from deepspec.training.fit_help import GROUPS, OWN, TRAINER, asked_for, fit_help, keys_of
-from deepspec.training.signatures import parameters_of
+from deepspec.training.fit_help import GROUPS, OWN, TRAINER, asked_for, fit_help, keys_of, parameters_of
 
 
 def shown(capsys, *arguments, status="0"):

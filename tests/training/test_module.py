@@ -6,7 +6,7 @@ import torch
 from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
-from deepspec.training.epoch_means import EpochMeans
+from deepspec.training.epoch_log import EpochMeans
 from deepspec.training.module import DeepClustering, _seed_of
 from deepspec.training.objective import Weights
 from tests.conftest import planted_spectra

@@ -18,10 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from deepspec import DeepClustering
 from deepspec.data.axis import SpectralAxis
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.fit import main
 from deepspec.models import NetworkConfig
-from deepspec.training.epoch_means import EpochMeans
+from deepspec.training.epoch_log import EpochMeans
 from deepspec.training.objective import MMDConfig, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_names, joint_rows
 from tests.conftest import planted_spectra

@@ -7,7 +7,7 @@ from scipy import stats
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from deepspec.fit import main as fit
 from deepspec.models import NetworkConfig, SpectralModel

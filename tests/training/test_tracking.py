@@ -70,7 +70,7 @@ def test_a_run_and_its_continuation_are_stored_with_all_they_logged(tiny_shards,
     monkeypatch.setenv("WANDB_JOB_TYPE", "trial")
     # One epoch in which the latents are said to have collapsed.
     monkeypatch.setattr(
-        "deepspec.training.callbacks.ikmeans.signs_of_collapse",
+        "deepspec.training.clustering_callback.signs_of_collapse",
         lambda history, k_min: ["latent collapse: so it is"] if len(history) == 2 else [],
     )
     monkeypatch.setattr("warnings.warn", lambda *args, **more: None)

@@ -62,7 +62,7 @@ def test_the_statistics_are_those_of_the_training_spectra(scene):
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import MinMaxScaler
 
-    from deepspec.data.manifest import ShardSet
+    from deepspec.data.shards.manifest import ShardSet
 
     _, root = scene
     shards = ShardSet(root / "shards")

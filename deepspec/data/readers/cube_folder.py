@@ -10,8 +10,8 @@ import numpy as np
 from deepspec.data.readers.edf import open_edf
 from deepspec.data.readers.emsa import read_emsa
 from deepspec.data.readers.spectrum_files import SPECTRUM_SUFFIXES, Spectrum, read_spectrum
-from deepspec.data.readers.spooled import spooled_array
 from deepspec.data.readers.stored import Stored
+from deepspec.data.readers.unpacked import spooled_array
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

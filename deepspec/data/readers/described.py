@@ -1,18 +1,91 @@
-"""What a file says of the dimensions of an array, and how names and axes are turned into it."""
+"""What a file says of the dimensions of an array, and how names and axes are turned into it.
+
+What the names and units that files give to dimensions say of them: row, column, spectral, or detector.
+
+Rows and columns that a file names beside a list of pixels, as the unmixing scenes in MATLAB files have them.
+
+`nRow` and `nCol` stand beside `V` or `Y` (bands, pixels), with the pixels counted along the columns, as MATLAB does.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from deepspec.data.readers.stored import AxisCandidate
+from deepspec.data.axis import find_unit
+from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+
+Role = Literal["row", "column", "spectral", "detector"]
+
+_SPECTRAL = re.compile(
+    r"energ|wave_?len|wave_?number|lambda|channel|spectr|band|mca|freq|raman|photon|^(c|e|ch|chan|wl|wave|wav|lam|nu|bins?)$"
+)
+_INCIDENT = re.compile(r"incident|beam|mono|source|excit|primary")
+_DETECTOR = re.compile(r"detector|element|sensor|module|^(det|dets|sdd|elem)$")
+_ROW = re.compile(r"^(y|row|rows|line|lines|lat|latitude|height|northing)$|down_?track|along_?track|_y$|^y[_ ]|^y\b")
+_COLUMN = re.compile(
+    r"^(x|col|cols|column|columns|sample|samples|lon|longitude|width|easting)$"
+    r"|cross_?track|across_?track|_x$|^x[_ ]|^x\b"
+)
+_PLACE = re.compile(
+    r"stage|motor|pos|scan|sample|translation|theta|phi|^s[xyz]$|^[xyz]$|^z\b|time|temperature|depth|tilt"
+)
+_UNITS = ("keV", "angstrom", "nm")  # not um: stages move by micrometres
+
+
+class Named(NamedTuple):
+    """What is known of a dimension: its name and the unit of its positions, both empty if not given."""
+
+    name: str
+    unit: str = ""
+
+
+def roles(dims: Sequence[Named]) -> list[Role | None]:
+    """The role of each dimension, None where neither name nor unit says it, or several claim to be spectral.
+
+    A name that says energy or wavelength outranks a unit, and what is named after a place is no wavelength, though
+    it may be given in nanometres. Energies of the beam are not those of the channels.
+    """
+    found: list[Role | None] = [_place(dim.name) for dim in dims]
+    by_name = [i for i, dim in enumerate(dims) if is_spectral_name(dim.name) and found[i] is None]
+    emitted = [i for i in by_name if not _INCIDENT.search(dims[i].name.lower())] or by_name
+    by_unit = [i for i, dim in enumerate(dims) if found[i] is None and not by_name and _is_spectral_unit(dim)]
+    spectral = emitted or by_unit
+    if len(spectral) == 1:
+        found[spectral[0]] = "spectral"
+    return found
+
+
+def is_spectral_name(name: str) -> bool:
+    """Whether a name says energies, wavelengths or channels."""
+    return name.lower() in AXIS_NAMES or _SPECTRAL.search(name.lower()) is not None
+
+
+def _place(name: str) -> Role | None:
+    text = name.lower().strip()
+    if is_spectral_name(text):
+        return None
+    for pattern, role in ((_DETECTOR, "detector"), (_ROW, "row"), (_COLUMN, "column")):
+        if pattern.search(text):
+            return role  # type: ignore[return-value]
+    return None
+
+
+def _is_spectral_unit(dim: Named) -> bool:
+    if _PLACE.search(dim.name.lower()):
+        return False
+    known = find_unit(dim.unit) if dim.unit else None
+    return known is not None and known[0] in _UNITS
+
 
 _NO_UNIT = (
     "",
@@ -79,3 +152,50 @@ def candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidat
     if unit.strip().lower() in _NO_UNIT:
         return AxisCandidate(name, values, None, "stated")
     return AxisCandidate(name, values, unit, "stated")
+
+
+_NAMES = (
+    ("nrow", "ncol"),
+    ("nrows", "ncols"),
+    ("n_rows", "n_cols"),
+    ("rows", "cols"),
+    ("rows", "columns"),
+    ("lines", "samples"),
+    ("height", "width"),
+    ("h", "w"),
+)
+
+
+def pixel_grid(
+    shapes: Mapping[str, tuple[int, ...]], wanted: str | None, number: Callable[[str], float]
+) -> tuple[str, tuple[int, int]] | None:
+    """The list of pixels in a file, and the rows and columns that the file gives for it.
+
+    Args:
+        shapes: of all arrays.
+        wanted: the array that the user chose; None = any, if no array is an image by itself.
+        number: reads an array of one number.
+
+    Returns:
+        The name of the array and its rows and columns, if there are two such numbers and one array of two dimensions,
+        one of which is as long as their product; of several the largest. None otherwise.
+    """
+    if wanted is None and any(sum(n > 1 for n in shape) > 2 for shape in shapes.values()):
+        return None
+    single = {name.lower(): name for name, shape in shapes.items() if shape and max(shape) == min(shape) == 1}
+    for names in _NAMES:
+        if not all(name in single for name in names):
+            continue
+        rows, columns = (number(single[name]) for name in names)
+        if rows < 1 or columns < 1 or rows % 1 or columns % 1:
+            continue
+        pixels = int(rows) * int(columns)
+        lists = [
+            name
+            for name, shape in shapes.items()
+            if len(shape) == 2 and shape.count(pixels) == 1 and min(shape) > 1 and wanted in (None, name)
+        ]
+        if lists:
+            largest = max(lists, key=lambda name: shapes[name][0] * shapes[name][1])
+            return largest, (int(rows), int(columns))
+    return None

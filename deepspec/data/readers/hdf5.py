@@ -11,11 +11,9 @@ import numpy as np
 
 from deepspec.data.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.readers.described import Described, text_of
+from deepspec.data.readers.described import Described, pixel_grid, text_of
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
 from deepspec.data.readers.hdf5_links import Links
-from deepspec.data.readers.hdf5_values import physical_dataset
-from deepspec.data.readers.pixel_grid import pixel_grid
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import (
     AXIS_NAMES,
@@ -27,6 +25,7 @@ from deepspec.data.readers.stored import (
     is_sum,
     reading,
 )
+from deepspec.data.readers.values import physical_dataset
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

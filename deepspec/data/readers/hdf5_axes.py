@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from deepspec.data.readers.described import Described, candidate, place_image, text_of
-from deepspec.data.readers.dimension_names import Named, roles
+from deepspec.data.readers.described import Described, Named, candidate, place_image, roles, text_of
 from deepspec.data.readers.hyperspy import hyperspy_described
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from deepspec.data.hdf5_file import ELSEWHERE, read_hdf5
-from deepspec.data.readers.raw_pair import map_raw
+from deepspec.data.readers.file_numbers import map_raw
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.readers.described import Described, candidate, place_image, text_of
-from deepspec.data.readers.dimension_names import Named, is_spectral_name, roles
+from deepspec.data.readers.described import Described, Named, candidate, is_spectral_name, place_image, roles, text_of
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

@@ -1,27 +1,201 @@
 """MATLAB files of version 5 to 7 (version 7.3 is HDF5). Scenes are stored (row, column, band).
 
 The chosen array is mapped, or decompressed once to disk: one may have 2 GB.
+
+Find the numeric arrays of a MATLAB 5 file without reading them.
+
+Such a file is a row of elements, each a tag with type and length and then the content, which may be compressed as a
+whole. The layout is that of "MAT-File Format" (MathWorks), chapter on level 5 files.
 """
 
 from __future__ import annotations
 
+import io
+import math
+import struct
+import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepspec.data.layout import spectral_by_shape
-from deepspec.data.readers.file_numbers import FileNumbers
-from deepspec.data.readers.matlab_elements import Variable, inflated, matlab_variables
-from deepspec.data.readers.pixel_grid import pixel_grid
-from deepspec.data.readers.raw_pair import check_size
-from deepspec.data.readers.spooled import spool
+from deepspec.data.readers.described import pixel_grid
+from deepspec.data.readers.file_numbers import FileNumbers, check_size
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.unpacked import spool
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import IO, Literal
 
     from numpy.typing import NDArray
+
+
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_NUMERIC = range(6, 16)  # classes double, single and the integers
+_MATRIX, _COMPRESSED = 14, 15
+_COMPLEX = 0x800
+_FILE_HEADER = 128  # bytes before the first element
+_LONGEST = 4096  # bytes; more than names and lists of dimensions have
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A numeric array: where its values lie.
+
+    Attributes:
+        start: byte of the file at which the content of its element starts.
+        length: bytes of that content in the file.
+        compressed: whether that content is a zlib stream.
+        shape: in MATLAB's order; the values are in Fortran order.
+        dtype: of the values in the file: MATLAB keeps whole numbers of type double as the smallest integer that fits.
+        offset: bytes from the start of the (decompressed) content to the values.
+    """
+
+    start: int
+    length: int
+    compressed: bool
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def matlab_variables(path: Path) -> dict[str, Variable]:
+    """The real numeric arrays of a file by name.
+
+    Raises:
+        UserError: if the file is cut short, or a header within it contradicts itself.
+        zlib.error, EOFError: if the start of a compressed element is damaged.
+    """
+    found = {}
+    with path.open("rb") as file:
+        order = _byte_order(path, file)
+        for start, kind, length in _elements(path, file, order):
+            file.seek(start)
+            if kind == _COMPRESSED:
+                content = _Content(path, inflated(file, length), order)
+                inner, _ = content.numbers("II")
+                described = content.describe() if inner == _MATRIX else None
+            else:
+                described = _Content(path, file, order).describe() if kind == _MATRIX else None
+            if described is not None:
+                name, shape, dtype, offset = described
+                found[name] = Variable(start, length, kind == _COMPRESSED, shape, dtype, offset)
+    return found
+
+
+def inflated(file: IO[bytes], length: int) -> io.BufferedReader:
+    """The decompressed content of the next `length` bytes of a file.
+
+    Raises:
+        zlib.error, EOFError: when what is read is damaged or ends early.
+    """
+    return io.BufferedReader(_Inflated(file, length))
+
+
+class _Inflated(io.RawIOBase):
+    def __init__(self, file: IO[bytes], length: int) -> None:
+        self._file, self._left, self._zlib = file, length, zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        source = self._zlib.unconsumed_tail
+        while not self._zlib.eof:
+            piece = self._zlib.decompress(source, len(buffer))
+            if piece:
+                buffer[: len(piece)] = piece
+                return len(piece)
+            if not self._zlib.eof:
+                source = self._zlib.unconsumed_tail or self._next()
+        return 0
+
+    def _next(self) -> bytes:
+        piece = self._file.read(min(self._left, 2**16))
+        if not piece:
+            raise EOFError("a compressed array ends early")
+        self._left -= len(piece)
+        return piece
+
+
+def _byte_order(path: Path, file: IO[bytes]) -> Literal["<", ">"]:
+    file.seek(_FILE_HEADER - 2)
+    mark = file.read(2)
+    if mark not in (b"IM", b"MI"):
+        raise UserError(f"{path}: not a complete MATLAB file: its byte order is given as {mark!r}")
+    return "<" if mark == b"IM" else ">"
+
+
+def _elements(path: Path, file: IO[bytes], order: Literal["<", ">"]) -> Iterator[tuple[int, int, int]]:
+    """Start of the content, type and length of each element of the file."""
+    end = path.stat().st_size
+    start = _FILE_HEADER
+    while start < end:
+        file.seek(start)
+        tag = file.read(8)
+        if len(tag) < 8:
+            raise UserError(f"{path}: cut short: it ends within an array's header")
+        kind, length = struct.unpack(f"{order}II", tag)
+        start += 8
+        if start + length > end:
+            raise UserError(f"{path}: damaged or cut short: an array ends at byte {start + length}, the file at {end}")
+        yield start, kind, length
+        start += length
+
+
+class _Content:
+    """Reads the parts of an array's element one after the other."""
+
+    def __init__(self, path: Path, stream: IO[bytes], order: Literal["<", ">"]) -> None:
+        self._path, self._stream, self._order, self._read = path, stream, order, 0
+
+    def describe(self) -> tuple[str, tuple[int, ...], np.dtype[Any], int] | None:
+        """Name, shape, type, and offset of the values; None for any but real numbers."""
+        flags = self._part()
+        kind = struct.unpack(f"{self._order}I", flags[:4])[0] if len(flags) == 8 else 0
+        shape_bytes, name = self._part(), self._part()
+        if kind & 0xFF not in _NUMERIC or kind & _COMPLEX:
+            return None
+        shape = struct.unpack(f"{self._order}{len(shape_bytes) // 4}i", shape_bytes)
+        stored, length, _ = self._tag()
+        if stored not in _TYPES:
+            raise UserError(f"{self._path}: damaged: an array has values of the unknown type {stored}")
+        dtype = np.dtype(_TYPES[stored]).newbyteorder(self._order)
+        if min(shape, default=-1) < 0 or math.prod(shape) * dtype.itemsize != length:
+            raise UserError(f"{self._path}: damaged: an array of shape {shape} has {length} bytes of {dtype.name}")
+        return name.decode("latin-1"), shape, dtype, self._read
+
+    def numbers(self, form: str) -> tuple[int, ...]:
+        """The next few bytes as numbers."""
+        form = self._order + form
+        return struct.unpack(form, self._bytes(struct.calcsize(form)))
+
+    def _part(self) -> bytes:
+        """The next short part: array flags, dimensions or name."""
+        _, length, room = self._tag()
+        if length > _LONGEST:
+            raise UserError(f"{self._path}: damaged: a header has a part of {length} bytes")
+        return self._bytes(room)[:length]
+
+    def _tag(self) -> tuple[int, int, int]:
+        """Type of a part, its length, and the bytes up to the next part; a short part lies within its tag."""
+        (first,) = self.numbers("I")
+        if first >> 16:
+            return first & 0xFFFF, first >> 16, 4
+        (length,) = self.numbers("I")
+        return first, length, -(-length // 8) * 8
+
+    def _bytes(self, count: int) -> bytes:
+        found = self._stream.read(count)
+        if len(found) < count:
+            raise UserError(f"{self._path}: damaged or cut short: it ends within an array's header")
+        self._read += count
+        return found
+
 
 _MOST_BANDS = 64
 

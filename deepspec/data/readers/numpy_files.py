@@ -9,10 +9,9 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from deepspec.data.archive_check import check_members
-from deepspec.data.readers.file_numbers import FileNumbers
-from deepspec.data.readers.raw_pair import check_size
-from deepspec.data.readers.spooled import spool
+from deepspec.data.readers.file_numbers import FileNumbers, check_size
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepspec.data.axis import find_unit
-from deepspec.data.readers.raw_pair import data_of, map_raw
+from deepspec.data.readers.file_numbers import data_of, map_raw
 from deepspec.data.readers.signature import header_of
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
 from deepspec.errors import UserError

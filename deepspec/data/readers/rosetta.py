@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepspec.data.readers.described import Described
-from deepspec.data.readers.foreign import EXTENSIONS
 from deepspec.data.readers.hyperspy import hyperspy_described
-from deepspec.data.readers.spooled import spooled_array
+from deepspec.data.readers.signature import FOREIGN
 from deepspec.data.readers.stored import Stored, choose_key, reading
+from deepspec.data.readers.unpacked import spooled_array
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def open_rosetta(path: Path, signal: str | None, dims: Sequence[int]) -> Stored:
         UserError: if the extra is not installed, or the library cannot read the file.
     """
     reader = _reader(path)
-    kind = f"{EXTENSIONS[path.suffix.lower()]} by RosettaSciIO"
+    kind = f"{FOREIGN[path.suffix.lower()]} by RosettaSciIO"
     with reading(path, kind):
         try:
             found = reader.file_reader(str(path), lazy=True)
@@ -74,12 +74,12 @@ def _reader(path: Path) -> Any:
         library = importlib.import_module("rsciio")
     except ImportError as error:
         raise UserError(
-            f"{path}: {EXTENSIONS[extension]} files ({extension}) are read by RosettaSciIO, which is not installed: "
+            f"{path}: {FOREIGN[extension]} files ({extension}) are read by RosettaSciIO, which is not installed: "
             f"pip install 'deepspec[{EXTRA}]' (its licence is the GPL)"
         ) from error
     for plugin in library.IO_PLUGINS:
         if extension[1:] in (name.lower() for name in plugin["file_extensions"]):
-            with reading(path, EXTENSIONS[extension]):
+            with reading(path, FOREIGN[extension]):
                 return importlib.import_module(plugin["api"])
     raise UserError(f"{path}: the installed RosettaSciIO reads no {extension} files")
 

@@ -1,4 +1,7 @@
-"""Tell a file's format by its content; the extension serves only to word the error."""
+"""Tell a file's format by its content; the extension serves only to word the error.
+
+Names of the formats that RosettaSciIO alone reads; the library itself is imported elsewhere, when it is used.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,44 @@ from typing import TYPE_CHECKING
 import h5py
 
 from deepspec.data.hdf5_file import read_hdf5
-from deepspec.data.readers.foreign import EXTENSIONS as FOREIGN
-from deepspec.data.readers.foreign import HDF5_EXTENSIONS
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+FOREIGN = {
+    ".app5": "Topspin",
+    ".asw": "JEOL",
+    ".bcf": "Bruker",
+    ".blo": "NanoMegas blockfile",
+    ".de5": "Direct Electron EMD",
+    ".dm3": "Digital Micrograph",
+    ".dm4": "Digital Micrograph",
+    ".eds": "JEOL",
+    ".elid": "Phenom",
+    ".emd": "Velox EMD",
+    ".emi": "FEI TIA",
+    ".mib": "Quantum Detectors",
+    ".mrc": "MRC",
+    ".mrcz": "MRCZ",
+    ".nc": "netCDF",
+    ".prz": "PantaRhei",
+    ".pro": "Digital Surf",
+    ".pts": "JEOL",
+    ".ser": "FEI TIA",
+    ".spc": "EDAX",
+    ".spd": "EDAX",
+    ".spx": "Bruker",
+    ".sur": "Digital Surf",
+    ".tvf": "TriVista",
+    ".tvips": "TVIPS",
+    ".unf": "Semper",
+    ".wdf": "Renishaw",
+    ".xml": "Horiba JobinYvon",
+}
+HDF5_EXTENSIONS = (".emd", ".de5")  # HDF5 inside, but in an order that only the library knows
+
 
 CUBE_FORMATS = ("HDF5", "NPY", "NPZ", "MATLAB", "FITS", "ENVI", "RPL", "EMSA", "TIFF", "Zarr", "EDF", "MCA", "SPE")
 

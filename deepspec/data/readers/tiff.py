@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from deepspec.data.readers.raw_pair import map_raw
-from deepspec.data.readers.spooled import spooled_array
+from deepspec.data.readers.file_numbers import map_raw
 from deepspec.data.readers.stored import Stored, choose_key, reading
+from deepspec.data.readers.unpacked import spooled_array
 from deepspec.data.readers.values import physical
 from deepspec.errors import UserError
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.readers.described import Described, candidate, place_image
-from deepspec.data.readers.dimension_names import Named, roles
-from deepspec.data.readers.hdf5_values import described_values
+from deepspec.data.readers.described import Described, Named, candidate, place_image, roles
 from deepspec.data.readers.hyperspy import hyperspy_described
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.values import described_values
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

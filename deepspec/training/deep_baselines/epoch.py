@@ -8,8 +8,7 @@ import torch
 
 from deepspec.errors import UserError
 from deepspec.models import Autoencoder
-from deepspec.training.divergence import refuse_diverged
-from deepspec.training.encoding import encode_sample
+from deepspec.training.encoding import encode_sample, refuse_diverged
 
 if TYPE_CHECKING:
     from torch import Tensor

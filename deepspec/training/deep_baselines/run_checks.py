@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
-from deepspec.training.callbacks.loss_schedule import LossSchedule
+from deepspec.training.loss_schedule import LossSchedule
 
 if TYPE_CHECKING:
     import lightning

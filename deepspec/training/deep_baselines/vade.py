@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from deepspec.models.variational import LOG_VARIANCE_RANGE, VariationalAutoencoder
+from deepspec.models.autoencoder import LOG_VARIANCE_RANGE, VariationalAutoencoder
 from deepspec.training.deep_baselines.method import DeepBaseline
 
 if TYPE_CHECKING:

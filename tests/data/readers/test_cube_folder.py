@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepspec.data.cube import read_cube
-from deepspec.data.manifest import ShardSet
 from deepspec.data.readers.folder import cube_files
+from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
 from deepspec.ingest import main
 

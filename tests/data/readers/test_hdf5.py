@@ -6,7 +6,7 @@ import pytest
 
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from tests.reporting.segmentations import segmentation
 

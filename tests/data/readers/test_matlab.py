@@ -6,8 +6,7 @@ import pytest
 import scipy.io
 
 from deepspec.data.cube import read_cube
-from deepspec.data.readers.matlab import load_whole
-from deepspec.data.readers.matlab_elements import matlab_variables
+from deepspec.data.readers.matlab import load_whole, matlab_variables
 from deepspec.errors import UserError
 
 RNG = np.random.default_rng(0)

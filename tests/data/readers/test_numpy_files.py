@@ -30,7 +30,7 @@ def test_stored_arrays_stay_in_the_file(tmp_path):
 
 
 def test_a_big_compressed_array_is_announced(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("deepspec.data.readers.spooled._BIG", 1000)
+    monkeypatch.setattr("deepspec.data.readers.unpacked._BIG", 1000)
     np.savez_compressed(tmp_path / "a.npz", cube=CUBE)
     with read_cube(tmp_path / "a.npz"):
         assert "a.npz:cube: decompressing 0.0 GB once into a temporary file" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_rows_out_of_order_go_by_the_file(monkeypatch):
 
 def test_no_room_for_a_temporary_file(monkeypatch, capsys):
     monkeypatch.setattr(unpacked, "_KEPT", 0)
-    monkeypatch.setattr("deepspec.data.readers.spooled.shutil.disk_usage", lambda folder: type("", (), {"free": 10}))
+    monkeypatch.setattr("deepspec.data.readers.unpacked.shutil.disk_usage", lambda folder: type("", (), {"free": 10}))
     np.testing.assert_array_equal(rows(unpacked_once(Chunked(ARRAY, (1, 30, 20)), 1, "file"), 1, 7), ARRAY)
     assert "set TMPDIR" in capsys.readouterr().err
 

@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from deepspec import DeepClustering
+from deepspec.clustering import structure
 from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
-from deepspec.data.shard_writer import ShardWriter
+from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from deepspec.fit import main
 from deepspec.functional import kmeans
 from deepspec.models import NetworkConfig, SpectralModel
-from deepspec.models.checkpoint import read_checkpoint
-from deepspec.segmentation import segment_cube, structure
+from deepspec.models.spectral_model import read_checkpoint
+from deepspec.segmentation import segment_cube
 from deepspec.training.callbacks import EpochLine
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline
 from deepspec.training.deep_baselines.vade import responsibilities
