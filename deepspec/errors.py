@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -37,6 +38,28 @@ def described(value: object) -> str:
     if isinstance(shape, tuple):
         return f"an array of shape {tuple(int(n) for n in shape)}"
     return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """The end of a message on a name that does not exist: the nearest one that does.
+
+    Args:
+        word: what was given.
+        known: the names that exist.
+        otherwise: what to say where none is near; `"list"` names them all.
+
+    >>> did_you_mean("gama", ["beta", "gamma"])
+    " (did you mean 'gamma'?)"
+    >>> did_you_mean("x", ["beta", "gamma"]), did_you_mean("x", ["beta", "gamma"], otherwise="list")
+    ('', '; expected one of beta, gamma')
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word.lower(), {name.lower(): name for name in names}, n=1, cutoff=0.5)
+    if near:
+        return f" (did you mean {next(name for name in names if name.lower() == near[0])!r}?)"
+    if otherwise != "list":
+        return otherwise
+    return f"; expected one of {', '.join(names)}" if names else "; there are none"
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

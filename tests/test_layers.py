@@ -11,15 +11,16 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
-    {"training", "reporting", "sweeping", "comparing", "jobs"},
+    {"training", "reporting", "sweeping", "runs", "workers"},
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
     {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
-    {"command", "progress", "result_folder", "model_file", "presets"},
-    {"errors", "csv_cells"},
+    {"command", "progress", "files", "threads", "presets"},
+    {"extensions"},
+    {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
