@@ -19,7 +19,7 @@ LAYERS = [
     {"clustering"},
     {"functional", "schedules"},
     {"command", "progress", "files", "threads", "presets"},
-    {"extensions"},
+    {"extensions", "lazy_names"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

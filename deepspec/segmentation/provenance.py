@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from deepspec.segmentation.result import ClustersMode
+    from deepspec.segmentation.options import ClustersMode
 
 
 class Origin:

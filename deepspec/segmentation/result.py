@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -28,6 +28,8 @@ from deepspec.segmentation.spectra import PixelSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from deepspec.segmentation.options import ClustersMode
 
 
 def check_sound(segmentation: Segmentation) -> None:
@@ -69,9 +71,6 @@ def check_sound(segmentation: Segmentation) -> None:
 
 def _refuse(what: str) -> None:
     raise UserError(f"damaged segmentation: {what}")
-
-
-ClustersMode = Literal["frozen", "refit"]
 
 
 @dataclass(frozen=True)
