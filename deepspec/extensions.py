@@ -56,6 +56,10 @@ class Extensible(Mapping[str, T], Generic[T]):
         self._registered[name] = thing
         return thing
 
+    def unregister(self, name: str) -> None:
+        """Take away what `register` added."""
+        del self._registered[name]
+
     def __getitem__(self, name: str) -> T:
         """The thing of this name.
 
