@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage, stats
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.preprocess.steps import STEPS, build_step

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deepspec.axis import SpectralAxis
     from deepspec.baselines.model import Embedding
     from deepspec.baselines.options import Method
     from deepspec.clustering import Clusterer, ClustererConfig
-    from deepspec.data.axis import SpectralAxis
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation import Segmentation
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
 from deepspec.clustering.structure import Structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent

@@ -8,9 +8,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
+from deepspec.axis import SpectralAxis
 from deepspec.baselines import BaselineOptions, fit_baseline, fitting, segment_by_baseline
 from deepspec.baselines.fitting import sample_cube, suitable_chain
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from tests.planted import AXIS, planted_cube, spoilt_cube

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from deepspec import baseline, evaluate, segment
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.fingerprint import sha256_of
 from deepspec.errors import UserError

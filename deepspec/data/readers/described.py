@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from deepspec.data.axis import find_unit
+from deepspec.axis import find_unit
 from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate
 
 if TYPE_CHECKING:
