@@ -1,56 +1,107 @@
-"""Imports point down the list of layers only (the design's one rule on structure)."""
+"""Imports point down: between packages by the list of layers, between modules nowhere in a circle."""
 
 import ast
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deepspec"
 
-# From the top down. Members of one set may import each other; nothing may import from a set above its own.
+# From the top down. Whatever is in a set imports only from the sets below it, also where that is for types alone.
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
-    {"training", "reporting", "sweeping", "runs", "workers"},
+    {"sweeping"},
+    {"workers", "training", "runs"},
+    {"reporting"},
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
-    {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
-    {"clustering"},
-    {"functional", "schedules"},
-    {"command", "progress", "files", "threads", "presets"},
-    {"extensions", "lazy_names"},
-    {"errors"},
+    {"models", "synthetic"},
+    {"data"},
+    {"lines", "clustering", "preprocess", "metrics"},
+    {"axis", "functional", "files", "schedules", "command", "presets"},
+    {"extensions", "progress", "threads"},
+    {"errors", "lazy_names"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Names of the first-level `deepspec` modules that a file imports, wherever in the file it does so."""
+def name_of(path: Path) -> str:
+    """`deepspec.data.cube` of a file, and the package's name of its `__init__.py`."""
+    parts = ("deepspec", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in [PACKAGE / "__init__.py", *SOURCES]}
+
+
+def imports_of(path: Path) -> set[tuple[str, str]]:
+    """Every module and name that a file imports of deepspec, wherever in the file it does so."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the full name"
-            names = [node.module or ""]
-            if node.module == "deepspec":
-                names = [f"deepspec.{alias.name}" for alias in node.names]
+            found |= {(node.module or "", alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {(alias.name, "") for alias in node.names}
+    return {(module, name) for module, name in found if module.split(".")[0] == "deepspec"}
+
+
+@lru_cache(maxsize=None)
+def homes(package: str) -> dict[str, str]:
+    """The module that each name which a package's `__init__.py` imports comes from."""
+    return {name: module for module, name in imports_of(MODULES[package])}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules that a file's imports lead to: of a name that a package only passes on, the one that defines it."""
+    found = set()
+    for module, name in imports_of(path):
+        if f"{module}.{name}" in MODULES:
+            found.add(f"{module}.{name}")
+        elif MODULES[module].name == "__init__.py" and name in homes(module):
+            found.add(homes(module)[name])
         else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith("deepspec.")}
-    return found
+            found.add(module)
+    return found - {"deepspec"}
 
 
-SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+def first_level(module: str) -> str:
+    return module.split(".")[1]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_down(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    own = first_level(name_of(path))
     assert own in RANK, f"{own} is in no layer: add it to LAYERS"
-    upward = {name for name in imported_modules(path) if name in RANK and RANK[name] < RANK[own]}
-    assert not upward, f"{path.relative_to(PACKAGE)} imports from a higher layer: {sorted(upward)}"
+    upward = {m for m in imported_modules(path) if first_level(m) != own and RANK[first_level(m)] <= RANK[own]}
+    assert not upward, f"{path.relative_to(PACKAGE)} imports from its own layer or a higher one: {sorted(upward)}"
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """A circle of modules for each that is found, in the order in which they import each other."""
+    found, done = [], set()
+
+    def visit(module: str, way: list[str]) -> None:
+        if module in way:
+            found.append(way[way.index(module) :])
+        elif module not in done:
+            for inner in sorted(graph.get(module, ())):
+                visit(inner, [*way, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {name: imported_modules(path) for name, path in MODULES.items() if name != "deepspec"}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
+    assert circles(graph) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
