@@ -155,9 +155,9 @@ def _evaluate_one(job: EvaluateJob) -> None:
     from deepspec.evaluation.result import summary
     from deepspec.files import check_result_folder, claimed_folder
     from deepspec.progress import progress_bars
-    from deepspec.reporting.evaluation import FILES
+    from deepspec.reporting.evaluation import evaluation_names
 
-    check_result_folder(Path(job.folder), FILES, "an evaluation", overwrite=job.options.overwrite)
+    check_result_folder(Path(job.folder), evaluation_names(), "an evaluation", overwrite=job.options.overwrite)
     with claimed_folder(Path(job.folder)):
         with progress_bars() as show:
             evaluation, segmentation = job.evaluate(show)
@@ -181,12 +181,12 @@ def _evaluate_in_a_table(
     from deepspec.evaluation import compare_segmentations
     from deepspec.evaluation.series import series_summary, write_series
     from deepspec.files import check_result_folder, complete_folder
-    from deepspec.reporting.evaluation import FILES, parse_formats, save_series_figures
+    from deepspec.reporting.evaluation import evaluation_names, parse_formats, save_series_figures
     from deepspec.segmentation import Segmentation
     from deepspec.segmentation.model import choose_device
     from deepspec.workers.evaluating import read_mask_of
 
-    check_result_folder(folder, FILES, "an evaluation", overwrite=options.overwrite)
+    check_result_folder(folder, evaluation_names(), "an evaluation", overwrite=options.overwrite)
     found = [Segmentation.load(file) for file in files]
     classes = options.classes(reference)
     entries, notes = compare_segmentations(

@@ -85,6 +85,10 @@ class Extensible(Mapping[str, T], Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._registered or name in self._points()
 
+    def is_ours(self, name: str) -> bool:
+        """Whether deepspec itself has it, and no other package brought it."""
+        return name in self._own
+
     def _points(self) -> dict[str, EntryPoint]:
         """Of installed packages; a name of ours stays ours."""
         return {point.name: point for point in entry_points(group=self.group) if point.name not in self._own}

@@ -3,12 +3,15 @@
 from deepspec.lines import Candidate, LabelledPeak, Peak, find_peaks, label_clusters, label_peaks
 from deepspec.reporting.agreement_figures import confusion_matrix
 from deepspec.reporting.curve_figures import degradation_curves, degraded_masks, silhouette_curve
-from deepspec.reporting.figures import save_figures
+from deepspec.reporting.evaluation import EVALUATION_FIGURES, SERIES_FIGURES
+from deepspec.reporting.figure_table import ReportFigure
+from deepspec.reporting.figures import FIGURES, FigureContext, save_figures
 from deepspec.reporting.latent_figures import latent_matrix
 from deepspec.reporting.map_figures import integrated, label_map, masks
 from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
 from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.training_figures import (
+    TRAINING_FIGURES,
     Generated,
     generate,
     generated_spectra,
@@ -19,10 +22,16 @@ from deepspec.reporting.training_figures import (
 )
 
 __all__ = [
+    "EVALUATION_FIGURES",
+    "FIGURES",
+    "SERIES_FIGURES",
+    "TRAINING_FIGURES",
     "Candidate",
+    "FigureContext",
     "Generated",
     "LabelledPeak",
     "Peak",
+    "ReportFigure",
     "averages_over_difference",
     "cluster_rows",
     "cluster_spectra",

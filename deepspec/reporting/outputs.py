@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,11 @@ from deepspec.reporting.exports import (
     save_spectra,
     save_tiff,
 )
-from deepspec.reporting.figures import FIGURES, save_figures
+from deepspec.reporting.figure_table import file_names
+from deepspec.reporting.figures import FIGURES, history_file, save_figures
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
-from deepspec.reporting.style import FORMATS, Scale, save_figure
+from deepspec.reporting.style import FORMATS, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.reporting.report import Section
     from deepspec.segmentation import Segmentation
+
+logger = logging.getLogger(__name__)
 
 EXPORTS = {
     "report": "report.html",
@@ -48,17 +51,10 @@ EXPORTS = {
 }
 
 NAMES = frozenset(
-    {f"{name}.{kind}" for name in (*FIGURES, "disagreement", "training", "weights", "generated") for kind in FORMATS}
-    | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
+    {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
     | {"memberships.tif", "memberships.fits", "borders.csv", "disagreement.tif"}
 )
-"""Names of all files and folders that may be written."""
-
-NOT_VARIATIONAL = (
-    "no generated spectra: the checkpoint's network is a plain autoencoder, which has no distribution to draw from; "
-    "fit with --model.network.variational true"
-)
-
+"""Names of all files and folders that may be written besides figures."""
 
 NO_MEMBERSHIPS = (
     "no memberships: the segmentation has none, since clusters times pixels are too many to keep or since an earlier "
@@ -83,13 +79,14 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
     if text == "auto":
         fits = {"fits"} if cube.suffix.lower() in (".fits", ".fit", ".fz") else set()
         return frozenset({"report", "tiff", "csv"} | fits)
-    recorded = checkpoint is not None and _history_of(checkpoint).is_file()
+    known = all_exports()
+    recorded = checkpoint is not None and history_file(checkpoint).is_file()
     if text == "all":
-        return frozenset(EXPORTS) - (set() if recorded else {"training"}) - (set() if checkpoint else {"generated"})
+        return frozenset(known) - (set() if recorded else {"training"}) - (set() if checkpoint else {"generated"})
     names = frozenset(part.strip() for part in text.split(",")) - {"", "none"}
-    unknown = sorted(names - EXPORTS.keys())
+    unknown = sorted(names - known.keys())
     if unknown:
-        raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(EXPORTS)} with commas")
+        raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(known)} with commas")
     if "training" in names and not recorded:
         raise UserError(
             f"export 'training' needs metrics.csv of the run beside {checkpoint or 'a checkpoint'}, which is not there"
@@ -99,10 +96,20 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
     return names
 
 
-def _history_of(checkpoint: Path) -> Path:
-    """metrics.csv beside a checkpoint, or one folder up, as for those in `checkpoints`."""
-    beside = checkpoint.parent / "metrics.csv"
-    return beside if beside.is_file() else checkpoint.parent.parent / "metrics.csv"
+def all_exports() -> dict[str, str]:
+    """`EXPORTS`, and those that figures of other packages are drawn for, each with what it is."""
+    return EXPORTS | {
+        figure.export: figure.caption for figure in FIGURES.values() if figure.export and figure.export not in EXPORTS
+    }
+
+
+def output_names() -> frozenset[str]:
+    """Names of all files and folders that `write_outputs` may write.
+
+    Raises:
+        UserError: a figure of another package cannot be loaded.
+    """
+    return NAMES | file_names(name for name, _ in FIGURES.items())  # which loads them all
 
 
 def write_outputs(
@@ -123,7 +130,7 @@ def write_outputs(
         segmentation: of a cube, whose file may be looked at again for its world coordinates, and by a checkpoint,
             whose run folder may be looked at for its training.
         folder: an existing one.
-        exports: of `EXPORTS`.
+        exports: of `all_exports`.
         scale: of the intensities in the figures.
         redshift: lowest and highest, to name emission lines at.
         dataset: extension of the cube in a FITS file.
@@ -134,12 +141,7 @@ def write_outputs(
     if labels is None:
         labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
     formats = ["png", *(kind for kind in FORMATS if kind in exports)]
-    figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats)
-    checkpoint = segmentation.provenance.checkpoint
-    if "training" in exports:
-        figures += save_training(checkpoint, folder, formats)
-    if "generated" in exports:
-        figures += save_generated(segmentation, folder, formats, scale)
+    figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats, exports=exports)
     if "tiff" in exports:
         save_tiff(segmentation, folder / "labels.tif")
         if segmentation.disagreement is not None:
@@ -152,7 +154,7 @@ def write_outputs(
         save_fits(segmentation, folder / "labels.fits", header)
     if "memberships" in exports:
         if segmentation.memberships is None:
-            print(NO_MEMBERSHIPS, file=sys.stderr)
+            logger.warning(NO_MEMBERSHIPS)
         else:
             save_memberships_tiff(segmentation, folder / "memberships.tif")
             if "fits" in exports:
@@ -174,56 +176,8 @@ def write_outputs(
             figures=figures,
             sections=sections,
             options=options,
-            run_config=_run_config(checkpoint),
+            run_config=_run_config(segmentation.provenance.checkpoint),
         )
-
-
-def save_training(checkpoint: str, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Draw the history of a training and the weights before and after it.
-
-    Args:
-        checkpoint: of a run; metrics.csv is looked for beside it and one folder up.
-        folder: an existing one.
-        formats: png, svg, pdf.
-
-    Raises:
-        UserError: there is no metrics.csv or no checkpoint.
-    """
-    from deepspec.reporting.training_figures import layer_weights, read_history, trained_weights, training_history
-
-    figures = {
-        "training": training_history(read_history(_history_of(Path(checkpoint)))),
-        "weights": layer_weights(*trained_weights(checkpoint)),
-    }
-    paths = [folder / f"{name}.{kind}" for kind in formats for name in figures]
-    for path in paths:
-        save_figure(figures[path.stem], path)
-    return paths
-
-
-def save_generated(segmentation: Segmentation, folder: Path, formats: Sequence[str], scale: Scale) -> list[Path]:
-    """Draw spectra that the checkpoint of a segmentation generates; say so if it is not variational and cannot.
-
-    Args:
-        segmentation: whose clusters are shown.
-        folder: an existing one.
-        formats: png, svg, pdf.
-        scale: of the intensities.
-
-    Raises:
-        UserError: the checkpoint cannot be read.
-    """
-    from deepspec.reporting.training_figures import generate, generated_spectra
-
-    generated = generate(segmentation, segmentation.provenance.checkpoint)
-    if generated is None:
-        print(NOT_VARIATIONAL, file=sys.stderr)  # standard output may be another process's, waiting for a result
-        return []
-    paths = [folder / f"generated.{kind}" for kind in formats]
-    figure = generated_spectra(segmentation, generated, scale)
-    for path in paths:
-        save_figure(figure, path)
-    return paths
 
 
 def _run_config(checkpoint: str) -> str:

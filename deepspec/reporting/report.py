@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from deepspec.clustering.structure import GRADED
 from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
+from deepspec.reporting.figures import FIGURES
 from deepspec.reporting.map_figures import headline
 from deepspec.reporting.report_data import borders_of, memberships_data, number, report_data
 
@@ -28,21 +29,6 @@ _SCRIPTS = ("data.js", "cut.js", "memberships.js", "map.js", "spectra.js", "bord
 _LIGHT = 2**16
 """Bytes of a figure that is put into a page as it is; a larger one is given a palette of 256 colours, which makes it
 a quarter of the size."""
-
-_CAPTIONS = {
-    "labels": "Label map",
-    "masks": "Mask of each cluster",
-    "spectra": "Mean measured, mean decoded and decoded mean spectrum of each cluster (equations 9, 8 and 10)",
-    "clusters": "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
-    "integrated": "Cube, decoded cube and latents, summed (figures 5 and 11)",
-    "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
-    "silhouette": "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",
-    "latents": "Latent points of a sample of pixels",
-    "disagreement": "Stability under retraining: share of the networks that put a pixel into another cluster",
-    "training": "Training: losses, weights beta and gamma, learning rate, clusters",
-    "weights": "Weights of each layer before and after training",
-    "generated": "Spectra drawn from the prior of the variational model, in the clusters that they fall into",
-}
 
 
 @dataclass(frozen=True)
@@ -90,13 +76,9 @@ def write_report(
         ),
         "memberships": escape(without),
         "borders": _borders(segmentation),
-        "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
+        "scores": _scores(segmentation, figures),
         "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
-        "figures": "".join(
-            figure_html(file.read_bytes(), _CAPTIONS.get(file.stem, file.stem))
-            for file in figures
-            if file.suffix == ".png" and file.stem != "silhouette"
-        ),
+        "figures": _figures(figures, ""),
         "origin": _origin(segmentation, options or {}, run_config),
         "style": _page("page.css"),
         "data": report_data(segmentation, labels, memberships),
@@ -194,7 +176,21 @@ def _borders(segmentation: Segmentation) -> str:
     return f'{words}<div class="scroll"><table id="borders"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _scores(segmentation: Segmentation, figure: Path | None) -> str:
+def _figures(files: Sequence[Path], section: str) -> str:
+    """The pictures among some files whose figures stand in a section; what is of no table stands where most do."""
+    html = ""
+    for file in files:
+        if file.suffix != ".png":
+            continue
+        caption, place = file.stem, ""
+        if file.stem in FIGURES:
+            caption, place = FIGURES[file.stem].caption, FIGURES[file.stem].section
+        if place == section:
+            html += figure_html(file.read_bytes(), caption)
+    return html
+
+
+def _scores(segmentation: Segmentation, figures: Sequence[Path]) -> str:
     clustering = segmentation.clustering
     if segmentation.provenance.clusters == "refit" and clustering is not None and not segmentation.scores:
         return f"<p>K = {segmentation.k}, decided by: {escape(clustering.evidence)}.</p>"
@@ -204,10 +200,8 @@ def _scores(segmentation: Segmentation, figure: Path | None) -> str:
         (f"{k} (chosen)" if k == segmentation.k else str(k), score, segmentation.inertias[k])
         for k, score in segmentation.scores.items()
     ]
-    curve = "" if figure is None else figure_html(figure.read_bytes(), _CAPTIONS["silhouette"])
-    return (
-        table_html(("K", "silhouette of the sampled latents", "sum of squared distances to the centres"), rows) + curve
-    )
+    head = ("K", "silhouette of the sampled latents", "sum of squared distances to the centres")
+    return table_html(head, rows) + _figures(figures, "scores")
 
 
 def _origin(segmentation: Segmentation, options: Mapping[str, object], run_config: str) -> str:

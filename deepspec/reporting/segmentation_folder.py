@@ -12,7 +12,7 @@ from deepspec.errors import UserError
 from deepspec.files import check_result_folder, complete_folder
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
 from deepspec.reporting.map_figures import cluster_name, headline
-from deepspec.reporting.outputs import NAMES, write_outputs
+from deepspec.reporting.outputs import output_names, write_outputs
 from deepspec.segmentation.scatter import scatter_note
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, ov
         overwrite: whether an earlier segmentation may be replaced.
 
     Raises:
-        UserError: the folder must not be written to, or the redshifts make no sense.
+        UserError: the folder must not be written to, the redshifts make no sense, or a figure of another package
+            cannot be loaded.
     """
     check_redshift(redshift)
-    check_result_folder(folder, NAMES | {RESULT}, "a segmentation", overwrite=overwrite)
+    check_result_folder(folder, output_names() | {RESULT}, "a segmentation", overwrite=overwrite)
 
 
 def check_redshift(redshift: tuple[float, float]) -> None:

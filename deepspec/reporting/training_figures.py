@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from deepspec.errors import UserError
+from deepspec.reporting.figure_table import ReportFigure, draw_table, figure_table
 from deepspec.reporting.latent_figures import LatentSample, latent_scatter
 from deepspec.reporting.map_figures import share_name
 from deepspec.reporting.style import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deepspec.extensions import Extensible
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
@@ -291,8 +294,42 @@ def generated_spectra(segmentation: Segmentation, generated: Generated, scale: S
     return figure
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingContext:
+    """What figures of a training are drawn from."""
+
+    model: SpectralModel
+    """With clusters, in evaluation mode."""
+    sample: LatentSample
+    """Latent points of sampled spectra."""
+    names: Sequence[str]
+    """Of the clusters, with their shares of the sample."""
+
+
+TRAINING_FIGURES: Extensible[ReportFigure[TrainingContext]] = figure_table(
+    "deepspec.training_figures",
+    {
+        "spectra": ReportFigure(
+            "Spectrum that the centre of each cluster is decoded to",
+            lambda shown: decoded_centres(shown.model, shown.names),
+        ),
+        "latents": ReportFigure(
+            "Latent points coloured by cluster",
+            lambda shown: latent_scatter(
+                shown.sample,
+                shown.model.clusters.used.cpu().numpy(),
+                shown.names,
+                f"{len(shown.sample.labels_S)} sampled spectra",
+            ),
+        ),
+    },
+)
+"""What is sent to where a training is tracked. Another package adds to it by an entry point of the group
+`deepspec.training_figures`."""
+
+
 def fit_figures(model: SpectralModel, z_NL: Tensor, x_NC: Tensor | None = None) -> dict[str, Figure]:
-    """`spectra`, the decoded centre of each cluster, and `latents`, the points coloured by cluster.
+    """The figures of `TRAINING_FIGURES` by name.
 
     Args:
         model: with clusters, in evaluation mode.
@@ -303,12 +340,7 @@ def fit_figures(model: SpectralModel, z_NL: Tensor, x_NC: Tensor | None = None) 
     k = int(model.clusters.count)
     shares = np.bincount(labels_N[labels_N >= 0], minlength=k) / max(1, len(labels_N))
     names = [f"cluster {cluster}: {100 * share:.1f} %" for cluster, share in enumerate(shares)]
-    sample = LatentSample(z_NL.cpu().numpy(), labels_N)
-    title = f"{len(labels_N)} sampled spectra"
-    return {
-        "spectra": decoded_centres(model, names),
-        "latents": latent_scatter(sample, model.clusters.used.cpu().numpy(), names, title),
-    }
+    return draw_table(TRAINING_FIGURES, TrainingContext(model, LatentSample(z_NL.cpu().numpy(), labels_N), names))
 
 
 def decoded_centres(model: SpectralModel, names: Sequence[str]) -> Figure:

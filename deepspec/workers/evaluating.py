@@ -123,10 +123,10 @@ class EvaluateJob:
         if (kept := self._kept(overwrite=overwrite)) is not None:
             return kept
         from deepspec.files import check_result_folder, claimed_folder
-        from deepspec.reporting.evaluation import FILES
+        from deepspec.reporting.evaluation import evaluation_names
         from deepspec.segmentation.model import choose_device
 
-        check_result_folder(Path(self.folder), FILES, "an evaluation", overwrite=overwrite)
+        check_result_folder(Path(self.folder), evaluation_names(), "an evaluation", overwrite=overwrite)
         with claimed_folder(Path(self.folder)):
             try:
                 choose_device(self.options.device)
