@@ -166,13 +166,14 @@ def _evaluate_one(job: EvaluateJob) -> None:
 
 
 def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> None:
-    from deepspec.evaluation.files import TABLE, write_overview
+    from deepspec.evaluation.files import write_overview
+    from deepspec.files import SCORES
 
     try:
         sharing.run(jobs, jobs[0].options.device, "segmentations")
     finally:  # also of those that were done before it was stopped, or another failed
-        if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / TABLE):
-            print(f"wrote {out / TABLE}, a row for each of {rows} evaluations")
+        if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / SCORES):
+            print(f"wrote {out / SCORES}, a row for each of {rows} evaluations")
 
 
 def _evaluate_in_a_table(

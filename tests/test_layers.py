@@ -11,14 +11,16 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
-    {"training", "reporting", "sweeping", "runs", "workers"},
+    {"training", "sweeping", "workers"},
+    {"reporting"},
+    {"runs"},
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
     {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
-    {"command", "progress", "files", "threads", "presets"},
+    {"command", "progress", "files", "texts", "threads", "presets"},
     {"extensions"},
     {"errors"},
 ]

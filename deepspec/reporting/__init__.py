@@ -16,10 +16,10 @@ from deepspec.reporting.training_figures import (
     generate,
     generated_spectra,
     layer_weights,
-    read_history,
     trained_weights,
     training_history,
 )
+from deepspec.runs.folder import read_history
 
 __all__ = [
     "EVALUATION_FIGURES",

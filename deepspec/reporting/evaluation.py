@@ -8,18 +8,19 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec import files
 from deepspec.errors import UserError
-from deepspec.evaluation.files import MAPS, NUMBERS, TABLE, table_of_clusters
+from deepspec.evaluation.files import table_of_clusters
 from deepspec.evaluation.result import summary
 from deepspec.evaluation.series import SCORES
-from deepspec.evaluation.series import TABLE as TABLE_OF_SEVERAL
 from deepspec.reporting.agreement_figures import class_confusion, class_errors, compared_maps
 from deepspec.reporting.curve_figures import criteria_curves, degradation_curves, degraded_masks, stability_map
 from deepspec.reporting.figure_table import ReportFigure, figure_table, file_names, save_table
+from deepspec.reporting.html import figure_html, table_html
 from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
-from deepspec.reporting.report import Section, figure_html, table_html
-from deepspec.reporting.report_data import number
+from deepspec.reporting.report import Section
 from deepspec.reporting.style import FORMATS
+from deepspec.texts import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +172,7 @@ def evaluation_names() -> frozenset[str]:
         UserError: a figure of another package cannot be loaded.
     """
     figures = (name for table in (EVALUATION_FIGURES, SERIES_FIGURES) for name, _ in table.items())
-    return frozenset({NUMBERS, TABLE, MAPS, TABLE_OF_SEVERAL, "report.html"}) | file_names(figures)
+    return frozenset({files.EVALUATION, files.CLUSTERS, files.MAPS, files.SCORES, files.REPORT}) | file_names(figures)
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -257,7 +258,7 @@ def _internal(evaluation: Evaluation) -> str:
     for space, found in spaces:
         if found is not None:
             silhouettes = (
-                f"{number(estimate.score)} ± {number(estimate.standard_error, 2)}"
+                f"{number_text(estimate.score)} ± {number_text(estimate.standard_error, 2)}"
                 for estimate in (found.silhouette_samples, found.silhouette_clusters)
             )
             rows.append([space, *silhouettes, found.davies_bouldin, found.calinski_harabasz])

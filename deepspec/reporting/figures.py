@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.files import METRICS
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.curve_figures import silhouette_curve
 from deepspec.reporting.figure_table import ReportFigure, figure_table, save_table
@@ -17,10 +18,10 @@ from deepspec.reporting.training_figures import (
     generate,
     generated_spectra,
     layer_weights,
-    read_history,
     trained_weights,
     training_history,
 )
+from deepspec.runs.folder import read_history
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -124,9 +125,9 @@ segmentation then draws it, and its report shows it. Sections: `scores`, beside 
 
 
 def history_file(checkpoint: Path) -> Path:
-    """metrics.csv beside a checkpoint, or one folder up, as for those in `checkpoints`; it may not exist."""
-    beside = checkpoint.parent / "metrics.csv"
-    return beside if beside.is_file() else checkpoint.parent.parent / "metrics.csv"
+    """`METRICS` beside a checkpoint, or one folder up, as for those in `checkpoints`; it may not exist."""
+    beside = checkpoint.parent / METRICS
+    return beside if beside.is_file() else checkpoint.parent.parent / METRICS
 
 
 def save_figures(

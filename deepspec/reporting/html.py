@@ -1,16 +1,14 @@
-"""An HTML page of headings, tables and pictures: one file that needs no network, and no script.
-
-Numbers, settings and their names as tables and pages show them.
-"""
+"""Pieces of HTML pages: tables, figures, and a plain page of them that needs neither a network nor a script."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
+from html import escape
 from typing import TYPE_CHECKING
 
 from deepspec.files import complete_or_absent
+from deepspec.texts import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,42 +16,16 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+_LIGHT = 2**16
+"""Bytes of a figure that is put into a page as it is; a larger one is given a palette of 256 colours, which makes it
+a quarter of the size."""
 
-def number_text(value: float) -> str:
-    """Four significant digits.
-
-    >>> number_text(0.00123456), number_text(512)
-    ('0.001235', '512')
-    """
-    return f"{value:.4g}"
-
-
-def value_text(value: object) -> str:
-    """A parameter's value, short."""
-    return number_text(value) if isinstance(value, float) else str(value)
-
-
-def short_names(names: Sequence[str]) -> dict[str, str]:
-    """The last part of each dotted name, and as many more as tell it apart from the others.
-
-    >>> short_names(["model.network.latent", "beta.value", "loss.gamma.value"])
-    {'model.network.latent': 'latent', 'beta.value': 'beta.value', 'loss.gamma.value': 'gamma.value'}
-    """
-    found = {}
-    for name in names:
-        parts = name.split(".")
-        for count in range(1, len(parts) + 1):
-            found[name] = ".".join(parts[-count:])
-            if sum(f".{other}".endswith(f".{found[name]}") for other in names) == 1:
-                break
-    return found
-
-
-STYLE = """
+_STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
-.wide { overflow-x: auto } img { max-width: 100% } .failed { color: #a33 } .best { background: #fff3d6 }
+figure { margin: 1rem 0 } figcaption { color: #555; font-size: 13px }
+.scroll { overflow-x: auto } img { max-width: 100% } .failed { color: #a33 } .best { background: #fff3d6 }
 pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; font-size: 13px }
 """
 
@@ -66,43 +38,67 @@ def write_plain_page(path: Path, title: str, parts: Sequence[str]) -> None:
         title: plain text, also the heading.
         parts: trusted HTML: escape what comes from outside.
     """
-    heading = html.escape(title)
-    head = f"<meta charset=utf-8><title>{heading}</title><style>{STYLE}</style>"
+    heading = escape(title)
+    head = f"<meta charset=utf-8><title>{heading}</title><style>{_STYLE}</style>"
     page = f"<!doctype html><html lang=en>{head}<h1>{heading}</h1>{''.join(parts)}</html>"
     with complete_or_absent(path) as part:
         part.write_text(page, encoding="utf-8")
 
 
-def plain_table(rows: Sequence[Sequence[object]], columns: Sequence[str], kinds: Sequence[str] | None = None) -> str:
-    """A table.
+def paragraph(text: str) -> str:
+    """Plain text as a paragraph."""
+    return f"<p>{escape(text)}</p>"
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[object]], kinds: Sequence[str] = ()) -> str:
+    """A table; numbers stand on the right.
 
     Args:
-        rows: values; None is left empty.
-        columns: headings, plain text.
-        kinds: class of each row, such as `best` or `failed`.
+        head: titles of the columns, plain text.
+        rows: their values; floats are given with four digits, None is left empty.
+        kinds: class of each row, such as `best` or `failed`; default none.
     """
-    head = "".join(f"<th>{cell_text(name)}</th>" for name in columns)
-    body = []
+
+    def cell(value: object, tag: str = "td") -> str:
+        kind = "number" if isinstance(value, (int, float)) else "wide"
+        text = "" if value is None else value_text(value)
+        return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
+
+    body = ""
     for row, kind in zip(rows, kinds or [""] * len(rows), strict=True):
-        cells = "".join(f"<td>{cell_text(value)}</td>" for value in row)
-        body.append(f'<tr class="{html.escape(kind)}">{cells}</tr>')
-    return f"<div class=wide><table><tr>{head}</tr>{''.join(body)}</table></div>"
+        mark = f' class="{escape(kind)}"' if kind else ""
+        body += f"<tr{mark}>{''.join(cell(value) for value in row)}</tr>"
+    titles = "".join(cell(title, "th") for title in head)
+    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def plain_figure(figure: Figure, description: str) -> str:
-    """A picture.
+def figure_html(figure: bytes | Figure, caption: str) -> str:
+    """A figure with its caption.
 
     Args:
-        figure: as matplotlib has it.
-        description: plain text, for who cannot see it.
+        figure: content of a PNG file, or a figure of matplotlib, which is shown at 100 pixels an inch.
+        caption: plain text.
     """
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    data = base64.b64encode(stream.getvalue()).decode()
-    width = round(figure.get_figwidth() * 100)
-    return f'<img alt="{html.escape(description)}" width="{width}" src="data:image/png;base64,{data}">'
+    width = ""
+    if not isinstance(figure, bytes):
+        width = f' width="{round(figure.get_figwidth() * 100)}"'
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+        figure = stream.getvalue()
+    content = base64.b64encode(_light(figure)).decode("ascii")
+    caption = escape(caption)
+    image = f'<img src="data:image/png;base64,{content}" alt="{caption}"{width}>'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def cell_text(value: object) -> str:
-    """A value as escaped text; None is empty."""
-    return "" if value is None else html.escape(value_text(value))
+def _light(png: bytes) -> bytes:
+    """The same picture in fewer bytes, if it is large."""
+    from PIL import Image
+
+    if len(png) <= _LIGHT:
+        return png
+    with Image.open(io.BytesIO(png)) as image:
+        fewer = image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    content = io.BytesIO()
+    fewer.save(content, format="PNG", compress_level=6)
+    return min(png, content.getvalue(), key=len)

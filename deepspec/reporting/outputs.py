@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
+from deepspec.files import METRICS, REPORT
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXPORTS = {
-    "report": "report.html",
+    "report": REPORT,
     "tiff": "label map of 16 bits; of an ensemble also its disagreement, as floats",
     "fits": "label map, with the cube's world coordinates if it has any",
     "csv": "spectra and peaks of the clusters, and r of each border",
@@ -51,7 +52,7 @@ EXPORTS = {
 }
 
 NAMES = frozenset(
-    {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
+    {REPORT, "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
     | {"memberships.tif", "memberships.fits", "borders.csv", "disagreement.tif"}
 )
 """Names of all files and folders that may be written besides figures."""
@@ -89,7 +90,7 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
         raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(known)} with commas")
     if "training" in names and not recorded:
         raise UserError(
-            f"export 'training' needs metrics.csv of the run beside {checkpoint or 'a checkpoint'}, which is not there"
+            f"export 'training' needs {METRICS} of the run beside {checkpoint or 'a checkpoint'}, which is not there"
         )
     if "generated" in names and checkpoint is None:
         raise UserError("export 'generated' needs a checkpoint, which a baseline has not")
@@ -171,7 +172,7 @@ def write_outputs(
     if "report" in exports:
         write_report(
             segmentation,
-            folder / "report.html",
+            folder / REPORT,
             labels=labels,
             figures=figures,
             sections=sections,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from dataclasses import asdict, dataclass
 from html import escape
@@ -15,8 +13,10 @@ from deepspec.clustering.structure import GRADED
 from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.figures import FIGURES
+from deepspec.reporting.html import figure_html, table_html
 from deepspec.reporting.map_figures import headline
-from deepspec.reporting.report_data import borders_of, memberships_data, number, report_data
+from deepspec.reporting.report_data import borders_of, memberships_data, report_data
+from deepspec.texts import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "cut.js", "memberships.js", "map.js", "spectra.js", "borders.js", "latents.js", "main.js")
-
-_LIGHT = 2**16
-"""Bytes of a figure that is put into a page as it is; a larger one is given a palette of 256 colours, which makes it
-a quarter of the size."""
 
 
 @dataclass(frozen=True)
@@ -91,56 +87,12 @@ def write_report(
         part.write_text(text, encoding="utf-8")
 
 
-def figure_html(png: bytes, caption: str) -> str:
-    """A figure for a section.
-
-    Args:
-        png: content of a PNG file.
-        caption: plain text.
-    """
-    content = base64.b64encode(_light(png)).decode("ascii")
-    caption = escape(caption)
-    image = f'<img src="data:image/png;base64,{content}" alt="{caption}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table for a section; numbers stand on the right.
-
-    Args:
-        head: titles of the columns, plain text.
-        rows: their values; floats are given with four digits.
-    """
-
-    def cell(value: object, tag: str = "td") -> str:
-        kind = "number" if isinstance(value, (int, float)) else "wide"
-        text = number(value) if isinstance(value, float) else str(value)
-        return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
-
-    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
-    titles = "".join(cell(title, "th") for title in head)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
 def _page(name: str) -> str:
     return resources.files("deepspec.reporting").joinpath("page", name).read_text(encoding="utf-8")
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _light(png: bytes) -> bytes:
-    """The same picture in fewer bytes, if it is large."""
-    from PIL import Image
-
-    if len(png) <= _LIGHT:
-        return png
-    with Image.open(io.BytesIO(png)) as image:
-        fewer = image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    content = io.BytesIO()
-    fewer.save(content, format="PNG", compress_level=6)
-    return min(png, content.getvalue(), key=len)
 
 
 def _borders(segmentation: Segmentation) -> str:
@@ -214,7 +166,9 @@ def _origin(segmentation: Segmentation, options: Mapping[str, object], run_confi
         ("quantity of the decoded spectra", segmentation.quantity),
     ]  # fmt: skip
     if not math.isnan(silhouette.score):
-        rows.append(("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"))
+        rows.append(
+            ("silhouette of all latents", f"{number_text(silhouette.score)} ± {number_text(silhouette.standard_error)}")
+        )
     if segmentation.clustering is not None:
         rows += [(f"clustering: {name}", value) for name, value in asdict(segmentation.clustering).items()]
     html = table_html(("", ""), rows)

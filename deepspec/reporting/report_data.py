@@ -260,8 +260,3 @@ def _latents(sample: LatentSample | None) -> dict[str, Any] | None:
         "points": _floats(sample.points_SL),
         "labels": _base64(sample.labels_S.astype("<i2").tobytes()),
     }
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number for a reader; a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.{digits}g}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
-from deepspec.files import check_result_folder, complete_folder
+from deepspec.files import SEGMENTATION, check_result_folder, complete_folder
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
 from deepspec.reporting.map_figures import cluster_name, headline
 from deepspec.reporting.outputs import output_names, write_outputs
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from deepspec.lines import Identification
     from deepspec.reporting.style import Scale
     from deepspec.segmentation import Segmentation
-
-RESULT = "segmentation.h5"
 
 
 def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, overwrite: bool) -> None:
@@ -39,7 +37,7 @@ def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, ov
             cannot be loaded.
     """
     check_redshift(redshift)
-    check_result_folder(folder, output_names() | {RESULT}, "a segmentation", overwrite=overwrite)
+    check_result_folder(folder, output_names() | {SEGMENTATION}, "a segmentation", overwrite=overwrite)
 
 
 def check_redshift(redshift: tuple[float, float]) -> None:
@@ -85,7 +83,7 @@ def save_segmentation_folder(
     """
     segmentation, found = with_lines(segmentation, redshift, lines or LineOptions(), calibratable=calibratable)
     with complete_folder(folder) as part:
-        segmentation.save(part / RESULT)
+        segmentation.save(part / SEGMENTATION)
         write_outputs(
             segmentation,
             part,
@@ -97,7 +95,7 @@ def save_segmentation_folder(
             labels=found.labels,
         )
         if request is not None:
-            write_request(part / RESULT, with_files(request, part))
+            write_request(part / SEGMENTATION, with_files(request, part))
     return segmentation
 
 

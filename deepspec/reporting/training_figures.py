@@ -1,30 +1,17 @@
-"""Figures of a training: its history, its weights, what its decoder generates, and how its latents move.
+"""Figures of a training: its history, its weights, what its decoder generates, and what its clusters look like.
 
-How a training went: losses, their weights, the learning rate, and the clusters after each epoch.
-
-Weights of each layer before and after training.
-
-Spectra that a variational model generates: drawn from its prior, beside those that were measured.
-
-Shapes: N draws, D channels, L latent dimensions.
-
-What a training has found, drawn from the model and the latent points of a sample: no cube is needed.
-
-Shapes: N sampled spectra, L latent dimensions, K clusters.
+Shapes: N draws or sampled spectra, C channels, D channels of the decoder, L latent dimensions.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from deepspec.errors import UserError
 from deepspec.reporting.figure_table import ReportFigure, draw_table, figure_table
 from deepspec.reporting.latent_figures import LatentSample, latent_scatter
 from deepspec.reporting.map_figures import share_name
@@ -36,50 +23,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    Weights = Mapping[str, NDArray[np.float32]]
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from deepspec.extensions import Extensible
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
+    Weights = Mapping[str, NDArray[np.float32]]
 
-History = dict[str, list[float]]
 
 _BLUE, _ORANGE, _GREEN, _RED = cluster_colours(4)
-
-
-def read_history(path: str | Path) -> History:
-    """Columns of a run's metrics.csv, one value per epoch, NaN where an epoch has none.
-
-    Args:
-        path: metrics.csv, or the run folder that holds it.
-
-    Raises:
-        UserError: there is no such file, or it is another kind of table.
-    """
-    path = Path(path)
-    path = path / "metrics.csv" if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; `fit` writes metrics.csv into its run folder")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "epoch" not in rows[0]:
-        raise UserError(f"{path}: expected the metrics.csv of a run, with a column 'epoch' and at least one row")
-    try:
-        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in rows[0]}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: expected numbers: {error}") from error
 
 
 def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
     """Losses, weights beta(i) and gamma(i), learning rate, and the clustering of the validation latents, by epoch.
 
     Args:
-        history: of `read_history`; a column that a run did not log is left out.
+        history: of `deepspec.runs.folder.read_history`; a column that a run did not log is left out.
     """
     figure, grid = grid_figure(2, [3.0, 3.0], 2.0, gaps=(1.5, 0.3), margins=(0.65, 0.7, 0.5, 0.15))
     losses, parts, weights, clusters = grid.flatten()

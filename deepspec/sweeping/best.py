@@ -9,7 +9,7 @@ import yaml
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from deepspec.files import complete_or_absent, write_records
+from deepspec.files import complete_or_absent, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from deepspec.sweeping.study import Sweep
+
+BEST, TRIALS, FRONT = "best.yaml", "trials.csv", "pareto.csv"
+"""Names of what a sweep leaves in its folder, besides `REPORT`."""
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
@@ -68,17 +71,18 @@ def write_best(sweep: Sweep, path: Path) -> None:
 
 
 def write_tables(sweep: Sweep, rows: list[dict[str, Any]], folder: Path) -> None:
-    """Write trials.csv, and pareto.csv if there are several objectives.
+    """Write `TRIALS`, and `FRONT` if there are several objectives.
 
     Args:
         sweep: whose.
         rows: of all trials, each with its `trial` number.
         folder: to write into.
     """
-    _write_csv(folder / "trials.csv", rows)
+    columns = list(rows[0]) if rows else ["trial"]
+    write_csv(folder / TRIALS, columns, rows)
     if len(sweep.settings.objectives) > 1:
         front = {trial.number for trial in pareto_front(sweep.study)}
-        _write_csv(folder / "pareto.csv", [row for row in rows if row["trial"] in front])
+        write_csv(folder / FRONT, columns, [row for row in rows if row["trial"] in front])
 
 
 def trial_rows(sweep: Sweep, states: dict[int, str]) -> list[dict[str, Any]]:
@@ -106,11 +110,6 @@ def _costs(study: optuna.Study, trials: list[FrozenTrial]) -> np.ndarray[Any, np
     """(T trials, O objectives), less is better."""
     signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
     return np.array([trial.values for trial in trials], dtype=np.float64) * signs
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with complete_or_absent(path) as part, part.open("w", newline="") as file:
-        write_records(file, list(rows[0]) if rows else ["trial"], rows)
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from deepspec.files import METRICS
+from deepspec.runs.folder import TRIAL, read_rows
 from deepspec.sweeping.experiment import FIT, last_lines
-from deepspec.sweeping.metrics import read_rows
 from deepspec.workers import tether
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-    from deepspec.sweeping.metrics import Row
+    from deepspec.runs.folder import Row
 
 POLL = 0.5
 """Seconds between looks at a trial."""
@@ -67,7 +68,7 @@ def run_trial(
         Interrupted: `stop` was set.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "trial.yaml"
+    file = folder / TRIAL
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
     command = [sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()), *FIT, "--config", str(file)]
     with (folder / "log.txt").open("wb") as log:
@@ -75,7 +76,7 @@ def run_trial(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _watch(process, folder / "metrics.csv", stop, seconds, on_rows)
+        _watch(process, folder / METRICS, stop, seconds, on_rows)
     finally:
         end(process)
     if process.returncode != 0:
@@ -83,7 +84,7 @@ def run_trial(
         ended = f"ended by signal {-process.returncode}{hint}" if process.returncode < 0 else "failed"
         printed = last_lines((folder / "log.txt").read_text(errors="replace"))
         raise TrialError(f"{printed}\n(fit {ended})" if process.returncode < 0 else printed or "fit failed silently")
-    return read_rows(folder / "metrics.csv")
+    return read_rows(folder / METRICS)
 
 
 def _watch(

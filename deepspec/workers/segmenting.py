@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deepspec.data.fingerprint import fingerprint, sha256_of
 from deepspec.errors import UserError
-from deepspec.files import claimed_folder
+from deepspec.files import SEGMENTATION, claimed_folder
 from deepspec.lines.label import LineOptions
 from deepspec.workers.job import Finished, RefusedError, absolute, by_content, companions, kept_result
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 # What imports torch or matplotlib is imported where it is used: a cube that was done before needs neither.
-
-RESULT = "segmentation.h5"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ class SegmentJob:
         if not Path(self.cube).exists():
             raise UserError(f"{self.cube}: no such file, or none that this process can see")
         request, overwrite = self.request(), self.options.overwrite
-        result = Path(self.folder) / RESULT
+        result = Path(self.folder) / SEGMENTATION
         kept = kept_result(result, request, "a segmentation", overwrite=overwrite, differs=self._is_of_another_cube)
         if kept is not None:
             return kept
