@@ -8,7 +8,6 @@ From an item of the `steps` list in a YAML file to a step.
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepspec.data.axis import SpectralAxis
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 from deepspec.preprocess.normalise import Area, Dose, Max, Unit
 from deepspec.preprocess.pointwise import Anscombe, Clip, Log, Log1p, Sqrt
 from deepspec.preprocess.projections import MNF, PCA
@@ -92,8 +91,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     if not names:
         return "; it takes none"
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(names)}"
+    return did_you_mean(word, names, otherwise="list")
 
 
 class _Undoing(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import subprocess
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 from deepspec.files import METRICS
 from deepspec.runs.folder import kept_row, read_rows
 
@@ -113,9 +112,8 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
     known = sorted(set(columns) - {"epoch", "step"})
     for name in objectives:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"objectives: the experiment does not log {name!r}; {hint}it logs {', '.join(known)}")
+            hint = did_you_mean(name, known)
+            raise UserError(f"objectives: the experiment does not log {name!r}{hint}; it logs {', '.join(known)}")
         for prefix, key in (("ikmeans/", "ikmeans.every_n_epochs"), ("val/", "trainer.check_val_every_n_epoch")):
             every = dotted_keys(config).get(key)
             # The last epoch is clustered in any case, and every_n_epochs 0 means it alone.
