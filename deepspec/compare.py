@@ -58,8 +58,8 @@ def compare(
     rows = sort_rows(result_rows(found, scores, keys), sort)
     notes += _cautions(found, keys)
     print("\n".join([*lines_of(rows, keys), *(["", *notes] if notes else [])]))
+    from deepspec.drawing import save_figure
     from deepspec.reporting.comparison import comparison_figure, write_comparison_page
-    from deepspec.reporting.style import save_figure
 
     by_name = {run.name: run for run in found}
     figure = comparison_figure([by_name[row["run"]] for row in rows])

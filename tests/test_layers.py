@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 # From the top down. Members of one set may import each other; nothing may import from a set above its own.
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
-    {"training", "sweeping", "workers"},
+    {"sweeping"},
+    {"training", "workers"},
     {"reporting"},
     {"runs"},
     {"evaluation"},
@@ -20,7 +21,7 @@ LAYERS = [
     {"models", "preprocess", "metrics", "data", "lines", "synthetic"},
     {"clustering"},
     {"functional", "schedules"},
-    {"command", "progress", "files", "texts", "threads", "presets"},
+    {"command", "progress", "drawing", "files", "pages", "texts", "threads", "presets"},
     {"extensions"},
     {"errors"},
 ]

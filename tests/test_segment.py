@@ -267,7 +267,7 @@ def test_a_package_adds_a_figure_of_its_own(scan, tmp_path):
     folder, _ = scan
     (tmp_path / "sizes.py").write_text(
         "from deepspec.reporting import ReportFigure\n"
-        "from deepspec.reporting.style import new_figure\n"
+        "from deepspec.drawing import new_figure\n"
         "def draw(shown):\n"
         "    figure = new_figure(4, 3)\n"
         "    figure.add_subplot().bar(range(shown.segmentation.k), shown.segmentation.sizes)\n"

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from deepspec.reporting.style import (
+from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     NO_CLUSTER,

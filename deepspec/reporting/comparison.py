@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from deepspec.reporting.html import figure_html, paragraph, table_html, write_plain_page
-from deepspec.reporting.style import FONT_SIZE, cluster_colours, grid_figure
+from deepspec.drawing import FONT_SIZE, cluster_colours, grid_figure
+from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
 from deepspec.runs.table import RESULTS, TITLES, epochs_text
 
 if TYPE_CHECKING:

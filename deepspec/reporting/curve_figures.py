@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import ListedColormap
 
+from deepspec.drawing import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
 from deepspec.functional.k_criteria import TITLES
-from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec import files
+from deepspec.drawing import FORMATS
 from deepspec.errors import UserError
 from deepspec.evaluation.files import table_of_clusters
 from deepspec.evaluation.result import summary
 from deepspec.evaluation.series import SCORES
+from deepspec.pages import figure_html, table_html
 from deepspec.reporting.agreement_figures import class_confusion, class_errors, compared_maps
 from deepspec.reporting.curve_figures import criteria_curves, degradation_curves, degraded_masks, stability_map
 from deepspec.reporting.figure_table import ReportFigure, figure_table, file_names, save_table
-from deepspec.reporting.html import figure_html, table_html
 from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
 from deepspec.reporting.report import Section
-from deepspec.reporting.style import FORMATS
 from deepspec.texts import number_text
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from deepspec.drawing import FORMATS, save_figure
 from deepspec.errors import UserError
 from deepspec.extensions import Extensible
-from deepspec.reporting.style import FORMATS, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class ReportFigure(Generic[C]):
     caption: str
     """Under the figure on the page; plain text."""
     draw: Callable[[C], Figure]
-    """Draws it, on a canvas of its own: `deepspec.reporting.style` has figures apart from pyplot's."""
+    """Draws it, on a canvas of its own: `deepspec.drawing` has figures apart from pyplot's."""
     when: Callable[[C], bool] = always
     """Whether there is something to draw."""
     export: str = ""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from deepspec.drawing import Scale
     from deepspec.lines.candidate import LabelledPeak
-    from deepspec.reporting.style import Scale
     from deepspec.reporting.training_figures import Generated
     from deepspec.segmentation import Segmentation
 

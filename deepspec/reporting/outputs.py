@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.drawing import FORMATS, Scale
 from deepspec.errors import UserError
 from deepspec.files import METRICS, REPORT
 from deepspec.lines.label import label_clusters
@@ -26,7 +27,6 @@ from deepspec.reporting.figure_table import file_names
 from deepspec.reporting.figures import FIGURES, history_file, save_figures
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
-from deepspec.reporting.style import FORMATS, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from deepspec.clustering.structure import GRADED
 from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
+from deepspec.pages import figure_html, table_html
 from deepspec.reporting.figures import FIGURES
-from deepspec.reporting.html import figure_html, table_html
-from deepspec.reporting.map_figures import headline
 from deepspec.reporting.report_data import borders_of, memberships_data, report_data
 from deepspec.texts import number_text
 
@@ -64,7 +63,7 @@ def write_report(
     memberships, without = memberships_data(segmentation)
     parts = {
         "title": f"Segmentation of {escape(name)}",
-        "headline": escape(headline(segmentation)),
+        "headline": escape(segmentation.headline),
         "structure": escape(_sentence(segmentation.structure.sentence)),
         "notes": "".join(
             f'<p class="note">{escape(_sentence(note))}</p>'

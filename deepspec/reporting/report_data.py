@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from deepspec.clustering.structure import GRADED
+from deepspec.drawing import cluster_colours
 from deepspec.reporting.latent_figures import sample_latents
-from deepspec.reporting.map_figures import cluster_name
-from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation.scatter import MOSTLY
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def report_data(
     data = {
         "rows": rows,
         "columns": columns,
-        "names": [cluster_name(segmentation, cluster) for cluster in range(segmentation.k)],
+        "names": segmentation.cluster_names,
         "colours": cluster_colours(segmentation.k),
         "labels": deflated(segmentation.labels.astype("<i2")),
         "sizes": segmentation.sizes.tolist(),

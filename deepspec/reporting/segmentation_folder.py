@@ -11,7 +11,6 @@ from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
 from deepspec.files import SEGMENTATION, check_result_folder, complete_folder
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
-from deepspec.reporting.map_figures import cluster_name, headline
 from deepspec.reporting.outputs import output_names, write_outputs
 from deepspec.segmentation.scatter import scatter_note
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from deepspec.drawing import Scale
     from deepspec.lines import Identification
-    from deepspec.reporting.style import Scale
     from deepspec.segmentation import Segmentation
 
 
@@ -173,9 +172,9 @@ def write_segmentation_folder(
 
 def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
     """Print what was found, and the files that hold it."""
-    print(headline(segmentation))
+    print(segmentation.headline)
     for cluster in range(segmentation.k):
-        print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")
+        print(f"  {segmentation.cluster_names[cluster]}, {segmentation.sizes[cluster]} pixels")
     print(segmentation.structure.sentence)
     if segmentation.retraining:
         print(segmentation.retraining)

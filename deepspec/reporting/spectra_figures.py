@@ -14,8 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.image import AxesImage
 
-from deepspec.reporting.map_figures import cluster_name, draw_mask
-from deepspec.reporting.style import (
+from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     Scale,
@@ -24,6 +23,7 @@ from deepspec.reporting.style import (
     panel_height,
     set_intensity_scale,
 )
+from deepspec.reporting.map_figures import draw_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +169,7 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     colour = "#d55e00" if sample is None else "#ffffff"
     for cluster, (picture, *panels) in enumerate(grid):
         draw_mask(picture, segmentation, cluster)
-        picture.set_title(cluster_name(segmentation, cluster), fontsize=FONT_SIZE)
+        picture.set_title(segmentation.cluster_names[cluster], fontsize=FONT_SIZE)
         drawn = np.stack([spectra[cluster] for spectra in columns])
         for axes, spectrum, image in zip(panels, drawn, flattened, strict=True):
             axes.plot(axis.values, spectrum, color=colour, linewidth=1.0)
@@ -196,7 +196,7 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
     figure, grid = grid_figure(rows, [width] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
     panels: list[Axes] = list(grid.flatten())
     for cluster, axes in enumerate(panels[:k]):
-        axes.set_title(f"     {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")
+        axes.set_title(f"     {segmentation.cluster_names[cluster]}", fontsize=FONT_SIZE, loc="left")
         axes.annotate(
             "\N{BLACK SQUARE}",
             (0, 1),

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from deepspec.drawing import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
 from deepspec.reporting.figure_table import ReportFigure, draw_table, figure_table
 from deepspec.reporting.latent_figures import LatentSample, latent_scatter
-from deepspec.reporting.map_figures import share_name
-from deepspec.reporting.style import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
+from deepspec.segmentation.view import share_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,11 +22,12 @@ from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError, described
 from deepspec.functional.kmeans import fitting_range
 from deepspec.segmentation.alignment import align
+from deepspec.segmentation.cutting import Leaves
 from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.response import as_seen
-from deepspec.segmentation.result import ClusteringRecord, Leaves, Segmentation
+from deepspec.segmentation.result import ClusteringRecord, Segmentation
 from deepspec.segmentation.search import planned_search
 from deepspec.segmentation.spectra import (
     SAMPLE_VALUES,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
     from deepspec.segmentation.model import SegmentationModel
-    from deepspec.segmentation.result import ClustersMode
+    from deepspec.segmentation.provenance import ClustersMode
     from deepspec.segmentation.search import PlannedSearch
     from deepspec.segmentation.spectra import Piece, PieceSums
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deepspec.clustering import Clusterer
     from deepspec.segmentation.model import SegmentationModel
-    from deepspec.segmentation.result import ClustersMode
+    from deepspec.segmentation.provenance import ClustersMode
 
 
 @dataclass(frozen=True)

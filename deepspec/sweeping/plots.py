@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 
-from deepspec.reporting.style import IMAGE_COLOURS, new_figure
+from deepspec.drawing import IMAGE_COLOURS, new_figure
 from deepspec.sweeping.best import finished, pareto_front
 from deepspec.texts import short_names, value_text
 

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 from deepspec.files import REPORT
-from deepspec.reporting.html import figure_html, paragraph, table_html, write_plain_page
+from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
 from deepspec.sweeping.best import BEST, FRONT, TRIALS, best_trial, pareto_front, trial_rows, write_best, write_tables
 from deepspec.sweeping.lost import counted, requeue_failed, superseded
 from deepspec.sweeping.plots import front_figure, history_figure, importance_figure, parallel_figure, slice_figure

@@ -92,7 +92,6 @@ class SegmentJob:
         kept = kept_result(result, request, "a segmentation", overwrite=overwrite, differs=self._is_of_another_cube)
         if kept is not None:
             return kept
-        from deepspec.reporting.map_figures import headline
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
         check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=overwrite)
@@ -103,7 +102,7 @@ class SegmentJob:
                 raise RefusedError(str(error)) from error
             found = self.segment()
             self.save(found, request)
-        return Finished(f"{headline(found)}, in {self.folder}")
+        return Finished(f"{found.headline}, in {self.folder}")
 
     def segment(self, progress: Callable[[str, int, int], None] | None = None) -> Segmentation:
         """Segment the cube.

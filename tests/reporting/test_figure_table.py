@@ -2,11 +2,11 @@
 
 import pytest
 
+from deepspec.drawing import new_figure
 from deepspec.errors import UserError
 from deepspec.reporting import FIGURES, ReportFigure
 from deepspec.reporting.figure_table import draw_table, figure_table, file_names, save_table
 from deepspec.reporting.outputs import output_names, parse_exports
-from deepspec.reporting.style import new_figure
 
 
 def draw(number):

@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from deepspec.data.axis import SpectralAxis
+from deepspec.drawing import cluster_colours, save_figure
 from deepspec.functional import SilhouetteEstimate
 from deepspec.reporting import (
     averages_over_difference,
@@ -19,8 +20,6 @@ from deepspec.reporting import (
     save_figures,
     silhouette_curve,
 )
-from deepspec.reporting.map_figures import headline
-from deepspec.reporting.style import cluster_colours, save_figure
 from tests.reporting.segmentations import segmentation
 
 ALWAYS = ["labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents"]
@@ -105,15 +104,15 @@ def test_the_legend_above_the_panels_fits_on_the_page(draw, k):
 
 def test_the_headline_names_one_material_and_no_silhouette_that_there_is_not():
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
-    assert headline(segmentation(3)) == "K = 3, silhouette of the latents 0.812 ± 0.005"
+    assert segmentation(3).headline == "K = 3, silhouette of the latents 0.812 ± 0.005"
     nothing = dataclasses.replace(segmentation().structure, verdict="none")
     one = dataclasses.replace(segmentation(1), silhouette=nan, structure=nothing)
-    assert headline(one) == "K = 1, one material"
+    assert one.headline == "K = 1, one material"
     cut_down = dataclasses.replace(one, structure=segmentation().structure)  # on request, against clear evidence
-    assert headline(cut_down) == "K = 1, all pixels in one cluster"
-    assert headline(dataclasses.replace(segmentation(3), silhouette=nan)) == "K = 3"  # as of a cut
+    assert cut_down.headline == "K = 1, all pixels in one cluster"
+    assert dataclasses.replace(segmentation(3), silhouette=nan).headline == "K = 3"  # as of a cut
     alone = dataclasses.replace(segmentation(3), silhouette=nan, sizes=np.array([0, 9, 0]))
-    assert headline(alone) == "K = 3, all pixels in one cluster"
+    assert alone.headline == "K = 3, all pixels in one cluster"
 
 
 def test_one_material_has_no_silhouette_curve(tmp_path):

@@ -18,10 +18,10 @@ from deepspec.clustering import Merge, Tree
 from deepspec.clustering.structure import judged_by_borders
 from deepspec.data.axis import SpectralAxis
 from deepspec.functional import SilhouetteEstimate
+from deepspec.pages import figure_html, table_html
 from deepspec.reporting import label_clusters, report_data, save_figures
-from deepspec.reporting.html import figure_html, table_html
 from deepspec.reporting.report import Section, write_report
-from deepspec.segmentation.result import ClusteringRecord, Leaves
+from deepspec.segmentation import ClusteringRecord, Leaves
 from deepspec.synthetic import load_pigments
 from tests.reporting.segmentations import segmentation
 
