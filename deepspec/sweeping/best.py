@@ -28,24 +28,13 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that no other beats: as good in every objective and better in one. With one objective, the best."""
-    trials = finished(study)
-    if not trials:
-        return []
-    costs_TO = _costs(study, trials)
-    beaten = [any((other_O <= own_O).all() and (other_O < own_O).any() for other_O in costs_TO) for own_O in costs_TO]
-    front = [trial for trial, is_beaten in zip(trials, beaten, strict=True) if not is_beaten]
-    return front if costs_TO.shape[1] > 1 else front[:1]
-
-
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
     """The best trial; with several objectives the one of the front that is nearest to the best of each.
 
     Distances count each objective by its range over the front, so units do not matter. None if no trial has ended.
     """
-    front = pareto_front(study)
-    if len(front) < 2:
+    front = study.best_trials  # of one objective all that share its best value
+    if len(study.directions) == 1 or len(front) < 2:
         return front[0] if front else None
     costs_TO = _costs(study, front)
     span_O = np.ptp(costs_TO, axis=0)
@@ -81,7 +70,7 @@ def write_tables(sweep: Sweep, rows: list[dict[str, Any]], folder: Path) -> None
     columns = list(rows[0]) if rows else ["trial"]
     write_csv(folder / TRIALS, columns, rows)
     if len(sweep.settings.objectives) > 1:
-        front = {trial.number for trial in pareto_front(sweep.study)}
+        front = {trial.number for trial in sweep.study.best_trials}
         write_csv(folder / FRONT, columns, [row for row in rows if row["trial"] in front])
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from deepspec.files import REPORT
 from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
-from deepspec.sweeping.best import BEST, FRONT, TRIALS, best_trial, pareto_front, trial_rows, write_best, write_tables
+from deepspec.sweeping.best import BEST, FRONT, TRIALS, best_trial, trial_rows, write_best, write_tables
 from deepspec.sweeping.lost import counted, requeue_failed, superseded
 from deepspec.sweeping.plots import front_figure, history_figure, importance_figure, parallel_figure, slice_figure
 from deepspec.sweeping.study import open_sweep
@@ -141,7 +141,7 @@ def _front(sweep: Sweep, rows: list[dict[str, Any]]) -> list[str]:
     figure = front_figure(sweep)
     if figure is None:
         return []
-    numbers = {trial.number for trial in pareto_front(sweep.study)}
+    numbers = {trial.number for trial in sweep.study.best_trials}
     return [
         "<h2>Pareto front</h2><p>No other trial is as good in every objective and better in one.</p>",
         figure_html(figure, "Pareto front"),
