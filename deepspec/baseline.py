@@ -85,7 +85,11 @@ def baseline(
         raise UserError(f"{cube}: no such file")
     # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
     from deepspec.reporting.outputs import parse_exports
-    from deepspec.reporting.segmentation_folder import check_segmentation_folder, write_segmentation_folder
+    from deepspec.reporting.segmentation_folder import (
+        check_segmentation_folder,
+        print_segmentation,
+        save_segmentation_folder,
+    )
 
     exports = parse_exports(export, Path(cube), None)
     check_segmentation_folder(folder, redshift, overwrite=overwrite)
@@ -110,7 +114,7 @@ def baseline(
             segmentation = segment_by_baseline(
                 opened, method, chosen, k=k, restarts=restarts, device=choose_device(device), progress=show
             )
-        write_segmentation_folder(
+        segmentation = save_segmentation_folder(
             segmentation,
             folder,
             exports=exports,
@@ -121,6 +125,7 @@ def baseline(
             lines=lines,
             calibratable=reading.channels is None,
         )
+    print_segmentation(segmentation, folder)
 
 
 def main(args: Sequence[str] | None = None) -> None:

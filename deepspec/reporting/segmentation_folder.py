@@ -143,33 +143,6 @@ def _with_scatter(segmentation: Segmentation, tube: str | None) -> tuple[Segment
     return segmentation, (note,) if note else ()
 
 
-def write_segmentation_folder(
-    segmentation: Segmentation,
-    folder: Path,
-    *,
-    exports: frozenset[str],
-    scale: Scale,
-    redshift: tuple[float, float],
-    dataset: str | None,
-    options: Mapping[str, object],
-    lines: LineOptions | None = None,
-    calibratable: bool = True,
-) -> None:
-    """`save_segmentation_folder`, and print what was found and written."""
-    written = save_segmentation_folder(
-        segmentation,
-        folder,
-        exports=exports,
-        scale=scale,
-        redshift=redshift,
-        dataset=dataset,
-        options=options,
-        lines=lines,
-        calibratable=calibratable,
-    )
-    print_segmentation(written, folder)
-
-
 def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
     """Print what was found, and the files that hold it."""
     print(segmentation.headline)

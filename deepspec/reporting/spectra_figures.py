@@ -1,6 +1,6 @@
-"""Spectra of the clusters (figures 4, 9 and 10 of the paper).
+"""Spectra of the clusters, alone and over the flattened cube (figures 4, 9 and 10 of the paper).
 
-The flattened cube behind a spectrum: a row for each pixel, a column for each channel (figures 4, 9 and 10).
+The flattened cube has a row for each pixel and a column for each channel.
 
 Shapes: M pixels of the sample, D channels.
 """
@@ -41,6 +41,23 @@ if TYPE_CHECKING:
 
 _COLUMNS = 240
 """Of the image: two pixels of a panel each, more of which would make large files of noise."""
+
+_TRUE: dict[str, Any] = {"color": "#7f7f7f", "linewidth": 2.2, "label": "mean of the measured spectra"}
+
+_RECONSTRUCTED: dict[str, Any] = {"color": "#d55e00", "linewidth": 1.0, "label": "mean of the decoded spectra"}
+
+_CENTRE: dict[str, Any] = {
+    "color": "#0072b2",
+    "linewidth": 1.0,
+    "linestyle": (0, (4, 2)),
+    "label": "decoded mean latent",
+}
+
+_ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
+"""Colours of the three where they lie on a dark image."""
+
+MOST_LABELS = 10
+"""Peaks that are named in a panel; the report names them all."""
 
 
 def flattened_image(axis: SpectralAxis, values_MD: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -86,21 +103,6 @@ def draw_flattened(axes: Axes, image: NDArray[np.uint8], pixels: int) -> None:
         va="center",
         fontsize=FONT_SIZE - 4,
     )
-
-
-_TRUE: dict[str, Any] = {"color": "#7f7f7f", "linewidth": 2.2, "label": "mean of the measured spectra"}
-_RECONSTRUCTED: dict[str, Any] = {"color": "#d55e00", "linewidth": 1.0, "label": "mean of the decoded spectra"}
-_CENTRE: dict[str, Any] = {
-    "color": "#0072b2",
-    "linewidth": 1.0,
-    "linestyle": (0, (4, 2)),
-    "label": "decoded mean latent",
-}
-_ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
-"""Colours of the three where they lie on a dark image."""
-
-MOST_LABELS = 10
-"""Peaks that are named in a panel; the report names them all."""
 
 
 def cluster_spectra(segmentation: Segmentation, scale: Scale = "auto", labels: Labels = ()) -> Figure:

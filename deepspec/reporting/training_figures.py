@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREEN, _RED = cluster_colours(4)
 
 
+DRAWS = 2000
+"""From the prior, for the share of each cluster."""
+
+SHOWN = 4
+"""Of each cluster."""
+
+
 def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
     """Losses, weights beta(i) and gamma(i), learning rate, and the clustering of the validation latents, by epoch.
 
@@ -170,13 +177,6 @@ def trained_weights(checkpoint: str) -> tuple[Weights, Weights]:
     before = {name.removesuffix(".weight"): first[name].numpy() for name in names}
     after = {name.removesuffix(".weight"): content["state_dict"][f"network.{name}"].float().numpy() for name in names}
     return before, after
-
-
-DRAWS = 2000
-"""From the prior, for the share of each cluster."""
-
-SHOWN = 4
-"""Of each cluster."""
 
 
 class Generated(NamedTuple):

@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from deepspec.runs.folder import RecordedRun
 
 
+Row = dict[str, Any]
+
+RESULTS = ("run", "epochs", "K", "silhouette", "reconstruction", "target", "warnings", "ARI", "F1")
+
+TITLES = {"silhouette": "silhouette (sample)"}
+"""What the tables for readers call a column: that of latents sampled in training is not that of a segmented cube."""
+
+SortKey = Literal["run", "epochs", "k", "silhouette", "reconstruction", "target", "warnings", "ari", "f1", "given"]
+
+DESCENDING = ("epochs", "silhouette", "ARI", "F1")
+"""More is better, and comes first."""
+
+WIDEST, MOST_SETTINGS, MOST_RUNS = 26, 6, 8
+"""Characters of a value; settings beside the results, and runs beside each other, that fit into a terminal."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Agreement with references, averaged over a run's evaluations."""
@@ -95,22 +111,6 @@ def _checkpoint(file: Path) -> str:
         except (OSError, KeyError):
             continue
     return ""
-
-
-Row = dict[str, Any]
-
-RESULTS = ("run", "epochs", "K", "silhouette", "reconstruction", "target", "warnings", "ARI", "F1")
-
-TITLES = {"silhouette": "silhouette (sample)"}
-"""What the tables for readers call a column: that of latents sampled in training is not that of a segmented cube."""
-
-SortKey = Literal["run", "epochs", "k", "silhouette", "reconstruction", "target", "warnings", "ari", "f1", "given"]
-
-DESCENDING = ("epochs", "silhouette", "ARI", "F1")
-"""More is better, and comes first."""
-
-WIDEST, MOST_SETTINGS, MOST_RUNS = 26, 6, 8
-"""Characters of a value; settings beside the results, and runs beside each other, that fit into a terminal."""
 
 
 def result_rows(runs: Sequence[RecordedRun], scores: Mapping[str, Scores], keys: Sequence[str]) -> list[Row]:

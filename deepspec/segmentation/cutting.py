@@ -1,6 +1,7 @@
 """The merge tree of a segmentation, and its clusters where it is cut elsewhere.
 
-Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions, M leaves.
+Shapes: H rows, W columns, C channels of the cube, D of the decoder, G groups of pixels, K clusters, M leaves, L latent
+dimensions.
 """
 
 from __future__ import annotations
@@ -18,52 +19,44 @@ if TYPE_CHECKING:
     from deepspec.clustering import Tree
 
 
-@dataclass(frozen=True, eq=False)
-class Leaves:
-    """The finest cut of the merge tree, of which any coarser one is made without clustering again."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Groups:
+    """Pixels in G groups, and what each group looks like; fields as in `Segmentation`."""
+
+    labels: NDArray[np.int16]
+    """(H, W), 0 to G - 1, or -1."""
+    sizes: NDArray[np.int64]
+    """(G,) pixels."""
+    centres: NDArray[np.float32]
+    """(G, L) mean latent points."""
+    mean_raw: NDArray[np.float64]
+    """(G, C), like the next three as those of the clusters."""
+    mean_input: NDArray[np.float64]
+    """(G, D)."""
+    mean_reconstructed: NDArray[np.float64]
+    """(G, D)."""
+    decoded_centre: NDArray[np.float64]
+    """(G, D)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Leaves(Groups):
+    """The finest cut of the merge tree, of which any coarser one is made without clustering again: M groups."""
 
     tree: Tree
     """What joins what, the least firm border first."""
     parents: tuple[int, ...]
     """(M,) the cluster of each leaf."""
-    labels: NDArray[np.int16]
-    """(H, W), 0 to M - 1, or -1."""
-    sizes: NDArray[np.int64]
-    """(M,) pixels."""
-    centres: NDArray[np.float32]
-    """(M, L) mean latent points."""
-    mean_raw: NDArray[np.float64]
-    """(M, C), like the next three as those of the clusters."""
-    mean_input: NDArray[np.float64]
-    """(M, D)."""
-    mean_reconstructed: NDArray[np.float64]
-    """(M, D)."""
-    decoded_centre: NDArray[np.float64]
-    """(M, D)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """What is different of a segmentation when its merge tree is cut into K clusters; fields as in `Segmentation`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cut(Groups):
+    """The merge tree cut into K groups, the largest first."""
 
-    labels: NDArray[np.int16]
-    """(H, W), 0 is the largest cluster."""
-    centres: NDArray[np.float32]
-    """(K, L)."""
-    sizes: NDArray[np.int64]
-    """(K,)."""
-    mean_raw: NDArray[np.float64]
-    """(K, C)."""
-    mean_input: NDArray[np.float64]
-    """(K, D)."""
-    mean_reconstructed: NDArray[np.float64]
-    """(K, D)."""
-    decoded_centre: NDArray[np.float64]
-    """(K, D)."""
     borders: NDArray[np.float64]
-    """(K, K)."""
+    """(K, K) valley ratio of the border of each pair, as the tree has it."""
     leaves: Leaves
-    """The same, with the new clusters as parents."""
+    """The same leaves, with the new groups as parents."""
 
 
 def number_of_clusters(tree: Tree | None, k: int | None, firm: float | None) -> int:

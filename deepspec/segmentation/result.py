@@ -26,7 +26,7 @@ from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
 from deepspec.pages import figure_html, table_html
-from deepspec.segmentation.cutting import Leaves, cut_leaves, cut_memberships, number_of_clusters
+from deepspec.segmentation.cutting import Groups, Leaves, cut_leaves, cut_memberships, number_of_clusters
 from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.provenance import Provenance
 from deepspec.segmentation.scatter import scatter_share
@@ -387,7 +387,7 @@ _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenanc
 _OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _OPTIONAL_ARRAYS = ("latents", "borders", "scattered", "memberships", "disagreement")
-_LEAF_ARRAYS = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
+_LEAF_ARRAYS = tuple(field.name for field in fields(Groups))
 
 
 def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:

@@ -1,9 +1,4 @@
-"""Runs a worker under a table in the terminal, and writes what the study has found.
-
-What a sweep has done so far: its trials as rows, for the terminal, trials.csv and the page.
-
-report.html: the study on one page that needs no network.
-"""
+"""A sweep from its start to its page: a table in the terminal while a worker runs, and what the study has found."""
 
 from __future__ import annotations
 
@@ -40,6 +35,10 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Trials in the terminal: the running ones and the last that ended."""
+
+
+LIVE_PAUSE = 2.0
+"""Seconds between two looks at the storage for the table; a database is asked by many workers."""
 
 
 def state_of(trial: FrozenTrial, again: set[int]) -> str:
@@ -155,10 +154,6 @@ def _table(rows: Sequence[dict[str, Any]], best: int | None) -> str:
     columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     kinds = ["best" if row["trial"] == best else row["state"] for row in rows]
     return table_html(columns, [[row[name] for name in columns] for row in rows], kinds)
-
-
-LIVE_PAUSE = 2.0
-"""Seconds between two looks at the storage for the table; a database is asked by many workers."""
 
 
 def run_and_report(settings: SweepSettings, environment: Mapping[str, str]) -> None:

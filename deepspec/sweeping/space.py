@@ -1,7 +1,4 @@
-"""The search space of a sweep: all its parameters, which of them apply, and the grid of all their values.
-
-One entry of a sweep's search space: what Optuna draws for it, and which keys of the experiment that sets.
-"""
+"""The search space of a sweep: what Optuna draws, which keys of the experiment it sets, and the grid of all values."""
 
 from __future__ import annotations
 
