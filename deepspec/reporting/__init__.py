@@ -8,6 +8,7 @@ from deepspec.reporting.figure_table import ReportFigure
 from deepspec.reporting.figures import FIGURES, FigureContext, save_figures
 from deepspec.reporting.latent_figures import latent_matrix
 from deepspec.reporting.map_figures import integrated, label_map, masks
+from deepspec.reporting.outputs import EXPORTS, Export, ExportContext
 from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
 from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.training_figures import (
@@ -23,10 +24,13 @@ from deepspec.runs.folder import read_history
 
 __all__ = [
     "EVALUATION_FIGURES",
+    "EXPORTS",
     "FIGURES",
     "SERIES_FIGURES",
     "TRAINING_FIGURES",
     "Candidate",
+    "Export",
+    "ExportContext",
     "FigureContext",
     "Generated",
     "LabelledPeak",

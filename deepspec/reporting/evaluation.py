@@ -171,7 +171,7 @@ def evaluation_names() -> frozenset[str]:
     Raises:
         UserError: a figure of another package cannot be loaded.
     """
-    figures = (name for table in (EVALUATION_FIGURES, SERIES_FIGURES) for name, _ in table.items())
+    figures = dict(EVALUATION_FIGURES) | dict(SERIES_FIGURES)
     return frozenset({files.EVALUATION, files.CLUSTERS, files.MAPS, files.SCORES, files.REPORT}) | file_names(figures)
 
 

@@ -11,7 +11,7 @@ import logging
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from deepspec.drawing import FORMATS, save_figure
 from deepspec.errors import UserError
@@ -84,7 +84,7 @@ def draw_table(table: Extensible[ReportFigure[C]], context: C, exports: Collecti
     """Draw all figures of a table that there is something to show in; see `save_table`, which needs less memory."""
     found = {}
     for name, entry in _asked_for(table, exports):
-        with _others_may_fail(table, name):
+        with others_may_fail(table, name):
             if (figure := _draw(entry, context)) is not None:
                 found[name] = figure
     return found
@@ -114,7 +114,7 @@ def save_table(
     """
     written = []
     for name, entry in _asked_for(table, exports):
-        with _others_may_fail(table, name):
+        with others_may_fail(table, name):
             if (figure := _draw(entry, context)) is not None:
                 for kind in formats:
                     path = folder / f"{name}.{kind}"
@@ -136,10 +136,12 @@ def _draw(entry: ReportFigure[C], context: C) -> Figure | None:
 
 
 @contextmanager
-def _others_may_fail(table: Extensible[ReportFigure[C]], name: str) -> Iterator[None]:
+def others_may_fail(table: Extensible[Any], name: str) -> Iterator[None]:
+    """Log what goes wrong in the block as a warning, if the thing of that name is another package's."""
     try:
         yield
     except Exception as error:
         if table.is_ours(name):
             raise
-        logger.warning("no figure '%s', of another package: it fails with %s: %s", name, type(error).__name__, error)
+        what = f"no {table.kind} '{name}', of another package: it fails with {type(error).__name__}: {error}"
+        logger.warning(what)

@@ -28,7 +28,7 @@ from deepspec.reporting.exports import (
     save_tiff,
 )
 from deepspec.reporting.map_figures import disagreement_map
-from deepspec.reporting.outputs import EXPORTS, output_names, parse_exports, write_outputs
+from deepspec.reporting.outputs import EXPORTS, Export, output_names, parse_exports, write_outputs
 from deepspec.reporting.report_data import borders_of
 from deepspec.segmentation import ClusteringRecord
 from deepspec.training.module import DeepClustering
@@ -308,3 +308,26 @@ def test_nothing_half_written_is_left(tmp_path):
     with pytest.raises(ValueError, match="invalid literal"):
         save_tiff(broken, tmp_path / "labels.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_of_another_package_is_one_entry(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(EXPORTS, "_registered", {})
+    EXPORTS.register(
+        "npy",
+        Export(
+            "label map of NumPy", ("labels.npy",), lambda c, out: np.save(out / "labels.npy", c.segmentation.labels)
+        ),
+    )
+    EXPORTS.register("broken", Export("", (), lambda context, out: context.nothing))
+    assert "labels.npy" in output_names()
+    exports = parse_exports("npy,broken,tiff", tmp_path / "a.h5", None)
+    found = segmentation(2)
+    write_outputs(found, tmp_path, exports=exports)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), found.labels)
+    assert (tmp_path / "labels.tif").is_file()
+    assert caplog.messages == ["no export 'broken', of another package: it fails with AttributeError: "
+                               "'ExportContext' object has no attribute 'nothing'"]  # fmt: skip
+    with pytest.raises(TypeError, match=r"expected a deepspec.reporting.Export that writes, got a str"):
+        EXPORTS.register("mine", "labels.npy")
+    with pytest.raises(UserError, match="files without a folder"):
+        EXPORTS.register("mine", Export("", ("../a",), lambda context, out: None))
