@@ -333,7 +333,7 @@ class Segmentation:
         """How it was made, in a few words each."""
         made: dict[str, str] = {"clusters": self.provenance.clusters}
         if self.clustering is not None:
-            made["clusters"] += f", labelled by {self.clustering.partition}, K by {self.clustering.evidence}"
+            made["clusters"] += f", partition {self.clustering.partition}, K decided by: {self.clustering.evidence}"
         made["cube"] = self.provenance.cube or "in memory"
         if self.baseline is not None:
             made["baseline"] = self.baseline.method

@@ -32,7 +32,7 @@ def test_printed_in_a_few_lines():
         "  cluster 1: 33.3 %, 60 pixels",
         "  cluster 2: 33.3 %, 60 pixels",
         "  no cluster: 60 pixels",
-        "clusters: refit, labelled by gaussians, K by valleys of density",
+        "clusters: refit, partition gaussians, K decided by: valleys of density",
         "cube: /scans/a.h5",
         "model: runs/xrf/model.ckpt",
         "made: 2026-11-22T18:26:00+00:00 by deepspec 1",
