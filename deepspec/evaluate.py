@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from deepspec.command import run_command
 from deepspec.data.cube_options import NAME, CubeOptions
 from deepspec.errors import UserError
+from deepspec.evaluation.options import EvaluateOptions
 from deepspec.files import model_file
 from deepspec.workers.sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepspec.workers.evaluating import EvaluateJob, EvaluateOptions
+    from deepspec.workers.evaluating import EvaluateJob, EvaluateRequest
 
 
 def evaluate(
     segmentations: list[str],
     reference: str | None = None,
-    kind: Literal["auto", "image", "labels"] = "auto",
-    ignore: int | None = None,
-    mapping: str | None = None,
     mask: str | None = None,
-    resample: bool = False,
-    cube: str | None = None,
-    checkpoint: str | None = None,
-    k: tuple[int, int] = (3, 10),
-    refits: int = 20,
-    alpha: float = 0.7,
-    beta: float = 0.3,
-    export: str = "none",
-    seed: int = 0,
-    device: str = "auto",
     out: str | None = None,
-    overwrite: bool = False,
     each: bool = False,
     *,
+    options: EvaluateOptions,
     sharing: Sharing,
     reading: CubeOptions,
 ) -> None:
@@ -53,50 +42,19 @@ def evaluate(
         reference: picture whose colours are clustered, or label map (PNG, TIFF, NPY, HDF5, FITS, MATLAB), or another
             segmentation; FILE or FILE:KEY. Without one, only what needs none is worked out. {name} in it stands for
             the name of each segmentation's folder without -segmentation, as in labels/{name}.png.
-        kind: image or labels, where the reference is taken for the wrong one.
-        ignore: value of the label map that means no class, such as 0.
-        mapping: YAML file that merges classes which cannot be told apart, with lines like 'iron earths: [4, 7]'.
         mask: image of the pixels that count (nonzero), FILE or FILE:KEY, which may have {name} too.
-        resample: take the nearest pixels of a reference that has another size.
-        cube: where the cube is now, its file or the folder that holds it; default where it was when it was segmented.
-            It is read once more, for silhouette, Davies-Bouldin and Calinski-Harabasz of its preprocessed spectra;
-            none leaves these out, and so does a cube that is not found.
-        checkpoint: where the run folder or its model.ckpt is now, whose preprocessing these need; default where it was.
-        k: fewest and most clusters, of the picture's colours and of the criteria for K.
-        refits: on resampled pixels, for the stability; 0 leaves it out.
-        alpha: weight of false negatives in the Tversky index.
-        beta: weight of false positives in the Tversky index.
-        export: the figures as vector graphics too: svg, pdf, or both with a comma; none.
-        seed: of everything random.
-        device: cpu, cuda, or auto: cuda where there is one; for K-means and silhouettes of the latent points.
         out: folder for the results; default SEGMENTATION-evaluation in the current directory. Of several one by one the
             folder that theirs are put into, of several in a table default evaluation.
-        overwrite: replace an earlier evaluation in `out`; of several one by one those made otherwise.
         each: evaluate several one by one even against a single reference.
+        options: how they are evaluated.
         sharing: where several are evaluated one by one.
         reading: how the cube is to be taken, as it was when it was segmented.
     """
-    from deepspec.workers.evaluating import EvaluateOptions, segmentation_files
+    from deepspec.workers.evaluating import EvaluateRequest, segmentation_files
 
-    if min(refits, alpha, beta) < 0 or refits == 1:
-        raise UserError("refits: expected 0 or at least 2; alpha and beta: expected at least 0")
-    options = EvaluateOptions(
-        kind=kind,
-        ignore=ignore,
-        mapping=mapping,
-        resample=resample,
-        cube=cube,
-        checkpoint=None if checkpoint is None else str(model_file(checkpoint)),
-        k=k,
-        refits=refits,
-        alpha=alpha,
-        beta=beta,
-        export=export,
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        reading=reading,
-    )
+    if options.checkpoint is not None:
+        options = replace(options, checkpoint=str(model_file(options.checkpoint)))
+    request = EvaluateRequest(options, reading)
     files = segmentation_files(segmentations)
     one = len(files) == 1 and not each and not sharing.is_asked_for
     of_their_own = any(NAME in text for text in (reference, mask) if text is not None)
@@ -109,11 +67,11 @@ def evaluate(
     # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
     from deepspec.reporting.evaluation import parse_formats
 
-    parse_formats(export)
+    parse_formats(options.export)
     if in_a_table:
-        _evaluate_in_a_table(files, str(reference), mask, Path(out or "evaluation"), options)
+        _evaluate_in_a_table(files, str(reference), mask, Path(out or "evaluation"), request)
         return
-    jobs = _plan(files, reference, mask, out, options, one=one)
+    jobs = _plan(files, reference, mask, out, request, one=one)
     if one:
         _evaluate_one(jobs[0])
     else:
@@ -125,7 +83,7 @@ def _plan(
     reference: str | None,
     mask: str | None,
     out: str | None,
-    options: EvaluateOptions,
+    request: EvaluateRequest,
     *,
     one: bool,
 ) -> list[EvaluateJob]:
@@ -142,7 +100,7 @@ def _plan(
             )
     scans = [name_of(file).removesuffix("-segmentation") for file in files]
     return [
-        EvaluateJob(file, folder, _named(reference, scan), _named(mask, scan), options)
+        EvaluateJob(file, folder, _named(reference, scan), _named(mask, scan), request)
         for file, folder, scan in zip(files, folders, scans, strict=True)
     ]
 
@@ -157,7 +115,7 @@ def _evaluate_one(job: EvaluateJob) -> None:
     from deepspec.progress import progress_bars
     from deepspec.reporting.evaluation import evaluation_names
 
-    check_result_folder(Path(job.folder), evaluation_names(), "an evaluation", overwrite=job.options.overwrite)
+    check_result_folder(Path(job.folder), evaluation_names(), "an evaluation", overwrite=job.asked.options.overwrite)
     with claimed_folder(Path(job.folder)):
         with progress_bars() as show:
             evaluation, segmentation = job.evaluate(show)
@@ -170,14 +128,14 @@ def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> 
     from deepspec.files import SCORES
 
     try:
-        sharing.run(jobs, jobs[0].options.device, "segmentations")
+        sharing.run(jobs, jobs[0].asked.options.device, "segmentations")
     finally:  # also of those that were done before it was stopped, or another failed
         if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / SCORES):
             print(f"wrote {out / SCORES}, a row for each of {rows} evaluations")
 
 
 def _evaluate_in_a_table(
-    files: Sequence[str], reference: str, mask: str | None, folder: Path, options: EvaluateOptions
+    files: Sequence[str], reference: str, mask: str | None, folder: Path, request: EvaluateRequest
 ) -> None:
     from deepspec.evaluation import compare_segmentations
     from deepspec.evaluation.series import series_summary, write_series
@@ -187,9 +145,10 @@ def _evaluate_in_a_table(
     from deepspec.segmentation.model import choose_device
     from deepspec.workers.evaluating import read_mask_of
 
+    options = request.options
     check_result_folder(folder, evaluation_names(), "an evaluation", overwrite=options.overwrite)
     found = [Segmentation.load(file) for file in files]
-    classes = options.classes(reference)
+    classes = request.classes(reference)
     entries, notes = compare_segmentations(
         list(zip(files, found, strict=True)),
         classes,
@@ -221,7 +180,7 @@ def main(args: Sequence[str] | None = None) -> None:
         positional="segmentations",
         many=True,
         args=args,
-        groups={"sharing": Sharing, "reading": CubeOptions},
+        groups={"options": EvaluateOptions, "sharing": Sharing, "reading": CubeOptions},
     )
 
 

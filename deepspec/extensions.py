@@ -10,7 +10,9 @@ and a notebook by `register`. What a table names by such a text, ours or theirs,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
@@ -54,6 +56,10 @@ class Extensible(Mapping[str, T], Generic[T]):
         self._registered[name] = thing
         return thing
 
+    def unregister(self, name: str) -> None:
+        """Take away what `register` added."""
+        del self._registered[name]
+
     def __getitem__(self, name: str) -> T:
         """The thing of this name.
 
@@ -85,13 +91,15 @@ class Extensible(Mapping[str, T], Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._registered or name in self._points()
 
-    def is_ours(self, name: str) -> bool:
-        """Whether deepspec itself has it, and no other package brought it."""
-        return name in self._own
+    @property
+    def added(self) -> list[str]:
+        """Names of what is not our own."""
+        return [name for name in self if name not in self._own]
 
     def _points(self) -> dict[str, EntryPoint]:
         """Of installed packages; a name of ours stays ours."""
-        return {point.name: point for point in entry_points(group=self.group) if point.name not in self._own}
+        found = _entry_points(self.group, tuple(sys.path))
+        return {point.name: point for point in found if point.name not in self._own}
 
     def _from_package(self, point: EntryPoint) -> T:
         origin = f"{self.kind} {point.name!r} ({point.value}, of the package {point.dist.name if point.dist else '?'})"
@@ -105,3 +113,14 @@ class Extensible(Mapping[str, T], Generic[T]):
             except (TypeError, UserError) as error:
                 raise UserError(f"{origin} cannot serve: {error}") from error
         return thing
+
+
+@cache
+def _entry_points(group: str, places: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Of one group; looking through the installed packages takes milliseconds, and some tables are asked per file.
+
+    Args:
+        group: which.
+        places: where packages are looked for, so that a change of `sys.path` counts.
+    """
+    return tuple(entry_points(group=group))

@@ -29,7 +29,7 @@ from deepspec.synthetic.images import load_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.segmentation import Segmentation
     from deepspec.synthetic import SyntheticScan
 

@@ -35,7 +35,7 @@ from deepspec.segmentation import segment_cube
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
 EXPERIMENT = Path(__file__).parent / "xrf.yaml"
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Clusters
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.models import NetworkConfig
 from deepspec.models.autoencoder import Latent

@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec import DeepClustering, SpectralCube
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Consensus, structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.hdf5_file import seal
 from deepspec.evaluate import main as evaluate
 from deepspec.fit import main as fit

@@ -13,9 +13,9 @@ from PIL import Image
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 
 from deepspec import evaluate as verb
+from deepspec.axis import SpectralAxis
 from deepspec.baselines import BaselineOptions, segment_by_baseline
 from deepspec.clustering import structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.synthetic import degrade
 from deepspec.synthetic.cube_files import write_degraded

@@ -22,7 +22,7 @@ LAYERS = [
     {"clustering"},
     {"functional", "schedules"},
     {"command", "progress", "drawing", "files", "pages", "texts", "threads", "presets"},
-    {"extensions"},
+    {"axis", "extensions", "lazy_names"},
     {"errors"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -8,10 +8,10 @@ import torch
 from scipy import ndimage, stats
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
-from deepspec.preprocess.chain import STEPS, build_step
+from deepspec.preprocess.steps import STEPS, build_step
 
 CHAINS = [
     ["sqrt", "max"],
@@ -892,8 +892,8 @@ def test_inverse_leaves_its_input_alone_and_passes_gradients():
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ("sqr", "unknown preprocessing step 'sqr' .did you mean 'sqrt'"),
-        ("normalize", "unknown preprocessing step 'normalize'; expected one of rebin, smooth, "),
+        ("sqr", "no preprocessing step 'sqr' .did you mean 'sqrt'"),
+        ("normalize", "no preprocessing step 'normalize'; expected one of rebin, smooth, "),
         ({"step": "rebin", "bin": 5}, "rebin: unknown parameter 'bin' .did you mean 'bins'"),
         ({"step": "rebin", "width": 5}, "rebin: unknown parameter 'width'; expected one of bins, mode"),
         ({"step": "max", "axis": 1}, "max: unknown parameter 'axis'; it takes none"),
@@ -931,7 +931,7 @@ def test_inverse_leaves_its_input_alone_and_passes_gradients():
         ("views", "views: the parameter 'chains' is missing"),
         ({"step": "views", "chains": ["sqrt"]}, "views: chains is a list of lists of steps, .* put each chain in brac"),
         ({"step": "views", "chains": []}, "views: expected at least one chain of steps; got none"),
-        ({"step": "views", "chains": [["sqr"]]}, "unknown preprocessing step 'sqr' .did you mean 'sqrt'"),
+        ({"step": "views", "chains": [["sqr"]]}, "no preprocessing step 'sqr' .did you mean 'sqrt'"),
         ({"step": "quantile_tanh", "regulator": 0}, "regulator must be a number above 0; got 0"),
     ],
 )

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from deepspec import fit, sweep
+from deepspec.axis import SpectralAxis
 from deepspec.command import join_signs
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError

@@ -14,14 +14,15 @@ Shapes: P pixels of the cube, S of the sample, C channels.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from deepspec.baselines.embeddings import Colours, Identity, NonNegativeComponents, PrincipalComponents, colours_of
 from deepspec.baselines.model import BaselineModel
+from deepspec.baselines.options import COMPONENTS, BaselineOptions
 from deepspec.baselines.umap import ManifoldEmbedding, check_installed
 from deepspec.clustering.counts import are_counts
 from deepspec.clustering.ikmeans import K_RANGE
@@ -30,6 +31,7 @@ from deepspec.data.pixels import dead_pixels
 from deepspec.errors import UserError
 from deepspec.preprocess import Preprocess
 from deepspec.segmentation import BaselineRecord, segment_cube
+from deepspec.segmentation.options import SearchOptions, SegmentOptions, changed, with_keywords_of
 from deepspec.segmentation.spectra import SAMPLE_VALUES, SpectraSample
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from deepspec.axis import SpectralAxis
     from deepspec.baselines.model import Embedding
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.baselines.options import Method
+    from deepspec.clustering import Clusterer, ClustererConfig
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation import Segmentation
 
@@ -129,36 +133,8 @@ def fit_to_cube(
     preprocess.fit(x_SC, None if pairs is None else torch.from_numpy(pairs.spectra_MC.astype(np.float32)))
 
 
-Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
-"""Dimensions where none are given; fewer of spectra with fewer channels."""
-
 MOST_LATENTS = 2**28
 """Most latent values of a cube, 1 GiB: they are all held in memory, and some copies of them at the peak."""
-
-
-@dataclass(frozen=True)
-class BaselineOptions:
-    """What can be chosen about a baseline."""
-
-    components: int | None = None
-    """Dimensions of pca, nmf and umap; None: 8, 8 and 3."""
-    preprocess: list[str | dict[str, Any]] | None = None
-    """Steps as in `deepspec.preprocess`; None: what suits the cube."""
-    image: str | None = None
-    """File of the picture for rgb."""
-    resample: bool = False
-    """Whether to take the nearest pixels of a picture of another size."""
-    neighbours: int = 15
-    """Of each spectrum, for umap."""
-    min_dist: float = 0.1
-    """Least distance of points, for umap."""
-    sample: int = 32768
-    """Most spectra to fit on, and pixels that IKMeans works on."""
-    seed: int = 0
-    """Of everything random."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +169,9 @@ def fit_baseline(
             spectra, there are too few of them, or umap-learn is not installed.
     """
     options = options or BaselineOptions()
-    _check(method, options)
+    options.check(method)
+    if method == "umap":
+        check_installed()
     colours: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
     if options.image is not None:
@@ -212,69 +190,46 @@ def fit_baseline(
     return Baseline(BaselineModel(cube.axis, preprocess, network), colours, (note, *preprocess.notes, *notes))
 
 
+@with_keywords_of(BaselineOptions)
 def segment_by_baseline(
     cube: SpectralCube,
     method: Method,
     options: BaselineOptions | None = None,
     *,
-    k: tuple[int, int] | None = None,
-    restarts: int = 3,
-    device: str | torch.device = "cpu",
+    clusterer: str | ClustererConfig | Clusterer | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    **changes: Any,
 ) -> Segmentation:
-    """Fit a baseline and segment the same cube by IKMeans, as `segment_cube` does with a network.
+    """Fit a baseline and cluster the same cube, as `segment_cube` does with a network.
 
     Args:
         cube: an open cube; it is read three times.
         method: as `fit_baseline`.
-        options: what can be chosen.
-        k: fewest and most clusters; None: 3 and 10, as far as the pixels suffice.
-        restarts: K-means runs per K.
-        device: where to compute; fitting, and umap as a whole, run on the CPU.
+        options: what can be chosen; each option may be given as a keyword too. Without `k`, IKMeans (the clusterer
+            unless another is named) tries 3 to 10, as far as the pixels suffice. Fitting, and umap as a whole, run on
+            the CPU whatever the device.
+        clusterer: besides what `SearchOptions` names, a configuration or any `Clusterer`.
         progress: as `fit_baseline`.
+        **changes: any field of `BaselineOptions`, such as `k=(2, 6)`.
 
     Raises:
         UserError: as `fit_baseline` and `segment_cube`.
     """
-    options = options or BaselineOptions()
+    options = changed(options or BaselineOptions(), changes, "segment_by_baseline")
     fitted = fit_baseline(cube, method, options, progress)
     if fitted.inputs is not None:
-        _check_colours(fitted.inputs[cube.mask], k or K_RANGE, options)
+        _check_colours(fitted.inputs[cube.mask], options)
+    search = {field.name: getattr(options, field.name) for field in fields(SearchOptions)}
     found = segment_cube(
         cube,
         fitted.model,
-        clusters="refit",
-        k=k,
-        sample=options.sample,
-        restarts=restarts,
-        seed=options.seed,
-        device=device,
+        SegmentOptions(clusters="refit", **search),
+        clusterer=clusterer,
         inputs=fitted.inputs,
         progress=progress,
     )
     record = BaselineRecord(method, json.dumps(fitted.model.preprocess.spec), options.sample)
     return replace(found, notes=(*fitted.notes, *found.notes), baseline=record)
-
-
-def _check(method: Method, options: BaselineOptions) -> None:
-    if method not in METHODS:
-        raise UserError(f"unknown baseline {method!r}: expected one of {', '.join(METHODS)}")
-    if (options.image is not None) != (method == "rgb"):
-        given = "rgb needs --image, a picture of the same scene" if method == "rgb" else "--image is for rgb alone"
-        raise UserError(f"{given}; the other baselines look at the spectra")
-    if options.components is not None and method not in COMPONENTS:
-        raise UserError(f"--components is for {', '.join(COMPONENTS)}; {method} has dimensions of its own")
-    if options.components is not None and options.components < 1:
-        raise UserError(f"components: expected at least 1, got {options.components}")
-    if options.sample < 1:
-        raise UserError(f"sample: expected at least 1 pixel, got {options.sample}")
-    if method == "umap":
-        if options.neighbours < 2 or not 0 <= options.min_dist <= 1:
-            raise UserError(
-                f"expected neighbours of at least 2 and min_dist from 0 to 1, got {options.neighbours} and "
-                f"{options.min_dist:g}"
-            )
-        check_installed()
 
 
 def _chain(x_SC: Tensor, cube: SpectralCube, method: Method, options: BaselineOptions) -> Chain:
@@ -326,10 +281,11 @@ def _components(y_SD: NDArray[np.float32], method: Method, options: BaselineOpti
     return options.components
 
 
-def _check_colours(colours_N3: NDArray[np.float32], k: tuple[int, int], options: BaselineOptions) -> None:
+def _check_colours(colours_N3: NDArray[np.float32], options: BaselineOptions) -> None:
     found = len(np.unique(colours_N3, axis=0))
-    if found < k[0]:
-        raise UserError(f"{options.image} has {found} different colours, too few for {k[0]} clusters: lower --k")
+    fewest = options.k if isinstance(options.k, int) else (options.k or K_RANGE)[0]
+    if found < fewest:
+        raise UserError(f"{options.image} has {found} different colours, too few for {fewest} clusters: lower --k")
 
 
 def _check_size(cube: SpectralCube, method: Method, latent: int) -> None:

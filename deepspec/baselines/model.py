@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from deepspec.clustering import Clusters
 
 if TYPE_CHECKING:
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.models.autoencoder import Latent
     from deepspec.preprocess import Preprocess
 

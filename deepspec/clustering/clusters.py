@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from deepspec.clustering.consensus import Consensus
-from deepspec.clustering.partitions import PARTITIONS, NearestCentres, distances_to
+from deepspec.clustering.partitions import CountSpectra, Gaussians, NearestCentres, distances_to
+from deepspec.extensions import Extensible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +74,12 @@ class TrainingRecord:
 BLOCK_DISTANCES = 2**22
 """Distances held at a time by `assign`: 16 MiB."""
 
-KINDS: dict[str, type[Partition]] = {**PARTITIONS, Consensus.kind: Consensus}
-"""What a checkpoint can hold."""
+PARTITIONS: Extensible[type[Partition]] = Extensible(
+    "kind of partition",
+    "deepspec.partitions",
+    {kind.kind: kind for kind in (NearestCentres, Gaussians, CountSpectra, Consensus)},
+)
+"""What a checkpoint can hold, by the `kind` of its class; a class of another package's has to be in it to be loaded."""
 
 _PARTITION = "partition"
 """Its entry in a state dict."""
@@ -216,7 +221,7 @@ class Clusters(nn.Module):
         state = state_dict.pop(f"{prefix}{_PARTITION}", None)
         record = state_dict.pop(f"{prefix}{_RECORD}", None)
         super()._load_from_state_dict(state_dict, prefix, *more)
-        partition = None if state is None else KINDS[state["kind"]].from_state(state)
+        partition = None if state is None else PARTITIONS[state["kind"]].from_state(state)
         self._partition = None if partition is None else partition.to(self.centres.device)
         self.record = None if record is None else TrainingRecord.from_state(record).to(self.centres.device)
 

@@ -302,7 +302,3 @@ def chi_squares(x_NC: Tensor, labels_N: Tensor, log_spectra_KC: Tensor) -> tuple
     expected_NB = expected_KB[labels_N] * counts_N[:, None]
     squares_NB = (observed_NB - expected_NB).square() / expected_NB
     return squares_NB.where(expected_NB > 0, 0).sum(1).float(), counts_N.float()
-
-
-PARTITIONS: dict[str, type[Partition]] = {kind.kind: kind for kind in (NearestCentres, Gaussians, CountSpectra)}
-"""What a checkpoint can hold."""

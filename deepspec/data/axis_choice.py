@@ -10,13 +10,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis, find_unit, normalise_unit
+from deepspec.axis import SpectralAxis, find_unit, normalise_unit
+from deepspec.data.arrays import read_array
 from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.data.readers.stored import AxisCandidate, Stored
+
+
+def read_axis(text: str, channels: int) -> SpectralAxis:
+    """Axis of `channels` channels from a short text or a file.
+
+    Args:
+        text: what `SpectralAxis.parse` takes; or `FILE:UNIT`, a text, NPY or keyed file (`FILE:KEY:UNIT`) with one
+            value per channel.
+        channels: number of channels, at least 1.
+
+    Raises:
+        UserError: if the text has another form, or the file another number of values.
+    """
+    file, _, unit = text.rpartition(":")
+    if not file or (re.fullmatch(r"[^:]*:[^:]*", file) and all(_is_number(part) for part in file.split(":"))):
+        return SpectralAxis.parse(text, channels)
+    normalise_unit(unit)
+    values = read_array(file, "the spectral axis").squeeze()
+    if values.shape != (channels,):
+        raise UserError(f"axis {file}: expected {channels} values, one per channel, found shape {values.shape}")
+    return SpectralAxis(values, unit)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 _EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806, or more of them"
@@ -128,7 +158,7 @@ def choose_axis(
             raise UserError(f"{stored.name}: the axis has {wanted.channels} channels, the cube has {channels}")
         return wanted, None
     if wanted is not None and (wanted == "channel" or ":" in wanted):
-        return SpectralAxis.parse(wanted, channels), None
+        return read_axis(wanted, channels), None
     fitting = [c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all()]
     stated = [c for c in stored.axes if c.origin == "stated"]
     if stated and not any(c.origin == "stated" for c in fitting):

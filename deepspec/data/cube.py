@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube_file import compression, cube_file
 from deepspec.data.layout import Layout, WithoutDims, dims_to_drop, guess_layout, unfold

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
 MARK = "deepspec_cube"
 VERSION = 1

@@ -14,7 +14,7 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
 
 def rebin(x_NC: NDArray[Any], source: SpectralAxis, target: SpectralAxis, *, counts: bool) -> NDArray[np.float32]:

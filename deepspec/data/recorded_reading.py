@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube_options import NAME
 from deepspec.data.scatter import begins_with, keep_first
 from deepspec.errors import UserError

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from deepspec.axis import SpectralAxis
 from deepspec.data.archive_check import DAMAGE, check_archive
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube import SpectralCube
 from deepspec.data.hdf5_file import read_hdf5

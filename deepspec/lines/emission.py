@@ -20,7 +20,7 @@ from deepspec.lines.peaks import SIGNIFICANCE, find_peaks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.peaks import Peak
 
     Array = NDArray[np.float64]

@@ -18,7 +18,7 @@ from deepspec.lines.peaks import find_peaks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.calibration_fit import Calibration
 
     Array = NDArray[np.float64]

@@ -24,7 +24,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
     Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from deepspec.lines.xray_lines import GREEK
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.calibration_fit import Calibration
     from deepspec.lines.label import Identification
 

@@ -18,7 +18,7 @@ from deepspec.lines.xray_lines import families, group_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.xray_lines import Family, XrfLine
 
     Array = NDArray[np.float64]

@@ -33,7 +33,7 @@ from deepspec.lines.xray_lines import LIGHT, SELDOM, group_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.candidate import Kind
     from deepspec.lines.peaks import Peak
     from deepspec.lines.xray_lines import XrfLine

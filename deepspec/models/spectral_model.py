@@ -21,9 +21,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import ClustererConfig, Clusters
 from deepspec.data.archive_check import check_archive
-from deepspec.data.axis import SpectralAxis
 from deepspec.errors import UserError, described
 from deepspec.files import model_file
 from deepspec.models.autoencoder import VariationalAutoencoder

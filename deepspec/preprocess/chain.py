@@ -1,97 +1,27 @@
 """The chain of preprocessing steps that a checkpoint carries, so that fit and segment see the same spectra.
 
 N spectra, C channels in, D channels out, E channels after `inverse`, M spectra in pairs of neighbours.
-
-From an item of the `steps` list in a YAML file to a step.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepspec.data.axis import SpectralAxis
-from deepspec.errors import UserError, did_you_mean
-from deepspec.preprocess.normalise import Area, Dose, Max, Unit
-from deepspec.preprocess.pointwise import Anscombe, Clip, Log, Log1p, Sqrt
-from deepspec.preprocess.projections import MNF, PCA
-from deepspec.preprocess.rebin import Rebin
-from deepspec.preprocess.scaling import MinMax, QuantileTanh, Standard
-from deepspec.preprocess.smooth import Smooth, Snip
-from deepspec.preprocess.views import Views
+from deepspec.axis import SpectralAxis
+from deepspec.errors import UserError
+from deepspec.preprocess.steps import build_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from deepspec.preprocess.step import Step
-
-
-STEPS: dict[str, type[Step]] = {
-    "rebin": Rebin,
-    "smooth": Smooth,
-    "snip": Snip,
-    "clip": Clip,
-    "log1p": Log1p,
-    "log": Log,
-    "sqrt": Sqrt,
-    "anscombe": Anscombe,
-    "max": Max,
-    "area": Area,
-    "unit": Unit,
-    "dose": Dose,
-    "standard": Standard,
-    "minmax": MinMax,
-    "quantile_tanh": QuantileTanh,
-    "pca": PCA,
-    "mnf": MNF,
-    "views": Views,
-}
-
-
-def build_step(item: str | dict[str, Any], channels: int) -> Step:
-    """The step that `item` names, for spectra of `channels` channels.
-
-    Args:
-        item: a name (`"sqrt"`), or a mapping of `step` to the name and of parameters to their values
-            (`{"step": "rebin", "bins": 512}`).
-        channels: number of channels that come in.
-
-    Raises:
-        UserError: the name or a parameter is unknown, a parameter is missing or has an impossible value.
-    """
-    if isinstance(item, str):
-        item = {"step": item}
-    if not isinstance(item, dict) or not isinstance(item.get("step"), str):
-        raise UserError(
-            f"a preprocessing step is a name, or a mapping such as {{step: rebin, bins: 512}}; got {item!r}"
-        )
-    name = item["step"]
-    if name not in STEPS:
-        raise UserError(f"unknown preprocessing step {name!r}{_nearest(name, STEPS)}")
-    parameters = {key: value for key, value in item.items() if key != "step"}
-    accepted = dict(inspect.signature(STEPS[name]).parameters)
-    del accepted["channels"]
-    for key in parameters:
-        if key not in accepted:
-            raise UserError(f"{name}: unknown parameter {key!r}{_nearest(str(key), accepted)}")
-    for key, parameter in accepted.items():
-        if parameter.default is parameter.empty and key not in parameters:
-            raise UserError(f"{name}: the parameter {key!r} is missing; write {{step: {name}, {key}: ...}}")
-    return STEPS[name](channels, **parameters)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    if not names:
-        return "; it takes none"
-    return did_you_mean(word, names, otherwise="list")
 
 
 class _Undoing(NamedTuple):

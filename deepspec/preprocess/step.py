@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 
 if TYPE_CHECKING:
     import numpy as np

@@ -141,7 +141,7 @@ def others_may_fail(table: Extensible[Any], name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if table.is_ours(name):
+        if name not in table.added:
             raise
         what = f"no {table.kind} '{name}', of another package: it fails with {type(error).__name__}: {error}"
         logger.warning(what)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.reporting.latent_figures import LatentSample
     from deepspec.segmentation import Segmentation

@@ -17,7 +17,7 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation.model import SegmentationModel
 

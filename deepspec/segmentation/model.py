@@ -14,8 +14,8 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deepspec.axis import SpectralAxis
     from deepspec.clustering import Clusters
-    from deepspec.data.axis import SpectralAxis
     from deepspec.models.autoencoder import Latent
     from deepspec.preprocess import Preprocess
 

@@ -25,6 +25,8 @@ from deepspec.segmentation.alignment import align
 from deepspec.segmentation.cutting import Leaves
 from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
+from deepspec.segmentation.model import choose_device
+from deepspec.segmentation.options import SegmentOptions, changed, with_keywords_of
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.response import as_seen
 from deepspec.segmentation.result import ClusteringRecord, Segmentation
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
     from deepspec.segmentation.model import SegmentationModel
-    from deepspec.segmentation.provenance import ClustersMode
     from deepspec.segmentation.search import PlannedSearch
     from deepspec.segmentation.spectra import Piece, PieceSums
 
@@ -58,67 +59,51 @@ LABELLED_AT_ONCE = 2**16
 """Pixels held against the clusters at a time, where that needs no spectra."""
 
 
+@with_keywords_of(SegmentOptions)
 def segment_cube(
     cube: SpectralCube,
     model: SegmentationModel,
+    options: SegmentOptions | None = None,
     *,
-    clusters: ClustersMode = "frozen",
-    k: int | tuple[int, int] | None = None,
     clusterer: str | ClustererConfig | Clusterer | None = None,
-    firm: float | None = None,
-    labelling: LabelOptions | None = None,
-    rebin: bool = False,
     max_pixels_per_block: int = 8192,
-    sample: int = 32768,
-    restarts: int = 3,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
     checkpoint: str | Path | None = None,
     inputs: NDArray[np.float32] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    **changes: Any,
 ) -> Segmentation:
     """Label every usable pixel of a cube by the cluster that explains it best, and average each cluster's spectra.
 
     Args:
         cube: an open cube; it is read once (frozen) or twice (refit), a block at a time, and once more where pixels are
             judged by their counts or with their neighbours.
-        model: a fitted model; it is moved to `device` and used in evaluation mode.
-        clusters: frozen keeps the clusters of the training, so that the same number is the same material in every
-            cube; refit finds new ones in this cube.
-        k: of refit, how many clusters, or the fewest and most; None takes those of the training, or leaves it to a
-            clusterer that finds K itself. Of frozen, how many to cut the merge tree into.
-        clusterer: of refit: a kind (ikmeans, valleys, gmm, hdbscan), a configuration, or any `Clusterer`; None takes
-            that of the training.
-        firm: valley ratio, 0 to 1, below which a border is one: of valleys, and of frozen clusters with a merge tree.
-        labelling: whether neighbours have a say, and whether what no cluster explains gets -1.
-        rebin: whether a cube on another axis is brought onto the model's.
+        model: a fitted model; it is moved to the device and used in evaluation mode.
+        options: what can be chosen; each option may be given as a keyword too, as in `segment_cube(cube, model, k=6)`.
+        clusterer: besides what `SegmentOptions` names, a configuration or any `Clusterer`.
         max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
-        sample: pixels that are clustered, at most; centres of K-means are then refined on all.
-        restarts: K-means runs per K.
-        seed: of all random choices.
-        device: where to compute, `cpu` or `cuda`.
         checkpoint: the model's file, for the record.
         inputs: (H, W, Q) what the network encodes of each pixel instead of its preprocessed spectrum, such as the
             colours of a picture.
         progress: called after each block with the name of the pass, the pixels done and all.
+        **changes: any field of `SegmentOptions`, such as `clusters="refit"`.
 
     Raises:
-        UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, or `inputs`
-            is of another size.
+        UserError: the axes do not match, there are too few usable pixels, a frozen model has no clusters, `inputs`
+            is of another size, or an option is unknown or impossible.
     """
     _check_arguments(cube, model)
-    search = planned_search(model, clusters, k, clusterer, firm, restarts)
-    if min(max_pixels_per_block, sample, restarts) < 1:
-        raise UserError("max_pixels_per_block, sample and restarts: expected at least 1 of each")
-    labelling = labelling or search.labelling
+    options = changed(options or SegmentOptions(), changes, "segment_cube")
+    search = planned_search(model, options, clusterer)
+    if max_pixels_per_block < 1:
+        raise UserError(f"max_pixels_per_block: expected at least 1, got {max_pixels_per_block}")
     if inputs is not None and inputs.shape[:-1] != cube.mask.shape:
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     whole = cube.axis.channels
     cube = first_channels(cube, model.axis)
     shortened = f"the model takes the first {cube.axis.channels} of {whole} channels"
-    alignment = align(cube, model, allow_rebin=rebin)
-    device = torch.device(device)
-    generator = torch.Generator().manual_seed(seed)
+    alignment = align(cube, model, allow_rebin=options.rebin)
+    device = torch.device(choose_device(str(options.device)))
+    generator = torch.Generator().manual_seed(options.seed)
     few: tuple[str, ...] = ()
     file = None if checkpoint is None else Path(checkpoint)
     with (
@@ -131,21 +116,30 @@ def segment_cube(
         record = PixelRecord(cube.mask.size, model.clusters.centres.shape[1], device)
         some = SpectraSample(cube.mask.size, SPECTRA, generator, device)
         inputs_PQ = None if inputs is None else torch.from_numpy(inputs).reshape(cube.mask.size, -1).to(device)
-        passes = _Passes(spectra, record, some, inputs_PQ, labelling)
-        if clusters == "frozen":
+        passes = _Passes(spectra, record, some, inputs_PQ, search.labelling)
+        if options.clusters == "frozen":
             partition = model.clusters.partition
-            labels, means, partition, drift = passes.label_frozen(partition, seed)
+            labels, means, partition, drift = passes.label_frozen(partition, options.seed)
         else:
             drift = None
-            measured = _Measured(spectra, search, sample, seed, inputs_PQ is None)
+            measured = _Measured(spectra, search, options, wanted=inputs_PQ is None)
             passes.encode(measured)
             wanted, points = search.k, len(record.usable_latents)
-            if k is None and isinstance(wanted, tuple) and (fitting := fitting_range(*wanted, points)) != wanted:
+            if (
+                options.k is None
+                and isinstance(wanted, tuple)
+                and (fitting := fitting_range(*wanted, points)) != wanted
+            ):
                 tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
                 few = (f"{tried}: {points} pixels are few",)
                 search = replace(search, k=fitting)
             partition = find_clusters(
-                search.clusterer, record.usable_latents, search.k, measured.points(record), generator, sample=sample
+                search.clusterer,
+                record.usable_latents,
+                search.k,
+                measured.points(record),
+                generator,
+                sample=options.sample,
             )
             labels, means = passes.label_found(partition)
         structure = judged_by_borders(partition.search.borders, len(record.usable_latents))
@@ -159,7 +153,7 @@ def segment_cube(
         decoded_KD = model.decode(centres_KL)
         leaves = _leaves(model, partition, record, labels, means, cube.mask.shape)
         sample_of_pixels = draw_sample(record, some, model)
-        provenance, unhashed = origin.provenance(clusters, seed)
+        provenance, unhashed = origin.provenance(options.clusters, options.seed)
 
     def image(values_P: Tensor) -> NDArray[Any]:
         return values_P.cpu().numpy().reshape(*cube.mask.shape, *values_P.shape[1:])
@@ -173,8 +167,8 @@ def segment_cube(
         centres=partition.centres.cpu().numpy().copy(),
         sizes=by_cluster.sizes,
         silhouette=silhouette,
-        scores=partition.search.scores if clusters == "refit" else {},
-        inertias=partition.search.inertias if clusters == "refit" else {},
+        scores=partition.search.scores if options.clusters == "refit" else {},
+        inertias=partition.search.inertias if options.clusters == "refit" else {},
         axis=alignment.axis,
         decoded_axis=alignment.decoded_axis,
         quantity=model.preprocess.invertible_to,
@@ -198,7 +192,7 @@ def segment_cube(
         clustering=ClusteringRecord(
             partition=partition.kind,
             evidence=partition.search.evidence,
-            spatial=labelling.strength(partition),
+            spatial=search.labelling.strength(partition),
             changed=labels.changed,
             unassigned=labels.unassigned,
             members=getattr(model.network, "members", 1),
@@ -252,18 +246,18 @@ class _Measured:
     Args:
         spectra: what passes.
         search: which clusterer.
-        sample: most pixels; fewer of many channels, so that they take no more than 256 MiB.
-        seed: of the choice.
+        options: `sample` is the most pixels, fewer of many channels, so that they take no more than 256 MiB; `seed` is
+            that of the choice.
         wanted: whether spectra are clustered at all, and not colours of a picture.
     """
 
-    def __init__(self, spectra: CubeSpectra, search: PlannedSearch, sample: int, seed: int, wanted: bool) -> None:
+    def __init__(self, spectra: CubeSpectra, search: PlannedSearch, options: SegmentOptions, *, wanted: bool) -> None:
         self._search, self._unit = search, spectra.cube.axis.unit
         self._kept: SpectraSample | None = None
         if search.looks_at_spectra and wanted:
             channels = spectra.alignment.target.channels
-            size = min(sample, max(1, SAMPLE_VALUES // channels))
-            own = torch.Generator().manual_seed(seed)
+            size = min(options.sample, max(1, SAMPLE_VALUES // channels))
+            own = torch.Generator().manual_seed(options.seed)
             self._kept = SpectraSample(spectra.cube.mask.size, size, own, spectra.device)
 
     def add(self, piece: Piece) -> None:

@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 import torch
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
 from deepspec.clustering.refit import silhouette_of
 from deepspec.clustering.structure import Structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deepspec.clustering import Clusterer
     from deepspec.segmentation.model import SegmentationModel
-    from deepspec.segmentation.provenance import ClustersMode
+    from deepspec.segmentation.options import SegmentOptions
 
 
 @dataclass(frozen=True)
@@ -53,29 +53,27 @@ class PlannedSearch:
 
 
 def planned_search(
-    model: SegmentationModel,
-    clusters: ClustersMode,
-    k: int | tuple[int, int] | None,
-    clusterer: str | ClustererConfig | Clusterer | None,
-    firm: float | None,
-    restarts: int,
+    model: SegmentationModel, options: SegmentOptions, clusterer: str | ClustererConfig | Clusterer | None = None
 ) -> PlannedSearch:
-    """Put together what was asked for and what the model's training did; see `segment_cube` for the arguments.
+    """Put together what was asked for and what the model's training did.
+
+    Args:
+        model: fitted.
+        options: what was asked for.
+        clusterer: in place of that of the options.
 
     Raises:
-        UserError: options are impossible whatever the cube, or contradict each other.
+        UserError: options contradict each other, or what the model has.
     """
-    if clusters not in ("frozen", "refit"):
-        raise UserError(f"clusters: expected frozen or refit, got {clusters!r}")
-    low, high = (k, k) if isinstance(k, int) else k or (1, 1)
-    if not 1 <= low <= high:
-        raise UserError(f"k: expected 1 <= fewest <= most clusters, got {low} and {high}")
+    clusterer = options.clusterer if clusterer is None else clusterer
+    k, firm = options.k, options.firm
     config = clusterer_of(model, clusterer)
-    labelling = LabelOptions(config.spatial if isinstance(config, ClustererConfig) else None)
+    trained = config.spatial if isinstance(config, ClustererConfig) else None
+    labelling = LabelOptions(trained if options.spatial is None else options.spatial, options.unassigned)
     k_range = getattr(model, "k_range", None) or K_RANGE
     tested = k if isinstance(k, tuple) else k_range
     tested = (2, max(2, tested[1]))
-    if clusters == "frozen":
+    if options.clusters == "frozen":
         if not int(model.clusters.count):
             raise UserError("the checkpoint has no clusters: let new ones be found in this cube with --clusters refit")
         if clusterer is not None:
@@ -92,7 +90,7 @@ def planned_search(
         if k is None and config.kind == "ikmeans":
             k = k_range
         members = getattr(model.network, "members", 1)
-        return PlannedSearch(replace(config, restarts=restarts).build(members), k, tested, None, labelling)
+        return PlannedSearch(replace(config, restarts=options.restarts).build(members), k, tested, None, labelling)
     if firm is not None:
         raise UserError("firm is for the clusterer valleys; give it to the clusterer itself")
     return PlannedSearch(config, k, tested, None, labelling)
@@ -106,5 +104,5 @@ def clusterer_of(
     if clusterer is None:
         return trained
     if isinstance(clusterer, str):
-        return trained if clusterer == trained.kind else ClustererConfig(kind=clusterer)  # type: ignore[arg-type]
+        return trained if clusterer == trained.kind else ClustererConfig(kind=clusterer)
     return clusterer

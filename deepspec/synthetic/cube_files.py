@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.synthetic.degradation import Degraded
     from deepspec.synthetic.nebulae import NebularCube
     from deepspec.synthetic.xrf import SyntheticScan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:

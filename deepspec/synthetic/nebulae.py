@@ -21,7 +21,7 @@ from deepspec.synthetic.rgb_clusters import cluster_colours
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
     Array = NDArray[np.float64]
 

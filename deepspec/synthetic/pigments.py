@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError, did_you_mean
 from deepspec.synthetic.scanner import add_floor, channel_edges, response
 

@@ -14,7 +14,7 @@ from deepspec.presets import presets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
 
 FINE = 500.0
 """Wavelength over channel width from which a spectrum can show emission lines: instruments that look for them sample at

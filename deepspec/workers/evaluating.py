@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from deepspec.data.fingerprint import fingerprint, with_files, write_request
 from deepspec.errors import UserError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from deepspec.data.cube_options import CubeOptions
     from deepspec.evaluation import Evaluation, Reference
+    from deepspec.evaluation.options import EvaluateOptions
     from deepspec.segmentation import Provenance, Segmentation
 
 
@@ -30,23 +31,10 @@ LEFT_OUT, NOT_FOUND = "left out", "not found"
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
-    """What the segmentations of a command have in common: options of `evaluate`, which describes them."""
+class EvaluateRequest:
+    """What the segmentations of a command have in common."""
 
-    kind: Literal["auto", "image", "labels"]
-    ignore: int | None
-    mapping: str | None
-    resample: bool
-    cube: str | None
-    checkpoint: str | None
-    k: tuple[int, int]
-    refits: int
-    alpha: float
-    beta: float
-    export: str
-    seed: int
-    device: str
-    overwrite: bool
+    options: EvaluateOptions
     reading: CubeOptions
 
     def classes(self, source: str) -> Reference:
@@ -57,20 +45,22 @@ class EvaluateOptions:
         """
         from deepspec.evaluation import merge_classes, read_mapping, read_reference
 
-        classes = read_reference(source, kind=self.kind, ignore=self.ignore, k=self.k, seed=self.seed)
-        return classes if self.mapping is None else merge_classes(classes, read_mapping(self.mapping))
+        options = self.options
+        classes = read_reference(source, kind=options.kind, ignore=options.ignore, k=options.k, seed=options.seed)
+        return classes if options.mapping is None else merge_classes(classes, read_mapping(options.mapping))
 
     def space(self, provenance: Provenance) -> str:
         """What is read for scores in the input space: the cube that was segmented, or another by its fingerprint."""
         from deepspec.evaluation.origin import cube_of
 
-        if self.cube == "none":
+        cube = self.options.cube
+        if cube == "none":
             return LEFT_OUT
         try:
-            file = cube_of(provenance, self.cube)
+            file = cube_of(provenance, cube)
         except UserError:
             return NOT_FOUND
-        return "as segmented" if self.cube is None else fingerprint(file)
+        return "as segmented" if cube is None else fingerprint(file)
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class EvaluateJob:
     folder: str
     reference: str | None
     mask: str | None
-    options: EvaluateOptions
+    asked: EvaluateRequest
 
     @property
     def name(self) -> str:
@@ -92,20 +82,22 @@ class EvaluateJob:
 
     def anywhere(self) -> EvaluateJob:
         """The same with absolute names of all files, for processes that work elsewhere."""
-        options = self.options
-        axis = None if options.reading.axis is None else absolute(options.reading.axis)
+        options, reading = self.asked.options, self.asked.reading
+        axis = None if reading.axis is None else absolute(reading.axis)
         return replace(
             self,
             segmentation=absolute(self.segmentation),
             folder=str(Path(self.folder).absolute()),
             reference=_absolute(self.reference),
             mask=_absolute(self.mask),
-            options=replace(
-                options,
-                mapping=_absolute(options.mapping),
-                cube=options.cube if options.cube == "none" else _absolute(options.cube),
-                checkpoint=_absolute(options.checkpoint),
-                reading=replace(options.reading, axis=axis),
+            asked=EvaluateRequest(
+                replace(
+                    options,
+                    mapping=_absolute(options.mapping),
+                    cube=options.cube if options.cube == "none" else _absolute(options.cube),
+                    checkpoint=_absolute(options.checkpoint),
+                ),
+                replace(reading, axis=axis),
             ),
         )
 
@@ -118,7 +110,7 @@ class EvaluateJob:
         """
         if not Path(self.segmentation).is_file():
             raise UserError(f"{self.segmentation}: no such file, or none that this process can see")
-        overwrite = self.options.overwrite
+        overwrite = self.asked.options.overwrite
         if (kept := self._kept(overwrite=overwrite)) is not None:
             return kept
         from deepspec.files import check_result_folder, claimed_folder
@@ -128,7 +120,7 @@ class EvaluateJob:
         check_result_folder(Path(self.folder), evaluation_names(), "an evaluation", overwrite=overwrite)
         with claimed_folder(Path(self.folder)):
             try:
-                choose_device(self.options.device)
+                choose_device(self.asked.options.device)
             except UserError as error:
                 raise RefusedError(str(error)) from error
             evaluation, segmentation = self.evaluate()
@@ -153,12 +145,12 @@ class EvaluateJob:
         from deepspec.segmentation import Segmentation
         from deepspec.segmentation.model import choose_device
 
-        options = self.options
+        options = self.asked.options
         found = Segmentation.load(self.segmentation)
         rows, columns = found.labels.shape
         classes = None
         if self.reference is not None:
-            classes = fit_to_shape(options.classes(self.reference), (rows, columns), resample=options.resample)
+            classes = fit_to_shape(self.asked.classes(self.reference), (rows, columns), resample=options.resample)
         result = evaluate_segmentation(
             found,
             classes,
@@ -175,7 +167,7 @@ class EvaluateJob:
         scores, notes = scores_in_input_space(
             found,
             result.labels,
-            options.reading,
+            self.asked.reading,
             cube=options.cube,
             checkpoint=options.checkpoint,
             seed=options.seed,
@@ -192,24 +184,23 @@ class EvaluateJob:
 
         with complete_folder(Path(self.folder)) as part:
             write_files(evaluation, part, self.segmentation)
-            figures = save_evaluation_figures(evaluation, part, parse_formats(self.options.export))
+            figures = save_evaluation_figures(evaluation, part, parse_formats(self.asked.options.export))
             write_report(segmentation, part / REPORT, sections=evaluation_sections(evaluation, figures))
-            request = {**self.request(), "cube": self.options.space(segmentation.provenance)}
+            request = {**self.request(), "cube": self.asked.space(segmentation.provenance)}
             write_request(part / MAPS, with_files(request, part))
 
     def request(self) -> dict[str, Any]:
         """What the result depends on, besides the cube, as plain values that a later run can compare."""
-        options = self.options
-        left_out = ("cube", "device", "overwrite", "reading")
-        chosen = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in left_out}
-        asked = chosen | asdict(options.reading)
+        options, reading = self.asked.options, self.asked.reading
+        left_out = ("cube", "device", "overwrite")
+        asked = {name: value for name, value in asdict(options).items() if name not in left_out} | asdict(reading)
         asked |= {
             "segmentation": fingerprint(Path(self.segmentation)),
             "reference": by_content(_file_of(self.reference)),
             "mask": by_content(self.mask),
             "mapping": by_content(options.mapping),
             "checkpoint": by_content(options.checkpoint),
-            "axis": by_content(options.reading.axis),
+            "axis": by_content(reading.axis),
         }
         plain: dict[str, Any] = json.loads(json.dumps(asked))
         return plain
@@ -223,7 +214,7 @@ class EvaluateJob:
         """The scores in the input space stay when the cube is no longer there."""
         from deepspec.segmentation.result import read_provenance
 
-        then, now = earlier.get("cube"), self.options.space(read_provenance(Path(self.segmentation)))
+        then, now = earlier.get("cube"), self.asked.space(read_provenance(Path(self.segmentation)))
         return [] if now == then or (now == NOT_FOUND and then != LEFT_OUT) else ["cube"]
 
 

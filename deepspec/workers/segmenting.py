@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from deepspec.data.fingerprint import fingerprint, sha256_of
 from deepspec.errors import UserError
 from deepspec.files import SEGMENTATION, claimed_folder
-from deepspec.lines.label import LineOptions
 from deepspec.workers.job import Finished, RefusedError, absolute, by_content, companions, kept_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from deepspec.data.cube_options import CubeOptions
+    from deepspec.lines.label import LineOptions
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
+    from deepspec.segmentation.options import ResultOptions, SegmentOptions
 
 
 # What imports torch or matplotlib is imported where it is used: a cube that was done before needs neither.
 
 
-@dataclass(frozen=True, kw_only=True)
-class SegmentOptions:
-    """What the cubes of a command have in common: options of `segment`, which describes them."""
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What the cubes of a command have in common."""
 
     checkpoint: str
-    clusters: Literal["frozen", "refit"]
-    k: int | tuple[int, int] | None
-    clusterer: Literal["ikmeans", "valleys", "gmm", "hdbscan"] | None = None
-    firm: float | None = None
-    spatial: float | None = None
-    unassigned: bool | None = None
-    rebin: bool
-    scale: Literal["auto", "linear", "sqrt", "log"]
-    export: str
-    redshift: tuple[float, float]
-    sample: int
-    restarts: int
-    seed: int
-    device: str
-    overwrite: bool
+    options: SegmentOptions
+    results: ResultOptions
     reading: CubeOptions
-    lines: LineOptions = field(default_factory=LineOptions)
+    lines: LineOptions
+
+    def plain(self) -> dict[str, Any]:
+        """Every option by its name."""
+        parts = (self.options, self.results, self.reading, self.lines)
+        return {name: value for part in parts for name, value in asdict(part).items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ class SegmentJob:
     cube: str
     folder: str
     mask: str | None
-    options: SegmentOptions
+    asked: SegmentRequest
     checkpoint_sha256: str
 
     @property
@@ -66,16 +59,14 @@ class SegmentJob:
 
     def anywhere(self) -> SegmentJob:
         """The same with absolute names of all files, for processes that work elsewhere."""
-        reading = self.options.reading
+        reading = self.asked.reading
         axis = None if reading.axis is None else absolute(reading.axis)
         return replace(
             self,
             cube=absolute(self.cube),
             folder=str(Path(self.folder).absolute()),
             mask=None if self.mask is None else absolute(self.mask),
-            options=replace(
-                self.options, checkpoint=absolute(self.options.checkpoint), reading=replace(reading, axis=axis)
-            ),
+            asked=replace(self.asked, checkpoint=absolute(self.asked.checkpoint), reading=replace(reading, axis=axis)),
         )
 
     def run(self) -> Finished:
@@ -87,17 +78,17 @@ class SegmentJob:
         """
         if not Path(self.cube).exists():
             raise UserError(f"{self.cube}: no such file, or none that this process can see")
-        request, overwrite = self.request(), self.options.overwrite
+        request, overwrite = self.request(), self.asked.results.overwrite
         result = Path(self.folder) / SEGMENTATION
         kept = kept_result(result, request, "a segmentation", overwrite=overwrite, differs=self._is_of_another_cube)
         if kept is not None:
             return kept
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
-        check_segmentation_folder(Path(self.folder), self.options.redshift, overwrite=overwrite)
+        check_segmentation_folder(Path(self.folder), self.asked.results.redshift, overwrite=overwrite)
         with claimed_folder(Path(self.folder)):
             try:
-                prepare(self.options, self.checkpoint_sha256)
+                prepare(self.asked, self.checkpoint_sha256)
             except UserError as error:
                 raise RefusedError(str(error)) from error
             found = self.segment()
@@ -114,60 +105,40 @@ class SegmentJob:
             UserError: the options are impossible, or do not suit the cube.
         """
         from deepspec.data.recorded_reading import open_as_recorded
-        from deepspec.segmentation import LabelOptions, segment_cube
+        from deepspec.segmentation import segment_cube
 
-        options = self.options
-        model, device = prepare(options, self.checkpoint_sha256)
-        with open_as_recorded(model.reading, options.reading, self.cube, self.mask, model.axis) as opened:
-            return segment_cube(
-                opened,
-                model,
-                clusters=options.clusters,
-                k=options.k,
-                clusterer=options.clusterer,
-                firm=options.firm,
-                labelling=LabelOptions(options.spatial, options.unassigned),
-                rebin=options.rebin,
-                sample=options.sample,
-                restarts=options.restarts,
-                seed=options.seed,
-                device=device,
-                checkpoint=options.checkpoint,
-                progress=progress,
-            )
+        asked = self.asked
+        model = prepare(asked, self.checkpoint_sha256)
+        with open_as_recorded(model.reading, asked.reading, self.cube, self.mask, model.axis) as opened:
+            return segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
 
     def save(self, segmentation: Segmentation, request: dict[str, Any]) -> Segmentation:
         """Write the folder, which appears when it is complete; the segmentation as it was written."""
         from deepspec.reporting.outputs import parse_exports
         from deepspec.reporting.segmentation_folder import save_segmentation_folder
 
-        options = self.options
+        asked, results = self.asked, self.asked.results
         made_of = segmentation.provenance.cube_sha256 or fingerprint(Path(self.cube))
         return save_segmentation_folder(
             segmentation,
             Path(self.folder),
-            exports=parse_exports(options.export, Path(self.cube), Path(options.checkpoint)),
-            scale=options.scale,
-            redshift=options.redshift,
-            dataset=options.reading.dataset,
+            exports=parse_exports(results.export, Path(self.cube), Path(asked.checkpoint)),
+            scale=results.scale,
+            redshift=results.redshift,
+            dataset=asked.reading.dataset,
             options=self._shown(),
             request={**request, "cube": made_of},
-            lines=options.lines,
-            calibratable=options.reading.channels is None and not options.rebin,
+            lines=asked.lines,
+            calibratable=asked.reading.channels is None and not asked.options.rebin,
         )
 
     def request(self) -> dict[str, Any]:
         """What the result depends on, besides the cube's own file, as plain values that a later run can compare."""
-        options = self.options
-        left_out = ("checkpoint", "device", "overwrite", "reading", "lines")
-        chosen = {
-            option.name: getattr(options, option.name) for option in fields(options) if option.name not in left_out
-        }
-        asked = chosen | asdict(options.reading) | asdict(options.lines)
+        asked = {name: value for name, value in self.asked.plain().items() if name not in ("device", "overwrite")}
         asked |= {
             "checkpoint": self.checkpoint_sha256,
             "mask": by_content(self.mask),
-            "axis": by_content(options.reading.axis),
+            "axis": by_content(self.asked.reading.axis),
             "numbers": companions(Path(self.cube)),
         }
         plain: dict[str, Any] = json.loads(json.dumps(asked))
@@ -178,28 +149,23 @@ class SegmentJob:
 
     def _shown(self) -> dict[str, object]:
         """The options as the report lists them."""
-        options = self.options
-        chosen = {option.name: getattr(options, option.name) for option in fields(options)}
-        del chosen["overwrite"], chosen["reading"], chosen["lines"]
-        named = {"cube": self.cube, "checkpoint": options.checkpoint, "out": self.folder, "mask": self.mask}
-        return named | chosen | asdict(options.reading) | asdict(options.lines)
+        named = {"cube": self.cube, "checkpoint": self.asked.checkpoint, "out": self.folder, "mask": self.mask}
+        return named | {name: value for name, value in self.asked.plain().items() if name != "overwrite"}
 
 
-def prepare(options: SegmentOptions, checkpoint_sha256: str) -> tuple[SpectralModel, str]:
-    """The model, loaded once in a process, and a device that works.
+def prepare(asked: SegmentRequest, checkpoint_sha256: str) -> SpectralModel:
+    """The model, loaded once in a process.
 
     Raises:
-        UserError: one of them does not work, or the options are impossible whatever the cube.
+        UserError: it cannot be loaded, the device does not work, or the options do not suit the model.
     """
     from deepspec.segmentation.model import choose_device
     from deepspec.segmentation.search import planned_search
 
-    model = _load(options.checkpoint, checkpoint_sha256)
-    device = choose_device(options.device)
-    planned_search(model, options.clusters, options.k, options.clusterer, options.firm, options.restarts)
-    if min(options.sample, options.restarts) < 1:
-        raise UserError("sample and restarts: expected at least 1 of each")
-    return model, device
+    model = _load(asked.checkpoint, checkpoint_sha256)
+    choose_device(asked.options.device)
+    planned_search(model, asked.options)
+    return model
 
 
 @lru_cache(maxsize=1)

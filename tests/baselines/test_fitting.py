@@ -8,9 +8,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
+from deepspec.axis import SpectralAxis
 from deepspec.baselines import BaselineOptions, fit_baseline, fitting, segment_by_baseline
 from deepspec.baselines.fitting import sample_cube, suitable_chain
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from tests.planted import AXIS, planted_cube, spoilt_cube
@@ -126,7 +126,7 @@ def test_mistakes_are_explained(monkeypatch, tmp_path):
     refused("at least 1, got 0", "pca", components=0)
     refused("at most 60, for 720 spectra of 60 preprocessed channels, got 61", "pca", components=61)
     refused("go down to -.*without centring, by .minmax.", "nmf", preprocess=["sqrt", {"step": "standard"}])
-    refused("unknown preprocessing step|srt", "pca", preprocess=["srt"])
+    refused("no preprocessing step 'srt' .did you mean 'sqrt'", "pca", preprocess=["srt"])
     refused("put clip before it", "raw", SpectralCube.from_array(spectra_of(cube).reshape(24, 30, 60) - 9.0, AXIS),
             preprocess=["sqrt"])  # fmt: skip
     refused("cannot be read as an image", "rgb", image=str(tmp_path / "none.png"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.models import NetworkConfig
 from deepspec.training.module import DeepClustering
 

@@ -19,7 +19,7 @@ import hdf5plugin
 import numpy as np
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.writer import ShardWriter

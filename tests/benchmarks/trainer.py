@@ -9,7 +9,7 @@ import lightning
 import numpy as np
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.training.callbacks import LossSchedule

@@ -13,7 +13,7 @@ from deepspec.clustering.refit import find_clusters
 from deepspec.data.cube import SpectralCube
 from deepspec.evaluation import evaluate_segmentation
 from deepspec.reporting.report import write_report
-from deepspec.segmentation import LabelOptions, Segmentation, segment_cube
+from deepspec.segmentation import Segmentation, segment_cube
 from tests.planted import LinearModel, planted_cube, spoilt_cube
 
 
@@ -96,9 +96,7 @@ def test_dead_pixels_and_what_no_cluster_explains_have_no_label():
         assert found.memberships[place].sum() == 0
     assert found.clustering.unassigned == 1
     assert any("1 pixels (0.1%) are like no cluster" in note for note in found.notes)
-    all_in = segment_cube(
-        strange, model, clusters="refit", clusterer="valleys", labelling=LabelOptions(unassigned=False)
-    )
+    all_in = segment_cube(strange, model, clusters="refit", clusterer="valleys", unassigned=False)
     assert all_in.labels[5, 5] >= 0
 
 
@@ -116,8 +114,7 @@ def test_memberships_of_what_no_cluster_explains_are_zero(spatial):
     with torch.inference_mode():
         z_PL = model.network.encode(model.preprocess(torch.from_numpy(x.reshape(-1, 60)))).mean_NL.float()
     model.clusters.set(find_clusters(Valleys(), z_PL, None, (z_PL, counts), generator, sample=1000))
-    options = LabelOptions(spatial=spatial, unassigned=True)
-    found = segment_cube(SpectralCube.from_array(strange, cube.axis), model, labelling=options)
+    found = segment_cube(SpectralCube.from_array(strange, cube.axis), model, spatial=spatial, unassigned=True)
     none = found.labels < 0
     assert none[5:8, 7:10].all()
     assert (found.memberships[none] == 0).all()

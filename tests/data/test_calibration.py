@@ -39,7 +39,7 @@ def test_axis_through_two_lines():
         ("Fe-Ka=641,Cu-Ka=806,Zn-Ka", "expected two lines"),
         ("Fe-Ka=a,Cu-Ka=806", "expected two lines"),
         ("Fe-Ka=nan,Cu-Ka=806", "expected two lines"),
-        ("Fx-Ka=641,Cu-Ka=806", r"no element 'Fx' with X-ray lines \(did you mean 'F"),
+        ("Fw-Ka=641,Cu-Ka=806", r"no element 'Fw' with X-ray lines \(did you mean 'W' or 'F' or 'Hf'\?\)"),
         ("Irn-Ka=641,Cu-Ka=806", r"no element 'Irn' .*\(did you mean .*'In'"),
         ("Fe-Kx=641,Cu-Ka=806", "Fe has no such line, it has .*Ka, Ka1, Ka2, Kb"),
         ("Fe=641,Cu-Ka=806", "Fe has no such line"),

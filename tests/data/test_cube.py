@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.errors import UserError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.writer import ShardWriter

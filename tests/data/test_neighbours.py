@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.data.ingestion import IngestPlan, ingest_cubes
 from deepspec.data.neighbours import PAIRS, NeighbourSample, neighbours_of

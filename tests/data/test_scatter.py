@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.recorded_reading import open_as_recorded

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.reader import ShardReader
 from deepspec.data.shards.writer import ShardWriter

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
@@ -67,7 +67,7 @@ def folder(tmp_path):
 # While the rows are scattered, before the second shard is written, and between the names and the manifest.
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("ingestion", "_on_axis"), ("shard_writer", "write_shard"), ("shard_writer", "write_manifest")],
+    [("ingestion", "_on_axis"), ("shards.writer", "write_shard"), ("shards.writer", "write_manifest")],
 )
 def test_the_same_command_again_after_a_kill(folder, module, name, capsys):
     ingest(folder)
@@ -88,9 +88,9 @@ def test_the_same_command_again_after_a_kill(folder, module, name, capsys):
 def test_a_kill_while_replacing_a_set(folder, capsys):
     ingest(folder)
     (folder / "out" / "notes.txt").write_text("mine")
-    kill_at(folder, "shard_writer", "write_shard", "--overwrite")
+    kill_at(folder, "shards.writer", "write_shard", "--overwrite")
     ShardSet(folder / "out").verify()  # the old set is whole until the new one is
-    kill_at(folder, "shard_writer", "write_manifest", "--overwrite")
+    kill_at(folder, "shards.writer", "write_manifest", "--overwrite")
     ingest(folder, "--overwrite")
     ShardSet(folder / "out").verify()
     names = ["manifest.json", "neighbours.h5", "notes.txt", "train-00000.h5", "val-00000.h5"]

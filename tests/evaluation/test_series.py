@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.evaluation import Reference, compare_segmentations
 from deepspec.evaluation.series import Noise, read_noise, series_summary, write_series

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import yaml
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.shards.manifest import MANIFEST, ShardSet
 from deepspec.data.shards.writer import ShardWriter, clear_unfinished
 from deepspec.files import recover_folder

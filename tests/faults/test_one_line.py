@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepspec.axis import SpectralAxis
 from deepspec.command import one_line_errors
 from deepspec.data.arrays import read_array
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.layout import Layout
 from deepspec.data.shards.manifest import MANIFEST, ShardSet

@@ -9,7 +9,7 @@ from sklearn.metrics import silhouette_score as reference_score
 from torch.autograd import gradcheck
 
 from deepspec.functional import (
-    cluster_sums,
+    distances,
     silhouette_estimate,
     silhouette_parts,
     silhouette_samples,
@@ -107,8 +107,8 @@ def test_gradient_in_blocks_equals_gradient_at_once(monkeypatch):
     x = x.double().requires_grad_()
     (whole,) = torch.autograd.grad(silhouette_score(x, labels), x)
     monkeypatch.setattr(silhouette_parts, "BLOCK_ELEMENTS", 5000)
-    monkeypatch.setattr(cluster_sums, "_TILE_COLUMNS", 50)
-    monkeypatch.setattr(cluster_sums, "_TILE_ROWS", 17)
+    monkeypatch.setattr(distances, "_TILE_COLUMNS", 50)
+    monkeypatch.setattr(distances, "_TILE_ROWS", 17)
     score = silhouette_score(x, labels)
     (blocked,) = torch.autograd.grad(score, x)
     assert score.item() == pytest.approx(reference_score(x.detach(), labels), abs=1e-9)

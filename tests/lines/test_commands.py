@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from deepspec import baseline, evaluate, segment
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.fingerprint import sha256_of
 from deepspec.errors import UserError
@@ -19,8 +19,9 @@ from deepspec.lines.xray_lines import families
 from deepspec.models import NetworkConfig
 from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
+from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
-from deepspec.workers.segmenting import SegmentJob, SegmentOptions
+from deepspec.workers.segmenting import SegmentJob, SegmentRequest
 from tests.undrawn import save_undrawn
 
 TRUE = SpectralAxis.linear(0.5, 0.02, 700, "keV")
@@ -133,24 +134,15 @@ def test_a_baseline_refines_too_and_options_are_checked_first(scan, tmp_path, ca
 
 
 def test_a_scan_that_was_named_otherwise_is_not_taken_for_the_same(scan, tmp_path):
-    options = SegmentOptions(
-        checkpoint=str(scan / "model.ckpt"),
-        clusters="frozen",
-        k=None,
-        rebin=False,
-        scale="auto",
-        export="none",
-        redshift=(0.0, 0.0),
-        sample=1000,
-        restarts=1,
-        seed=0,
-        device="cpu",
-        overwrite=False,
-        reading=CubeOptions(axis=WRONG),
+    asked = SegmentRequest(
+        str(scan / "model.ckpt"),
+        SegmentOptions(sample=1000, restarts=1, device="cpu"),
+        ResultOptions(export="none"),
+        CubeOptions(axis=WRONG),
+        LineOptions(),
     )
-    sha256 = sha256_of(scan / "model.ckpt")
-    job = SegmentJob(str(scan / "scan.npy"), str(tmp_path / "out"), None, options, sha256)
+    job = SegmentJob(str(scan / "scan.npy"), str(tmp_path / "out"), None, asked, sha256_of(scan / "model.ckpt"))
     assert not job.run().kept
     assert job.run().kept
     with pytest.raises(UserError, match=r"made otherwise \(tube\)"):
-        replace(job, options=replace(options, lines=LineOptions(tube="Rh"))).run()
+        replace(job, asked=replace(asked, lines=LineOptions(tube="Rh"))).run()

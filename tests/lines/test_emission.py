@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.lines import LineOptions, identify, label_peaks, sentences
 from deepspec.lines.emission import emission_lines, to_air, to_vacuum

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.lines.emission import emission_lines
 from deepspec.lines.label import label_clusters, label_peaks

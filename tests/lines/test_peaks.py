@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.lines.peaks import TopHat, find_peaks, fwhm_kev, peak_widths, variance_of
 
 AXIS = SpectralAxis.linear(0.5, 0.02, 1000, "keV")

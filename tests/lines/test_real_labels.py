@@ -23,7 +23,7 @@ are now tried. Of 31 measured stars without emission (Indo-US library) 1,182 bum
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.lines import identify, label_peaks
 from tests.lines.line_truth import NIST, SHIFTS_EV, Score, all_measured, axo, judge, maps, nist, xfm
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.lines import LineOptions, identify, label_peaks, sentences, tube_limit
 from deepspec.lines.calibration_fit import Calibration, family_shapes, solve

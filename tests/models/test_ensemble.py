@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import Autoencoder, EnsembleAutoencoder, NetworkConfig, build_network
 from deepspec.training.deep_baselines import DeepBaselineConfig

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.functional import SilhouetteEstimate
 from deepspec.segmentation import PixelSample, Provenance, Segmentation, Structure
 

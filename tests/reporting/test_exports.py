@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig

@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.drawing import cluster_colours
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
 from deepspec.clustering.structure import judged_by_borders
-from deepspec.data.axis import SpectralAxis
 from deepspec.functional import SilhouetteEstimate
 from deepspec.pages import figure_html, table_html
 from deepspec.reporting import label_clusters, report_data, save_figures

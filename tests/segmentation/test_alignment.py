@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from deepspec.segmentation import segment_cube

@@ -6,8 +6,8 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import Clusters, IKMeans, Valleys
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.segmentation.drift import judged, record_training

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import read_cube
 from deepspec.data.hdf5_file import seal
 from deepspec.errors import UserError

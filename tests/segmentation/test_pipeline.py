@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from torch.testing import assert_close
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_score as differentiable_silhouette

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import deepspec.reporting
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.lines import LineOptions, scattered_channels, tube_limit
 from deepspec.reporting.segmentation_folder import save_segmentation_folder

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.drawing import NO_CLUSTER, cluster_colours
 from deepspec.errors import UserError
 from deepspec.segmentation import ClusteringRecord

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.rebin import rebin
 from deepspec.errors import UserError
 from deepspec.synthetic.muse import PIXELS, MuseChannels, line_spread, sky_noise

@@ -183,7 +183,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
 def test_degenerate_spectra_train_to_the_end_and_are_warned_about(tmp_path):
     import numpy as np
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.data.shards.writer import ShardWriter
 
     with ShardWriter(tmp_path / "flat", SpectralAxis.linear(0, 1, 16, "channel"), "uint16", seed=0) as writer:
@@ -199,7 +199,7 @@ def test_degenerate_spectra_train_to_the_end_and_are_warned_about(tmp_path):
 def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
     import numpy as np
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.data.shards.writer import ShardWriter
     from tests.conftest import planted_spectra
 

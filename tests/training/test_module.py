@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
 from deepspec.training.epoch_log import EpochMeans

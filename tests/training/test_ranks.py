@@ -17,7 +17,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from deepspec import DeepClustering
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.fit import main
 from deepspec.models import NetworkConfig

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError

@@ -12,7 +12,7 @@ import yaml
 
 wandb = pytest.importorskip("wandb", minversion="0.31")
 
-from deepspec.data.axis import SpectralAxis  # noqa: E402
+from deepspec.axis import SpectralAxis  # noqa: E402
 from deepspec.data.cube import SpectralCube  # noqa: E402
 from deepspec.fit import main  # noqa: E402
 from deepspec.training import tracking_config, wandb_run  # noqa: E402

@@ -15,11 +15,13 @@ from deepspec.clustering import structure
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.fingerprint import read_request
 from deepspec.errors import UserError
+from deepspec.lines.label import LineOptions
 from deepspec.models import NetworkConfig, SpectralModel
 from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
+from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
-from deepspec.workers.segmenting import SegmentJob, SegmentOptions
+from deepspec.workers.segmenting import SegmentJob, SegmentRequest
 from tests.planted import AXIS, planted_cube, planted_rates
 from tests.undrawn import save_undrawn
 
@@ -104,25 +106,19 @@ def test_two_processes_one_is_killed_and_dask_does_the_rest(scans, tmp_path, cap
 
 
 def job(scans, out, name="a", mask=None, **options):
-    chosen = SegmentOptions(
-        checkpoint=str(scans / "model.ckpt"),
-        clusters="frozen",
-        k=None,
-        rebin=False,
-        scale="auto",
-        export="none",
-        redshift=(0.0, 0.0),
-        sample=1000,
-        restarts=1,
-        seed=0,
-        device="cpu",
-        overwrite=False,
-        reading=CubeOptions(axis="1:15.75:keV"),
+    given = {"export": "none", "sample": 1000, "restarts": 1, "device": "cpu"} | options
+    written = {name: given.pop(name) for name in ("scale", "export", "redshift", "overwrite") if name in given}
+    asked = SegmentRequest(
+        str(scans / "model.ckpt"),
+        SegmentOptions(**given),
+        ResultOptions(**written),
+        CubeOptions(axis="1:15.75:keV"),
+        LineOptions(),
     )
     from deepspec.data.fingerprint import sha256_of
 
     path = str(scans / f"{name}.npy")
-    return SegmentJob(path, str(out), mask, replace(chosen, **options), sha256_of(scans / "model.ckpt"))
+    return SegmentJob(path, str(out), mask, asked, sha256_of(scans / "model.ckpt"))
 
 
 @pytest.mark.usefixtures("quick")

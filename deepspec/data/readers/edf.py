@@ -57,6 +57,11 @@ class Frames:
         return np.empty((0, *self._frames[0][inner].shape), self.dtype)
 
 
+def open_edf_file(path: Path, dims: Sequence[int]) -> Stored:
+    """Open the frames of one file as a cube; arguments and errors as for `open_edf`."""
+    return open_edf([path], path, dims)
+
+
 def open_edf(paths: Sequence[Path], name: Path, dims: Sequence[int]) -> Stored:
     """Open the frames of one or more files as one cube.
 

@@ -17,7 +17,7 @@ from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from deepspec.data.axis import find_unit
+from deepspec.axis import find_unit
 from deepspec.data.readers.stored import AxisCandidate
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.data.readers.signature import CUBE_FORMATS, PARTS, file_format, header_of, is_zarr_folder
+from deepspec.data.readers.signature import PARTS, file_format, header_of, is_zarr_folder
+from deepspec.data.readers.table import READERS
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _in_folder(folder: Path) -> list[str]:
     for path in sorted(folder.iterdir()):
         if (path.is_file() or is_zarr_folder(path)) and not path.name.startswith("."):
             try:
-                fits = file_format(path) in (*CUBE_FORMATS, "RosettaSciIO")
+                fits = file_format(path) in READERS
             except UserError:
                 fits = False
             if not fits:

@@ -9,9 +9,9 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the compression filters that other programs use)
 import numpy as np
 
-from deepspec.data.axis import find_unit
+from deepspec.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.readers.described import Described, pixel_grid, text_of
+from deepspec.data.readers.described import Described, text_of
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.signature import is_matlab73
@@ -23,6 +23,7 @@ from deepspec.data.readers.stored import (
     choose_key,
     has_dims,
     is_sum,
+    pixel_grid,
     reading,
 )
 from deepspec.data.readers.values import physical_dataset

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepspec.data.layout import spectral_by_shape
-from deepspec.data.readers.described import pixel_grid
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, pixel_grid, reading
 from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 

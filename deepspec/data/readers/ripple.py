@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.data.axis import find_unit
+from deepspec.axis import find_unit
 from deepspec.data.readers.file_numbers import data_of, map_raw
 from deepspec.data.readers.signature import header_of
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.readers.table import cube_formats, outside_format
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ FOREIGN = {
 }
 HDF5_EXTENSIONS = (".emd", ".de5")  # HDF5 inside, but in an order that only the library knows
 
-
-CUBE_FORMATS = ("HDF5", "NPY", "NPZ", "MATLAB", "FITS", "ENVI", "RPL", "EMSA", "TIFF", "Zarr", "EDF", "MCA", "SPE")
 
 ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
 PARTS = (".mca", ".spe", ".msa", ".emsa", ".edf")  # of files that may be a part of a cube each
@@ -99,7 +98,7 @@ _HEAD = 4096  # bytes that the keys of a ripple header fit into
 
 
 def file_format(path: Path) -> str:
-    """Format of a file: one of `CUBE_FORMATS`, "PNG", "text", or "RosettaSciIO" for what only that library reads.
+    """Format of a file: a name in `READERS`, "PNG" or "text"; "RosettaSciIO" is what only that library reads.
 
     A folder is "Zarr", or "folder" if it holds parts of one cube (see `open_folder`).
 
@@ -121,6 +120,8 @@ def file_format(path: Path) -> str:
         head = file.read(_HEAD)
     if not head:
         raise UserError(f"{path}: the file is empty")
+    if (outside := outside_format(path, head)) is not None:
+        return outside
     known = _by_content(head)
     if known == "NPZ" and _is_zarr_zip(path):
         known = "Zarr"
@@ -207,4 +208,4 @@ def _by_extension(path: Path, head: bytes) -> str:
             f"{path}: bare numbers need the header that describes them beside them, "
             f"{path.stem}.hdr (ENVI) or {path.stem}.rpl (ripple), and there is none that can be read; {start}"
         )
-    raise UserError(f"{path}: unknown format, expected one of {', '.join(CUBE_FORMATS)}: {start}")
+    raise UserError(f"{path}: unknown format, expected one of {', '.join(cube_formats())}: {start}")

@@ -28,6 +28,16 @@ class Spectrum(NamedTuple):
     metadata: dict[str, str | int | float]
 
 
+def open_mca(path: Path, dims: Sequence[int]) -> Stored:
+    """Read a file of PyMca's or SPEC's, or of Amptek's; see `open_spectrum`."""
+    return open_spectrum(path, "MCA", dims)
+
+
+def open_spe(path: Path, dims: Sequence[int]) -> Stored:
+    """Read a file of Ortec's or the IAEA's; see `open_spectrum`."""
+    return open_spectrum(path, "SPE", dims)
+
+
 def open_spectrum(path: Path, kind: str, dims: Sequence[int]) -> Stored:
     """Read a file with one spectrum as a cube (1, 1, C).
 

@@ -27,7 +27,7 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deepspec.data.axis import SpectralAxis
+    from deepspec.axis import SpectralAxis
     from deepspec.data.shards.rows import RowSource
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.shards.format import CHUNK_ROWS, DTYPES, SpectraBlock, empty_block
 from deepspec.data.shards.reader import ShardReader
 from deepspec.errors import UserError

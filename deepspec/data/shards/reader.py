@@ -10,7 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers Blosc2)
 import numpy as np
 
-from deepspec.data.axis import SpectralAxis
+from deepspec.axis import SpectralAxis
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.readers.stored import reading
 from deepspec.data.shards.format import (

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from deepspec import DeepClustering
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import structure
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError

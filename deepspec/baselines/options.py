@@ -1,0 +1,58 @@
+"""What can be chosen about a baseline: the same on the command line and in a call from Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from deepspec.errors import UserError
+from deepspec.segmentation.options import SearchOptions
+
+Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
+"""Dimensions where none are given; fewer of spectra with fewer channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions(SearchOptions):
+    """How a baseline is fitted; how it then segments is said by `SearchOptions`.
+
+    Args:
+        preprocess: steps before it, such as [sqrt, {step: standard, scale: global}]; default: those and no centring
+            for nmf where the cube holds counts, [minmax] elsewhere, none for rgb; it is printed.
+        components: dimensions of pca (default 8), nmf (8) and umap (3).
+        image: for rgb, a picture of the same scene.
+        resample: take the nearest pixels of a picture that has another size.
+        neighbours: for umap, of each spectrum.
+        min_dist: for umap, least distance of points.
+    """
+
+    preprocess: list[str | dict[str, Any]] | None = None
+    components: int | None = None
+    image: str | None = None
+    resample: bool = False
+    neighbours: int = 15
+    min_dist: float = 0.1
+
+    def check(self, method: Method) -> None:
+        """Refuse what makes no sense for a method.
+
+        Raises:
+            UserError: an option is missing, impossible, or for another method.
+        """
+        if method not in METHODS:
+            raise UserError(f"unknown baseline {method!r}: expected one of {', '.join(METHODS)}")
+        if (self.image is not None) != (method == "rgb"):
+            given = "rgb needs --image, a picture of the same scene" if method == "rgb" else "--image is for rgb alone"
+            raise UserError(f"{given}; the other baselines look at the spectra")
+        if self.components is not None and method not in COMPONENTS:
+            raise UserError(f"--components is for {', '.join(COMPONENTS)}; {method} has dimensions of its own")
+        if self.components is not None and self.components < 1:
+            raise UserError(f"components: expected at least 1, got {self.components}")
+        if method == "umap" and (self.neighbours < 2 or not 0 <= self.min_dist <= 1):
+            raise UserError(
+                f"expected neighbours of at least 2 and min_dist from 0 to 1, got {self.neighbours} and "
+                f"{self.min_dist:g}"
+            )
