@@ -54,6 +54,13 @@ SCORES = "scores.csv"
 """Of several evaluations: a row for each."""
 
 
+_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""That a formula of a spreadsheet begins with."""
+
+_CLAIMED: dict[Path, Path] = {}
+"""Folders that this process will write, and the hidden folder of each."""
+
+
 def model_file(path: str | Path) -> Path:
     """The checkpoint that a path means: that of a run folder which has one, else the path itself."""
     path = Path(path)
@@ -116,9 +123,6 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
 def as_cell(value: object) -> object:
     """A value as it is written: a text that begins like a formula gets an apostrophe before it, a number does not.
 
@@ -160,10 +164,6 @@ def write_csv(
         for row in rows:
             values = [row.get(name) for name in columns] if isinstance(row, Mapping) else row
             writer.writerow([as_cell(value) for value in values])
-
-
-_CLAIMED: dict[Path, Path] = {}
-"""Folders that this process will write, and the hidden folder of each."""
 
 
 def check_result_folder(folder: Path, names: Collection[str], what: str, *, overwrite: bool) -> None:
