@@ -54,7 +54,11 @@ def baseline(
         raise UserError(f"{cube}: no such file")
     # Only now: they take seconds to import, which neither --help nor a mistyped name should cost.
     from deepspec.reporting.outputs import parse_exports
-    from deepspec.reporting.segmentation_folder import check_segmentation_folder, write_segmentation_folder
+    from deepspec.reporting.segmentation_folder import (
+        check_segmentation_folder,
+        print_segmentation,
+        save_segmentation_folder,
+    )
 
     exports = parse_exports(results.export, Path(cube), None)
     check_segmentation_folder(folder, results.redshift, overwrite=results.overwrite)
@@ -71,7 +75,7 @@ def baseline(
     with reading.open(cube, mask) as opened, claimed_folder(folder):
         with progress_bars() as show:
             segmentation = segment_by_baseline(opened, method, options, progress=show)
-        write_segmentation_folder(
+        segmentation = save_segmentation_folder(
             segmentation,
             folder,
             exports=exports,
@@ -82,6 +86,7 @@ def baseline(
             lines=lines,
             calibratable=reading.channels is None,
         )
+    print_segmentation(segmentation, folder)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import itertools
 import re
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
 
-from deepspec.errors import UserError, failure_of_the_system, without_passwords
+from deepspec.errors import UserError, did_you_mean, failure_of_the_system, without_passwords
 
 if TYPE_CHECKING:
     import argparse
@@ -55,9 +54,9 @@ def nearest_key(message: str, known: set[str]) -> str:
     for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
         key = next(filter(None, found))
         begun = sorted(name for name in known if name.startswith(key))  # an abbreviation
-        near = begun or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        if near and key not in known:
-            return f" (did you mean '{near[0]}'?)"
+        hint = f" (did you mean {begun[0]!r}?)" if begun else did_you_mean(key, sorted(known))
+        if key not in known and hint:
+            return hint
     return ""
 
 

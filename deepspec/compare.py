@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from deepspec.command import run_command
 from deepspec.errors import UserError
-from deepspec.files import check_result_folder, complete_folder
+from deepspec.files import CONFIG, EVALUATION, check_result_folder, complete_folder, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deepspec.runs.folder import RecordedRun
 
-FILES = ("comparison.csv", "comparison.png", "comparison.svg", "comparison.html")
+TABLE, PAGE = "comparison.csv", "comparison.html"
+FILES = (TABLE, "comparison.png", "comparison.svg", PAGE)
 
 
 def compare(
@@ -38,14 +39,14 @@ def compare(
     check_result_folder(folder, FILES, "a comparison", overwrite=overwrite)
     # Only now: matplotlib takes a second to import, which neither --help nor a mistake should cost.
     from deepspec.runs.folder import differing_keys, find_runs
-    from deepspec.runs.table import NUMBERS, find_scores, lines_of, result_rows, sort_rows, write_table
+    from deepspec.runs.table import find_scores, lines_of, result_rows, sort_rows
 
     evaluations, others = [], []
     for path in runs:
-        inner = [file.parent for file in sorted(Path(path).glob(f"[!.]*-evaluation/{NUMBERS}"))]
-        if (Path(path) / NUMBERS).is_file():
+        inner = [file.parent for file in sorted(Path(path).glob(f"[!.]*-evaluation/{EVALUATION}"))]
+        if (Path(path) / EVALUATION).is_file():
             evaluations.append(Path(path))
-        elif inner and not (Path(path) / "config.yaml").is_file():  # what `evaluate` makes of several
+        elif inner and not (Path(path) / CONFIG).is_file():  # what `evaluate` makes of several
             evaluations += inner
         else:
             others.append(path)
@@ -57,17 +58,16 @@ def compare(
     rows = sort_rows(result_rows(found, scores, keys), sort)
     notes += _cautions(found, keys)
     print("\n".join([*lines_of(rows, keys), *(["", *notes] if notes else [])]))
-    from deepspec.reporting.style import save_figure
-    from deepspec.runs.figure import comparison_figure
-    from deepspec.runs.page import write_comparison_page
+    from deepspec.drawing import save_figure
+    from deepspec.reporting.comparison import comparison_figure, write_comparison_page
 
     by_name = {run.name: run for run in found}
     figure = comparison_figure([by_name[row["run"]] for row in rows])
     with complete_folder(folder) as part:
-        write_table(rows, part / "comparison.csv")
+        write_csv(part / TABLE, list(rows[0]), rows)
         for kind in ("png", "svg"):
             save_figure(figure, part / f"comparison.{kind}")
-        write_comparison_page(rows, keys, notes, figure, part / "comparison.html")
+        write_comparison_page(rows, keys, notes, figure, part / PAGE)
     for name in FILES:
         print(f"wrote {folder / name}")
 

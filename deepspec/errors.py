@@ -40,13 +40,14 @@ def described(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "", most: int = 1) -> str:
     """The end of a message on a name that does not exist: the nearest one that does.
 
     Args:
         word: what was given.
         known: the names that exist.
         otherwise: what to say where none is near; `"list"` names them all.
+        most: how many near ones are named, as of words of two letters.
 
     >>> did_you_mean("gama", ["beta", "gamma"])
     " (did you mean 'gamma'?)"
@@ -54,9 +55,10 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
     ('', '; expected one of beta, gamma')
     """
     names = list(known)
-    near = difflib.get_close_matches(word.lower(), {name.lower(): name for name in names}, n=1, cutoff=0.5)
+    spelt = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(word.lower(), spelt, n=most, cutoff=0.5)
     if near:
-        return f" (did you mean {next(name for name in names if name.lower() == near[0])!r}?)"
+        return f" (did you mean {' or '.join(repr(spelt[name]) for name in near)}?)"
     if otherwise != "list":
         return otherwise
     return f"; expected one of {', '.join(names)}" if names else "; there are none"

@@ -113,9 +113,9 @@ def _evaluate_one(job: EvaluateJob) -> None:
     from deepspec.evaluation.result import summary
     from deepspec.files import check_result_folder, claimed_folder
     from deepspec.progress import progress_bars
-    from deepspec.reporting.evaluation import FILES
+    from deepspec.reporting.evaluation import evaluation_names
 
-    check_result_folder(Path(job.folder), FILES, "an evaluation", overwrite=job.asked.options.overwrite)
+    check_result_folder(Path(job.folder), evaluation_names(), "an evaluation", overwrite=job.asked.options.overwrite)
     with claimed_folder(Path(job.folder)):
         with progress_bars() as show:
             evaluation, segmentation = job.evaluate(show)
@@ -124,13 +124,14 @@ def _evaluate_one(job: EvaluateJob) -> None:
 
 
 def _evaluate_each(jobs: Sequence[EvaluateJob], out: Path, sharing: Sharing) -> None:
-    from deepspec.evaluation.files import OVERVIEW_TABLE, write_overview
+    from deepspec.evaluation.files import write_overview
+    from deepspec.files import SCORES
 
     try:
         sharing.run(jobs, jobs[0].asked.options.device, "segmentations")
     finally:  # also of those that were done before it was stopped, or another failed
-        if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / OVERVIEW_TABLE):
-            print(f"wrote {out / OVERVIEW_TABLE}, a row for each of {rows} evaluations")
+        if rows := write_overview([Path(job.folder) for job in jobs if job.is_done], out / SCORES):
+            print(f"wrote {out / SCORES}, a row for each of {rows} evaluations")
 
 
 def _evaluate_in_a_table(
@@ -139,13 +140,13 @@ def _evaluate_in_a_table(
     from deepspec.evaluation import compare_segmentations
     from deepspec.evaluation.series import series_summary, write_series
     from deepspec.files import check_result_folder, complete_folder
-    from deepspec.reporting.evaluation import FILES, parse_formats, save_series_figures
+    from deepspec.reporting.evaluation import evaluation_names, parse_formats, save_series_figures
     from deepspec.segmentation import Segmentation
     from deepspec.segmentation.model import choose_device
     from deepspec.workers.evaluating import read_mask_of
 
     options = request.options
-    check_result_folder(folder, FILES, "an evaluation", overwrite=options.overwrite)
+    check_result_folder(folder, evaluation_names(), "an evaluation", overwrite=options.overwrite)
     found = [Segmentation.load(file) for file in files]
     classes = request.classes(reference)
     entries, notes = compare_segmentations(

@@ -1,18 +1,9 @@
-"""Files and folders that appear when they are complete, and how the small ones are written.
+"""The files that deepspec writes: their names, how tables are written, and that they appear when they are complete.
 
-Files that appear under their name when they are complete.
-
-The one writer of CSV: a text that a spreadsheet would take for a formula is marked as a text.
-
-Names of files and settings come from others, and a cell such as `=cmd|' /C calc'!A0` is a command to some programs.
-
-The folder that a verb writes its results into: it appears under its name when it is complete.
-
-It is written under a hidden name beside it, `.NAME.HOST.PROCESS.part`, which its writer holds a lock on. An earlier
-result is moved aside, to `.NAME.HOST.PROCESS.old`, before the new one takes its name, and removed after. So whenever
-the writer is killed, either of them is there as a whole; the next writer gives an earlier result its name back.
-
-The folder of a training run, wherever a checkpoint is asked for.
+A file is written under a temporary name beside its own and renamed. The folder that a verb writes its results into is
+written under a hidden name beside it, `.NAME.HOST.PROCESS.part`, which its writer holds a lock on. An earlier result is
+moved aside, to `.NAME.HOST.PROCESS.old`, before the new one takes its name, and removed after. So whenever the writer
+is killed, either of them is there as a whole; the next writer gives an earlier result its name back.
 """
 
 from __future__ import annotations
@@ -24,6 +15,7 @@ import glob
 import os
 import shutil
 import socket
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +23,49 @@ from typing import TYPE_CHECKING
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from typing import TextIO
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+
+CONFIG = "config.yaml"
+"""Of a run: the configuration with every default, as `fit` resolved it."""
+
+METRICS = "metrics.csv"
+"""Of a run: a row of numbers for each epoch."""
+
+MODEL = "model.ckpt"
+"""Of a run: the trained model."""
+
+SEGMENTATION = "segmentation.h5"
+"""Of the folder that `segment` and `baseline` write."""
+
+REPORT = "report.html"
+"""The page that a person reads first, of a segmentation, an evaluation or a sweep."""
+
+EVALUATION = "evaluation.json"
+"""Of the folder that `evaluate` writes: every number."""
+
+CLUSTERS = "clusters.csv"
+"""Of an evaluation: a row for each class and its cluster."""
+
+MAPS = "maps.h5"
+"""Of an evaluation: label maps."""
+
+SCORES = "scores.csv"
+"""Of several evaluations: a row for each."""
+
+
+_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""That a formula of a spreadsheet begins with."""
+
+_CLAIMED: dict[Path, Path] = {}
+"""Folders that this process will write, and the hidden folder of each."""
+
+
+def model_file(path: str | Path) -> Path:
+    """The checkpoint that a path means: that of a run folder which has one, else the path itself."""
+    path = Path(path)
+    inside = path / MODEL
+    return inside if path.is_dir() and inside.is_file() else path
 
 
 @contextmanager
@@ -90,9 +123,6 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
 def as_cell(value: object) -> object:
     """A value as it is written: a text that begins like a formula gets an apostrophe before it, a number does not.
 
@@ -108,18 +138,32 @@ def as_cell(value: object) -> object:
     return value
 
 
-def write_rows(file: TextIO, rows: Iterable[Sequence[object]], line_end: str = "\r\n") -> None:
-    """Write rows, the first of which is usually the names of the columns."""
-    csv.writer(file, lineterminator=line_end).writerows([as_cell(value) for value in row] for row in rows)
+def write_csv(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object] | Mapping[str, object]],
+    *,
+    line_end: str = "\r\n",
+    durable: bool = False,
+) -> None:
+    """Write a table, which appears under its name when complete.
 
+    Names of files and settings come from others, and a cell such as `=cmd|' /C calc'!A0` is a command to some programs:
+    a text that begins like a formula is marked as a text (`as_cell`).
 
-def write_records(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write the names of the columns, and a row for each record; what a record lacks is empty."""
-    write_rows(file, [columns, *([row.get(name) for name in columns] for row in rows)])
-
-
-_CLAIMED: dict[Path, Path] = {}
-"""Folders that this process will write, and the hidden folder of each."""
+    Args:
+        path: of the file.
+        columns: their names.
+        rows: a value for each column, in their order or by their names; what is missing by name is empty.
+        line_end: between rows; what RFC 4180 asks for.
+        durable: as `complete_or_absent`.
+    """
+    with complete_or_absent(path, durable=durable) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator=line_end)
+        writer.writerow([as_cell(name) for name in columns])
+        for row in rows:
+            values = [row.get(name) for name in columns] if isinstance(row, Mapping) else row
+            writer.writerow([as_cell(value) for value in values])
 
 
 def check_result_folder(folder: Path, names: Collection[str], what: str, *, overwrite: bool) -> None:
@@ -268,14 +312,3 @@ def _refuse_two(place: Path, part: Path) -> None:
 
 def _two(place: Path) -> UserError:
     return UserError(f"{place}: another process is writing this folder; wait for it, or give another --out")
-
-
-MODEL = "model.ckpt"
-"""The name of the trained model in its run folder."""
-
-
-def model_file(path: str | Path) -> Path:
-    """The checkpoint that a path means: that of a run folder which has one, else the path itself."""
-    path = Path(path)
-    inside = path / MODEL
-    return inside if path.is_dir() and inside.is_file() else path

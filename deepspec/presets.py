@@ -6,12 +6,11 @@ files in `deepspec/presets/`, where building puts them (setup.py).
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Literal
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 
 Kind = Literal["experiments", "sweeps"]
 
@@ -65,8 +64,7 @@ def find_config(given: str, kind: Kind) -> Path:
     if name in known:
         return known[name]
     if given.startswith(PREFIX) or Path(given).name == given.removesuffix(".yaml"):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, known)
         raise UserError(
             f"--config {given}: no such file, and no preset of that name{hint}; presets: {', '.join(known)}"
         )

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deepspec.compare import main
-from deepspec.runs.figure import BEST, MOST_LINES, comparison_figure
+from deepspec.reporting.comparison import BEST, MOST_LINES, comparison_figure
 from deepspec.runs.folder import differing_keys, find_runs
 from deepspec.runs.table import sort_rows
 

@@ -13,16 +13,17 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 LAYERS = [
     {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
     {"sweeping"},
-    {"workers", "training", "runs"},
+    {"workers", "training"},
     {"reporting"},
+    {"runs"},
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
     {"models", "synthetic"},
     {"data"},
     {"lines", "clustering", "preprocess", "metrics"},
-    {"axis", "functional", "files", "schedules", "command", "presets"},
-    {"extensions", "progress", "threads"},
+    {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
+    {"files", "extensions", "progress", "threads", "texts"},
     {"errors", "lazy_names"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -12,9 +12,9 @@ from PIL import Image
 
 from deepspec import evaluate, segment
 from deepspec.clustering import structure
+from deepspec.drawing import cluster_colours
 from deepspec.models import NetworkConfig
 from deepspec.reporting import outputs
-from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
 from tests.planted import AXIS, planted_cube

@@ -10,10 +10,11 @@ import torch
 from deepspec import segment as verb
 from deepspec.clustering import structure
 from deepspec.models import NetworkConfig
-from deepspec.reporting import figures, outputs
+from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
 from tests.planted import AXIS, planted_cube, planted_rates
+from tests.undrawn import save_undrawn
 
 FIGURES = [f"{n}.png" for n in ("clusters", "difference", "integrated", "labels", "latents", "masks", "spectra")]
 EXPORTS = ["labels.tif", "peaks.csv", "report.html", "spectra-decoded.csv", "spectra.csv"]
@@ -29,15 +30,7 @@ def few_clouds(monkeypatch):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Empty files in the place of figures, which have tests of their own and take a second to draw."""
-
-    def save_nothing(segmentation, out, scale, *, labels, formats):
-        names = [name for name in figures.FIGURES if name != "silhouette" or segmentation.scores]
-        paths = [out / f"{name}.{kind}" for kind in formats for name in names]
-        for path in paths:
-            path.touch()
-        return paths
-
-    monkeypatch.setattr(outputs, "save_figures", save_nothing)
+    monkeypatch.setattr(outputs, "save_figures", save_undrawn)
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +260,33 @@ def test_a_raw_cube_takes_axis_and_channels_of_ingest_from_the_checkpoint(tmp_pa
     said = capsys.readouterr().err
     assert "took --axis 1:6.9:keV --channels 4:54 (50 of 60 channels) from the checkpoint" in said
     assert Segmentation.load(out / "segmentation.h5").axis.matches(shards.axis)
+
+
+def test_a_package_adds_a_figure_of_its_own(scan, tmp_path):
+    """Written without a change to deepspec: its picture stands in the folder, and its caption in the report."""
+    folder, _ = scan
+    (tmp_path / "sizes.py").write_text(
+        "from deepspec.reporting import ReportFigure\n"
+        "from deepspec.drawing import new_figure\n"
+        "def draw(shown):\n"
+        "    figure = new_figure(4, 3)\n"
+        "    figure.add_subplot().bar(range(shown.segmentation.k), shown.segmentation.sizes)\n"
+        "    return figure\n"
+        "SIZES = ReportFigure('How large the clusters are', draw)\n"
+        "BROKEN = ReportFigure('Broken', lambda shown: 1 / 0)\n"
+    )
+    info = tmp_path / "sizes-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sizes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[deepspec.figures]\nsizes = sizes:SIZES\nbroken = sizes:BROKEN\n")
+    command = [sys.executable, "-m", "deepspec.segment", str(folder / "scan.npy"), "--axis", "1:15.75:keV"]
+    command += ["--checkpoint", str(folder / "model.ckpt"), "--out", str(tmp_path / "out"), "--export", "report,svg"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (tmp_path / "out" / "sizes.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "sizes.svg").is_file()
+    assert "<figcaption>How large the clusters are</figcaption>" in (tmp_path / "out" / "report.html").read_text()
+    assert f"wrote {tmp_path}/out/sizes.png" in done.stdout
+    assert "no figure 'broken', of another package: it fails with ZeroDivisionError: division by zero" in done.stderr
+    assert not (tmp_path / "out" / "broken.png").exists()
+    subprocess.run([*command, "--overwrite", "true"], env=environment, check=True, capture_output=True)

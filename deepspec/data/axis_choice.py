@@ -5,7 +5,6 @@ Energy calibration from emission lines that the user recognised in a spectrum.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from deepspec.axis import SpectralAxis, find_unit, normalise_unit
 from deepspec.data.arrays import read_array
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,9 +118,8 @@ def line_energy(name: str) -> float:
     element, _, line = (part.strip().lower() for part in name.partition("-"))
     symbols = {symbol.lower(): symbol for symbol in lines}
     if element not in symbols:
-        near = difflib.get_close_matches(element, symbols, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(symbols[n] for n in near)}?" if near else "C to U have lines"
-        raise UserError(f"line '{name}': no element '{name.partition('-')[0]}' with X-ray lines: {hint}")
+        hint = did_you_mean(element, lines, otherwise=": C to U have lines", most=3)
+        raise UserError(f"line '{name}': no element '{name.partition('-')[0]}' with X-ray lines{hint}")
     own = lines[symbols[element]]
     exact = [found for found in own if found.name.lower() == line]
     family = exact or [found for found in own if line and re.fullmatch(re.escape(line) + r"\d+", found.name.lower())]

@@ -14,7 +14,7 @@ import numpy as np
 
 from deepspec.data.hdf5_file import sealed_hdf5
 from deepspec.errors import UserError
-from deepspec.files import complete_or_absent, write_records, write_rows
+from deepspec.files import CLUSTERS, EVALUATION, MAPS, write_csv
 from deepspec.functional.agreement_scores import SCORES
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-NUMBERS, TABLE, MAPS = "evaluation.json", "clusters.csv", "maps.h5"
-
 
 def write_files(evaluation: Evaluation, folder: Path, segmentation: str) -> None:
     """Write `evaluation.json`, `clusters.csv` and `maps.h5` into an existing folder.
@@ -40,10 +38,10 @@ def write_files(evaluation: Evaluation, folder: Path, segmentation: str) -> None
         segmentation: file of the segmentation, for the record.
     """
     text = json.dumps(as_dict(evaluation, segmentation), indent=1, allow_nan=False)
-    (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
+    (folder / EVALUATION).write_text(text + "\n", encoding="utf-8")
     if evaluation.agreement is not None:
-        with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-            write_rows(file, table_of_clusters(evaluation))
+        head, *rows = table_of_clusters(evaluation)
+        write_csv(folder / CLUSTERS, [str(name) for name in head], rows)
     maps = {
         "labels": evaluation.labels.astype(np.int16),
         "matched": evaluation.matched,
@@ -184,8 +182,6 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-OVERVIEW_TABLE = "scores.csv"
-
 COLUMNS = {
     "segmentation": ("segmentation",),
     "method": ("method",),
@@ -216,10 +212,9 @@ def write_overview(folders: Iterable[Path], file: Path) -> int:
     Raises:
         UserError: what is in a folder cannot be read.
     """
-    rows = [_row(_read(folder / NUMBERS)) for folder in folders if (folder / NUMBERS).is_file()]
+    rows = [_row(_read(folder / EVALUATION)) for folder in folders if (folder / EVALUATION).is_file()]
     if rows:
-        with complete_or_absent(file) as part, part.open("w", newline="", encoding="utf-8") as stream:
-            write_records(stream, list(COLUMNS), rows)
+        write_csv(file, list(COLUMNS), rows)
     return len(rows)
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from deepspec.data.cube_options import CubeOptions
     from deepspec.evaluation.result import Internal
     from deepspec.segmentation import Segmentation, SegmentationModel
-    from deepspec.segmentation.result import BaselineRecord, Provenance
+    from deepspec.segmentation.provenance import Provenance
+    from deepspec.segmentation.result import BaselineRecord
 
     Progress = Callable[[str, int, int], None]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from deepspec.data.arrays import read_array
 from deepspec.errors import UserError
+from deepspec.files import SEGMENTATION
 from deepspec.segmentation.result import is_segmentation, read_segmentation
 from deepspec.synthetic.rgb_clusters import cluster_colours
 
@@ -191,8 +192,8 @@ def read_reference(
         UserError: the file cannot be read, is neither, or has no class.
     """
     path = Path(source)
-    if (path / "segmentation.h5").is_file():
-        path = path / "segmentation.h5"
+    if (path / SEGMENTATION).is_file():
+        path = path / SEGMENTATION
     if path.is_file() and is_segmentation(path):
         found = read_segmentation(path)
         return _of_labels(found.labels, None, str(source), "segmentation", ())

@@ -14,7 +14,8 @@ from deepspec.errors import UserError
 from deepspec.evaluation.origin import cube_of
 from deepspec.evaluation.pipeline import evaluate_segmentation
 from deepspec.evaluation.reference import fit_to_shape
-from deepspec.files import write_records
+from deepspec.files import EVALUATION, write_csv
+from deepspec.files import SCORES as TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 SCORES = {"weighted accuracy": "accuracy", "weighted F1": "f1"}
 """Of figure B2, and their names among the weighted means of `Agreement`."""
-
-NUMBERS, TABLE = "evaluation.json", "scores.csv"
 
 
 @dataclass(frozen=True)
@@ -141,8 +140,7 @@ def as_row(entry: Entry) -> dict[str, str | int | float | None]:
 def write_series(entries: Sequence[Entry], notes: Sequence[str], reference: Reference, folder: Path) -> None:
     """Write `scores.csv` and `evaluation.json` into an existing folder."""
     rows = [as_row(entry) for entry in entries]
-    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-        write_records(file, list(rows[0]), rows)
+    write_csv(folder / TABLE, list(rows[0]), rows)
     content: dict[str, Any] = {
         "format": "deepspec-evaluation-series",
         "version": 1,
@@ -150,7 +148,7 @@ def write_series(entries: Sequence[Entry], notes: Sequence[str], reference: Refe
         "segmentations": rows,
         "notes": list(notes),
     }
-    (folder / NUMBERS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def series_summary(entries: Sequence[Entry], notes: Sequence[str]) -> list[str]:

@@ -3,26 +3,39 @@
 from deepspec.lines import Candidate, LabelledPeak, Peak, find_peaks, label_clusters, label_peaks
 from deepspec.reporting.agreement_figures import confusion_matrix
 from deepspec.reporting.curve_figures import degradation_curves, degraded_masks, silhouette_curve
-from deepspec.reporting.figures import save_figures
+from deepspec.reporting.evaluation import EVALUATION_FIGURES, SERIES_FIGURES
+from deepspec.reporting.figure_table import ReportFigure
+from deepspec.reporting.figures import FIGURES, FigureContext, save_figures
 from deepspec.reporting.latent_figures import latent_matrix
 from deepspec.reporting.map_figures import integrated, label_map, masks
+from deepspec.reporting.outputs import EXPORTS, Export, ExportContext
 from deepspec.reporting.reference_figures import masked_rgb, mean_colours, rgb_and_clustered
 from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
 from deepspec.reporting.training_figures import (
+    TRAINING_FIGURES,
     Generated,
     generate,
     generated_spectra,
     layer_weights,
-    read_history,
     trained_weights,
     training_history,
 )
+from deepspec.runs.folder import read_history
 
 __all__ = [
+    "EVALUATION_FIGURES",
+    "EXPORTS",
+    "FIGURES",
+    "SERIES_FIGURES",
+    "TRAINING_FIGURES",
     "Candidate",
+    "Export",
+    "ExportContext",
+    "FigureContext",
     "Generated",
     "LabelledPeak",
     "Peak",
+    "ReportFigure",
     "averages_over_difference",
     "cluster_rows",
     "cluster_spectra",

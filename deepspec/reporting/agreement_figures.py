@@ -3,8 +3,6 @@
 Figures A1 to A4 of the paper are 6, 7, 13 and 14 of a segmentation by UMAP: the same functions draw them, and the title
 names the method.
 
-Multi-class confusion matrix of a segmentation against a reference (figures 7, 14, A2 and A4 of the paper).
-
 Shapes: R classes of the reference, K clusters.
 """
 
@@ -17,7 +15,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from deepspec.reporting.style import (
+from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     NO_CLUSTER,
@@ -36,6 +34,21 @@ if TYPE_CHECKING:
 
     from deepspec.evaluation import Evaluation, Reference
     from deepspec.functional import Agreement
+
+
+MOST_ROWS = 16
+"""Classes that the figure of errors has room for; the largest are shown."""
+
+# Told apart with any kind of colour vision, and in grey.
+_ERRORS = {
+    "not compared": NO_CLUSTER,
+    "rightly outside": "#cfe3f1",
+    "rightly in it": "#0072b2",
+    "missed (in the class, not in the cluster)": "#d55e00",
+    "wrongly in it (in the cluster, not in the class)": "#f0c800",
+}
+
+_RIGHT, _WRONG = "white", "black"
 
 
 def confusion_matrix(
@@ -82,20 +95,6 @@ def confusion_matrix(
     bar.set_label("share of all pixels", fontsize=FONT_SIZE - 1)
     bar.ax.tick_params(labelsize=FONT_SIZE - 2)
     return figure
-
-
-MOST_ROWS = 16
-"""Classes that the figure of errors has room for; the largest are shown."""
-
-# Told apart with any kind of colour vision, and in grey.
-_ERRORS = {
-    "not compared": NO_CLUSTER,
-    "rightly outside": "#cfe3f1",
-    "rightly in it": "#0072b2",
-    "missed (in the class, not in the cluster)": "#d55e00",
-    "wrongly in it (in the cluster, not in the class)": "#f0c800",
-}
-_RIGHT, _WRONG = "white", "black"
 
 
 def compared_maps(evaluation: Evaluation) -> Figure:

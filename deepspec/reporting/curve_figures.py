@@ -1,11 +1,4 @@
-"""Curves: scores over K, criteria for K, and agreement over the noise added.
-
-How the number of clusters was chosen.
-
-Criteria for the number of clusters, and how stable the clusters are.
-
-What is left of segmentations as noise is added to their cube (figures B1 and B2 of the paper).
-"""
+"""How the number of clusters was chosen, how stable the clusters are, and what noise leaves of them (B1 and B2)."""
 
 from __future__ import annotations
 
@@ -16,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import ListedColormap
 
+from deepspec.drawing import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
 from deepspec.functional.k_criteria import TITLES
-from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure, new_figure, panel_height
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +22,25 @@ if TYPE_CHECKING:
     from deepspec.evaluation import Evaluation
     from deepspec.functional import KCriteria
     from deepspec.segmentation import Segmentation
+
+
+_READ_AS = {
+    "silhouette": "highest",
+    "gap": "first within an error of the highest",
+    "elbow": "inertia; farthest below its chord",
+    "davies_bouldin": "lowest",
+    "calinski_harabasz": "highest",
+    "bic": "highest",
+}
+
+_MASK = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
+
+_LINES = ("-", "--", "-.", ":")
+
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+MOST_ROWS = 8
+"""Classes that are shown of each method; the largest."""
 
 
 def silhouette_curve(segmentation: Segmentation) -> Figure:
@@ -61,16 +73,6 @@ def silhouette_curve(segmentation: Segmentation) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure
-
-
-_READ_AS = {
-    "silhouette": "highest",
-    "gap": "first within an error of the highest",
-    "elbow": "inertia; farthest below its chord",
-    "davies_bouldin": "lowest",
-    "calinski_harabasz": "highest",
-    "bic": "highest",
-}
 
 
 def criteria_curves(evaluation: Evaluation) -> Figure:
@@ -136,14 +138,6 @@ def stability_map(evaluation: Evaluation) -> Figure:
     bar.set_label("refits in which the pixel changes its cluster (%)", fontsize=FONT_SIZE - 1)
     bar.ax.tick_params(labelsize=FONT_SIZE - 2)
     return figure
-
-
-_MASK = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
-_LINES = ("-", "--", "-.", ":")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-
-MOST_ROWS = 8
-"""Classes that are shown of each method; the largest."""
 
 
 def degraded_masks(

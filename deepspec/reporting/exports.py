@@ -5,13 +5,12 @@ Shapes: H rows, W columns, C channels, K clusters.
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.files import complete_or_absent, write_rows
+from deepspec.files import complete_or_absent, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -220,7 +219,9 @@ def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
     ):
         rows = zip(axis.values, *columns.values(), strict=True)
         written.append(folder / name)
-        _write_csv(written[-1], [axis.label, *columns], [[f"{value:.8g}" for value in row] for row in rows])
+        write_csv(
+            written[-1], [axis.label, *columns], ([f"{value:.8g}" for value in row] for row in rows), line_end="\n"
+        )
     return written
 
 
@@ -263,7 +264,7 @@ def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
         "explained",
         "redshift",
     ]
-    _write_csv(path, head, rows)
+    write_csv(path, head, rows, line_end="\n")
 
 
 def save_borders(borders: Sequence[Border], path: Path) -> None:
@@ -278,7 +279,7 @@ def save_borders(borders: Sequence[Border], path: Path) -> None:
         ]
         for border in borders
     ]
-    _write_csv(path, ["cluster", "other", "r", "border", "scatter"], rows)
+    write_csv(path, ["cluster", "other", "r", "border", "scatter"], rows, line_end="\n")
 
 
 def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
@@ -331,12 +332,6 @@ def _date(created: str) -> tuple[str, str]:
         return "", ""
     month = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"[3 * moment.month - 3 : 3 * moment.month]
     return f"{moment.day:02d}-{month}-{moment.year}", f"{moment:%H:%M}"
-
-
-def _write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    write_rows(text, [head, *rows], "\n")
-    _write(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
 
 
 def _write(path: Path, content: Callable[[Path], Any]) -> None:

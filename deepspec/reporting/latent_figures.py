@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepspec.reporting.map_figures import cluster_name
-from deepspec.reporting.style import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure
+from deepspec.drawing import FONT_SIZE, NO_CLUSTER, cluster_colours, grid_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +62,7 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
     sample = sample_latents(segmentation)
     if sample is None:
         raise ValueError("expected a segmentation with latent points, got one of an earlier version")
-    names = [cluster_name(segmentation, cluster) for cluster in range(segmentation.k)]
+    names = segmentation.cluster_names
     title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
     return latent_scatter(sample, segmentation.centres, names, title)
 

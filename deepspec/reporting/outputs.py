@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import logging
+import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.drawing import FORMATS, Scale
 from deepspec.errors import UserError
+from deepspec.extensions import Extensible
+from deepspec.files import METRICS, REPORT
 from deepspec.lines.label import label_clusters
 from deepspec.reporting.exports import (
     celestial_header,
@@ -21,49 +27,131 @@ from deepspec.reporting.exports import (
     save_spectra,
     save_tiff,
 )
-from deepspec.reporting.figures import FIGURES, save_figures
+from deepspec.reporting.figure_table import file_names, others_may_fail
+from deepspec.reporting.figures import FIGURES, history_file, save_figures
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
-from deepspec.reporting.style import FORMATS, Scale, save_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from astropy.io.fits import Header
 
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.reporting.report import Section
     from deepspec.segmentation import Segmentation
 
-EXPORTS = {
-    "report": "report.html",
-    "tiff": "label map of 16 bits; of an ensemble also its disagreement, as floats",
-    "fits": "label map, with the cube's world coordinates if it has any",
-    "csv": "spectra and peaks of the clusters, and r of each border",
-    "msa": "a spectrum file per cluster",
-    "masks": "a PNG mask per cluster",
-    "memberships": "probability of each cluster: a TIFF page of float32 per cluster, and a FITS cube with fits",
-    "svg": "the figures as vector graphics",
-    "pdf": "likewise",
-    "training": "figures of the training, from the checkpoint's run folder",
-    "generated": "spectra drawn from the prior of a variational checkpoint",
-}
+logger = logging.getLogger(__name__)
 
-NAMES = frozenset(
-    {f"{name}.{kind}" for name in (*FIGURES, "disagreement", "training", "weights", "generated") for kind in FORMATS}
-    | {"report.html", "labels.tif", "labels.fits", "spectra.csv", "spectra-decoded.csv", "peaks.csv", "msa", "masks"}
-    | {"memberships.tif", "memberships.fits", "borders.csv", "disagreement.tif"}
+
+@dataclass(frozen=True, eq=False)
+class ExportContext:
+    """What an export is written from."""
+
+    segmentation: Segmentation
+    """Of a cube, whose file may be looked at again."""
+    labels: Sequence[Sequence[LabelledPeak]]
+    """Peaks of each cluster."""
+    exports: frozenset[str]
+    """All that was asked for."""
+    dataset: str | None
+    """Extension of the cube in a FITS file."""
+
+    @cached_property
+    def header(self) -> Header | None:
+        """World coordinates of the cube's image; None if it has none."""
+        cube = self.segmentation.provenance.cube
+        rows, columns = self.segmentation.labels.shape
+        return celestial_header(Path(cube), (rows, columns), self.dataset) if cube else None
+
+
+@dataclass(frozen=True)
+class Export:
+    """Files for other programs; its name in the table is the word that `--export` asks for it by."""
+
+    about: str
+    """What it is, in a few words."""
+    files: tuple[str, ...] = ()
+    """Names of the files and folders that it may write."""
+    write: Callable[[ExportContext, Path], None] | None = None
+    """Writes them into an existing folder; None of what figures and the report look at."""
+
+
+def _check(name: str, export: object) -> None:
+    if not isinstance(export, Export) or export.write is None:
+        raise TypeError(f"expected a deepspec.reporting.Export that writes, got a {type(export).__name__}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or any("/" in file for file in export.files):
+        raise UserError(f"export {name!r}: use small letters, digits, - and _ only, and files without a folder")
+
+
+def _write_tiff(context: ExportContext, folder: Path) -> None:
+    save_tiff(context.segmentation, folder / "labels.tif")
+    if context.segmentation.disagreement is not None:
+        save_disagreement(context.segmentation, folder / "disagreement.tif")
+
+
+def _write_memberships(context: ExportContext, folder: Path) -> None:
+    if context.segmentation.memberships is None:
+        logger.warning(
+            "no memberships: the segmentation has none, since clusters times pixels are too many to keep or since an "
+            "earlier version wrote it"
+        )
+        return
+    save_memberships_tiff(context.segmentation, folder / "memberships.tif")
+    if "fits" in context.exports:
+        save_memberships_fits(context.segmentation, folder / "memberships.fits", context.header)
+
+
+def _write_csv(context: ExportContext, folder: Path) -> None:
+    save_spectra(context.segmentation, folder)
+    save_peaks(context.labels, folder / "peaks.csv")
+    if (borders := borders_of(context.segmentation)) is not None:
+        save_borders(borders, folder / "borders.csv")
+
+
+def _write_folder(name: str, save: Callable[[Segmentation, Path], object]) -> Callable[[ExportContext, Path], None]:
+    def write(context: ExportContext, folder: Path) -> None:
+        (folder / name).mkdir()
+        save(context.segmentation, folder / name)
+
+    return write
+
+
+EXPORTS: Extensible[Export] = Extensible(
+    "export",
+    "deepspec.exports",
+    {
+        "report": Export(REPORT, (REPORT,)),
+        "tiff": Export(
+            "label map of 16 bits; of an ensemble also its disagreement, as floats",
+            ("labels.tif", "disagreement.tif"),
+            _write_tiff,
+        ),
+        "fits": Export(
+            "label map, with the cube's world coordinates if it has any",
+            ("labels.fits",),
+            lambda context, folder: save_fits(context.segmentation, folder / "labels.fits", context.header),
+        ),
+        "csv": Export(
+            "spectra and peaks of the clusters, and r of each border",
+            ("spectra.csv", "spectra-decoded.csv", "peaks.csv", "borders.csv"),
+            _write_csv,
+        ),
+        "msa": Export("a spectrum file per cluster", ("msa",), _write_folder("msa", save_msa)),
+        "masks": Export("a PNG mask per cluster", ("masks",), _write_folder("masks", save_masks)),
+        "memberships": Export(
+            "probability of each cluster: a TIFF page of float32 per cluster, and a FITS cube with fits",
+            ("memberships.tif", "memberships.fits"),
+            _write_memberships,
+        ),
+        "svg": Export("the figures as vector graphics"),
+        "pdf": Export("likewise"),
+        "training": Export("figures of the training, from the checkpoint's run folder"),
+        "generated": Export("spectra drawn from the prior of a variational checkpoint"),
+    },
+    _check,
 )
-"""Names of all files and folders that may be written."""
-
-NOT_VARIATIONAL = (
-    "no generated spectra: the checkpoint's network is a plain autoencoder, which has no distribution to draw from; "
-    "fit with --model.network.variational true"
-)
-
-
-NO_MEMBERSHIPS = (
-    "no memberships: the segmentation has none, since clusters times pixels are too many to keep or since an earlier "
-    "version wrote it"
-)
+"""What `--export` can ask for. Another package adds to it by an entry point of the group `deepspec.exports`."""
 
 
 def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[str]:
@@ -83,26 +171,39 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
     if text == "auto":
         fits = {"fits"} if cube.suffix.lower() in (".fits", ".fit", ".fz") else set()
         return frozenset({"report", "tiff", "csv"} | fits)
-    recorded = checkpoint is not None and _history_of(checkpoint).is_file()
+    known = all_exports()
+    recorded = checkpoint is not None and history_file(checkpoint).is_file()
     if text == "all":
-        return frozenset(EXPORTS) - (set() if recorded else {"training"}) - (set() if checkpoint else {"generated"})
+        return frozenset(known) - (set() if recorded else {"training"}) - (set() if checkpoint else {"generated"})
     names = frozenset(part.strip() for part in text.split(",")) - {"", "none"}
-    unknown = sorted(names - EXPORTS.keys())
+    unknown = sorted(names.difference(known))
     if unknown:
-        raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(EXPORTS)} with commas")
+        raise UserError(f"export '{unknown[0]}': expected auto, none, all, or some of {', '.join(known)} with commas")
     if "training" in names and not recorded:
         raise UserError(
-            f"export 'training' needs metrics.csv of the run beside {checkpoint or 'a checkpoint'}, which is not there"
+            f"export 'training' needs {METRICS} of the run beside {checkpoint or 'a checkpoint'}, which is not there"
         )
     if "generated" in names and checkpoint is None:
         raise UserError("export 'generated' needs a checkpoint, which a baseline has not")
     return names
 
 
-def _history_of(checkpoint: Path) -> Path:
-    """metrics.csv beside a checkpoint, or one folder up, as for those in `checkpoints`."""
-    beside = checkpoint.parent / "metrics.csv"
-    return beside if beside.is_file() else checkpoint.parent.parent / "metrics.csv"
+def all_exports() -> list[str]:
+    """Names of `EXPORTS`, and of those that figures of other packages are drawn for.
+
+    Raises:
+        UserError: a figure or an export of another package cannot be loaded.
+    """
+    return list(dict.fromkeys([*dict(EXPORTS), *(figure.export for figure in FIGURES.values() if figure.export)]))
+
+
+def output_names() -> frozenset[str]:
+    """Names of all files and folders that `write_outputs` may write.
+
+    Raises:
+        UserError: a figure or an export of another package cannot be loaded.
+    """
+    return file_names(dict(FIGURES)) | {file for export in EXPORTS.values() for file in export.files}
 
 
 def write_outputs(
@@ -123,7 +224,7 @@ def write_outputs(
         segmentation: of a cube, whose file may be looked at again for its world coordinates, and by a checkpoint,
             whose run folder may be looked at for its training.
         folder: an existing one.
-        exports: of `EXPORTS`.
+        exports: of `all_exports`.
         scale: of the intensities in the figures.
         redshift: lowest and highest, to name emission lines at.
         dataset: extension of the cube in a FITS file.
@@ -134,96 +235,22 @@ def write_outputs(
     if labels is None:
         labels = label_clusters(segmentation.mean_raw, segmentation.axis, redshift=redshift)
     formats = ["png", *(kind for kind in FORMATS if kind in exports)]
-    figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats)
-    checkpoint = segmentation.provenance.checkpoint
-    if "training" in exports:
-        figures += save_training(checkpoint, folder, formats)
-    if "generated" in exports:
-        figures += save_generated(segmentation, folder, formats, scale)
-    if "tiff" in exports:
-        save_tiff(segmentation, folder / "labels.tif")
-        if segmentation.disagreement is not None:
-            save_disagreement(segmentation, folder / "disagreement.tif")
-    header = None
-    if "fits" in exports:
-        cube = segmentation.provenance.cube
-        rows, columns = segmentation.labels.shape
-        header = celestial_header(Path(cube), (rows, columns), dataset) if cube else None
-        save_fits(segmentation, folder / "labels.fits", header)
-    if "memberships" in exports:
-        if segmentation.memberships is None:
-            print(NO_MEMBERSHIPS, file=sys.stderr)
-        else:
-            save_memberships_tiff(segmentation, folder / "memberships.tif")
-            if "fits" in exports:
-                save_memberships_fits(segmentation, folder / "memberships.fits", header)
-    if "csv" in exports:
-        save_spectra(segmentation, folder)
-        save_peaks(labels, folder / "peaks.csv")
-        if (borders := borders_of(segmentation)) is not None:
-            save_borders(borders, folder / "borders.csv")
-    for name, save in (("msa", save_msa), ("masks", save_masks)):
-        if name in exports:
-            (folder / name).mkdir()
-            save(segmentation, folder / name)
+    figures = save_figures(segmentation, folder, scale, labels=labels, formats=formats, exports=exports)
+    context = ExportContext(segmentation, labels, exports, dataset)
+    for name, export in EXPORTS.items():
+        if name in exports and export.write is not None:
+            with others_may_fail(EXPORTS, name):
+                export.write(context, folder)
     if "report" in exports:
         write_report(
             segmentation,
-            folder / "report.html",
+            folder / REPORT,
             labels=labels,
             figures=figures,
             sections=sections,
             options=options,
-            run_config=_run_config(checkpoint),
+            run_config=_run_config(segmentation.provenance.checkpoint),
         )
-
-
-def save_training(checkpoint: str, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Draw the history of a training and the weights before and after it.
-
-    Args:
-        checkpoint: of a run; metrics.csv is looked for beside it and one folder up.
-        folder: an existing one.
-        formats: png, svg, pdf.
-
-    Raises:
-        UserError: there is no metrics.csv or no checkpoint.
-    """
-    from deepspec.reporting.training_figures import layer_weights, read_history, trained_weights, training_history
-
-    figures = {
-        "training": training_history(read_history(_history_of(Path(checkpoint)))),
-        "weights": layer_weights(*trained_weights(checkpoint)),
-    }
-    paths = [folder / f"{name}.{kind}" for kind in formats for name in figures]
-    for path in paths:
-        save_figure(figures[path.stem], path)
-    return paths
-
-
-def save_generated(segmentation: Segmentation, folder: Path, formats: Sequence[str], scale: Scale) -> list[Path]:
-    """Draw spectra that the checkpoint of a segmentation generates; say so if it is not variational and cannot.
-
-    Args:
-        segmentation: whose clusters are shown.
-        folder: an existing one.
-        formats: png, svg, pdf.
-        scale: of the intensities.
-
-    Raises:
-        UserError: the checkpoint cannot be read.
-    """
-    from deepspec.reporting.training_figures import generate, generated_spectra
-
-    generated = generate(segmentation, segmentation.provenance.checkpoint)
-    if generated is None:
-        print(NOT_VARIATIONAL, file=sys.stderr)  # standard output may be another process's, waiting for a result
-        return []
-    paths = [folder / f"generated.{kind}" for kind in formats]
-    figure = generated_spectra(segmentation, generated, scale)
-    for path in paths:
-        save_figure(figure, path)
-    return paths
 
 
 def _run_config(checkpoint: str) -> str:

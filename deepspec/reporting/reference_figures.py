@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.reporting.map_figures import share_name
-from deepspec.reporting.style import FONT_SIZE, grid_figure, panel_height
+from deepspec.drawing import FONT_SIZE, grid_figure, panel_height
+from deepspec.segmentation.view import share_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from dataclasses import asdict, dataclass
 from html import escape
@@ -14,8 +12,10 @@ from typing import TYPE_CHECKING
 from deepspec.clustering.structure import GRADED
 from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
-from deepspec.reporting.map_figures import headline
-from deepspec.reporting.report_data import borders_of, memberships_data, number, report_data
+from deepspec.pages import figure_html, table_html
+from deepspec.reporting.figures import FIGURES
+from deepspec.reporting.report_data import borders_of, memberships_data, report_data
+from deepspec.texts import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,25 +24,6 @@ if TYPE_CHECKING:
     from deepspec.segmentation import Segmentation
 
 _SCRIPTS = ("data.js", "cut.js", "memberships.js", "map.js", "spectra.js", "borders.js", "latents.js", "main.js")
-
-_LIGHT = 2**16
-"""Bytes of a figure that is put into a page as it is; a larger one is given a palette of 256 colours, which makes it
-a quarter of the size."""
-
-_CAPTIONS = {
-    "labels": "Label map",
-    "masks": "Mask of each cluster",
-    "spectra": "Mean measured, mean decoded and decoded mean spectrum of each cluster (equations 9, 8 and 10)",
-    "clusters": "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
-    "integrated": "Cube, decoded cube and latents, summed (figures 5 and 11)",
-    "difference": "The three averages over |measured - decoded| of the flattened cube (figure 10)",
-    "silhouette": "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",
-    "latents": "Latent points of a sample of pixels",
-    "disagreement": "Stability under retraining: share of the networks that put a pixel into another cluster",
-    "training": "Training: losses, weights beta and gamma, learning rate, clusters",
-    "weights": "Weights of each layer before and after training",
-    "generated": "Spectra drawn from the prior of the variational model, in the clusters that they fall into",
-}
 
 
 @dataclass(frozen=True)
@@ -82,7 +63,7 @@ def write_report(
     memberships, without = memberships_data(segmentation)
     parts = {
         "title": f"Segmentation of {escape(name)}",
-        "headline": escape(headline(segmentation)),
+        "headline": escape(segmentation.headline),
         "structure": escape(_sentence(segmentation.structure.sentence)),
         "notes": "".join(
             f'<p class="note">{escape(_sentence(note))}</p>'
@@ -90,13 +71,9 @@ def write_report(
         ),
         "memberships": escape(without),
         "borders": _borders(segmentation),
-        "scores": _scores(segmentation, next((file for file in figures if file.name == "silhouette.png"), None)),
+        "scores": _scores(segmentation, figures),
         "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
-        "figures": "".join(
-            figure_html(file.read_bytes(), _CAPTIONS.get(file.stem, file.stem))
-            for file in figures
-            if file.suffix == ".png" and file.stem != "silhouette"
-        ),
+        "figures": _figures(figures, ""),
         "origin": _origin(segmentation, options or {}, run_config),
         "style": _page("page.css"),
         "data": report_data(segmentation, labels, memberships),
@@ -109,56 +86,12 @@ def write_report(
         part.write_text(text, encoding="utf-8")
 
 
-def figure_html(png: bytes, caption: str) -> str:
-    """A figure for a section.
-
-    Args:
-        png: content of a PNG file.
-        caption: plain text.
-    """
-    content = base64.b64encode(_light(png)).decode("ascii")
-    caption = escape(caption)
-    image = f'<img src="data:image/png;base64,{content}" alt="{caption}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table for a section; numbers stand on the right.
-
-    Args:
-        head: titles of the columns, plain text.
-        rows: their values; floats are given with four digits.
-    """
-
-    def cell(value: object, tag: str = "td") -> str:
-        kind = "number" if isinstance(value, (int, float)) else "wide"
-        text = number(value) if isinstance(value, float) else str(value)
-        return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
-
-    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
-    titles = "".join(cell(title, "th") for title in head)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
 def _page(name: str) -> str:
     return resources.files("deepspec.reporting").joinpath("page", name).read_text(encoding="utf-8")
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _light(png: bytes) -> bytes:
-    """The same picture in fewer bytes, if it is large."""
-    from PIL import Image
-
-    if len(png) <= _LIGHT:
-        return png
-    with Image.open(io.BytesIO(png)) as image:
-        fewer = image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    content = io.BytesIO()
-    fewer.save(content, format="PNG", compress_level=6)
-    return min(png, content.getvalue(), key=len)
 
 
 def _borders(segmentation: Segmentation) -> str:
@@ -194,7 +127,21 @@ def _borders(segmentation: Segmentation) -> str:
     return f'{words}<div class="scroll"><table id="borders"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _scores(segmentation: Segmentation, figure: Path | None) -> str:
+def _figures(files: Sequence[Path], section: str) -> str:
+    """The pictures among some files whose figures stand in a section; what is of no table stands where most do."""
+    html = ""
+    for file in files:
+        if file.suffix != ".png":
+            continue
+        caption, place = file.stem, ""
+        if file.stem in FIGURES:
+            caption, place = FIGURES[file.stem].caption, FIGURES[file.stem].section
+        if place == section:
+            html += figure_html(file.read_bytes(), caption)
+    return html
+
+
+def _scores(segmentation: Segmentation, figures: Sequence[Path]) -> str:
     clustering = segmentation.clustering
     if segmentation.provenance.clusters == "refit" and clustering is not None and not segmentation.scores:
         return f"<p>K = {segmentation.k}, decided by: {escape(clustering.evidence)}.</p>"
@@ -204,10 +151,8 @@ def _scores(segmentation: Segmentation, figure: Path | None) -> str:
         (f"{k} (chosen)" if k == segmentation.k else str(k), score, segmentation.inertias[k])
         for k, score in segmentation.scores.items()
     ]
-    curve = "" if figure is None else figure_html(figure.read_bytes(), _CAPTIONS["silhouette"])
-    return (
-        table_html(("K", "silhouette of the sampled latents", "sum of squared distances to the centres"), rows) + curve
-    )
+    head = ("K", "silhouette of the sampled latents", "sum of squared distances to the centres")
+    return table_html(head, rows) + _figures(figures, "scores")
 
 
 def _origin(segmentation: Segmentation, options: Mapping[str, object], run_config: str) -> str:
@@ -220,7 +165,9 @@ def _origin(segmentation: Segmentation, options: Mapping[str, object], run_confi
         ("quantity of the decoded spectra", segmentation.quantity),
     ]  # fmt: skip
     if not math.isnan(silhouette.score):
-        rows.append(("silhouette of all latents", f"{number(silhouette.score)} ± {number(silhouette.standard_error)}"))
+        rows.append(
+            ("silhouette of all latents", f"{number_text(silhouette.score)} ± {number_text(silhouette.standard_error)}")
+        )
     if segmentation.clustering is not None:
         rows += [(f"clustering: {name}", value) for name, value in asdict(segmentation.clustering).items()]
     html = table_html(("", ""), rows)

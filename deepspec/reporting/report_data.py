@@ -1,10 +1,7 @@
 """What the page of a report needs to know, as JSON: arrays are base64 of little-endian bytes, large ones deflated.
 
-Shapes: H rows, W columns, K clusters, S pixels of the sample.
-
-How firm the borders between clusters are.
-
-What the page of a report needs to cut the merge tree, to show memberships, and to say where the map is unsure.
+With it the page cuts the merge tree, shows memberships and spectra, and says how firm borders are and where the map is
+unsure.
 
 Shapes: H rows, W columns, K clusters, M leaves, S pixels of the sample of latent points.
 """
@@ -21,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from deepspec.clustering.structure import GRADED
+from deepspec.drawing import cluster_colours
 from deepspec.reporting.latent_figures import sample_latents
-from deepspec.reporting.map_figures import cluster_name
-from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation.scatter import MOSTLY
 
 if TYPE_CHECKING:
@@ -35,6 +31,15 @@ if TYPE_CHECKING:
     from deepspec.lines.candidate import LabelledPeak
     from deepspec.reporting.latent_figures import LatentSample
     from deepspec.segmentation import Segmentation
+
+
+MOST_MEMBERSHIPS = 2**20
+"""Most characters that memberships may take of a page, so that it stays light to mail and to open."""
+
+TOO_MANY = (
+    "The probabilities of the clusters are left out of this page, which they would make too large: they are in "
+    "segmentation.h5, and --export memberships writes them as images."
+)
 
 
 class Border(NamedTuple):
@@ -75,13 +80,6 @@ def borders_of(segmentation: Segmentation) -> list[Border] | None:
         scatter = share if math.isfinite(share) else None
         found.append(Border(first, second, r, "firm" if r < GRADED else "graded", scatter))
     return sorted(found, key=lambda border: -border.r)
-
-
-MOST_MEMBERSHIPS = 2**20
-"""Most characters that memberships may take of a page, so that it stays light to mail and to open."""
-
-TOO_MANY = "The probabilities of the clusters are left out of this page, which they would make too large: they are in "
-TOO_MANY += "segmentation.h5, and --export memberships writes them as images."
 
 
 def deflated(values: NDArray[Any]) -> str:
@@ -187,7 +185,7 @@ def report_data(
     data = {
         "rows": rows,
         "columns": columns,
-        "names": [cluster_name(segmentation, cluster) for cluster in range(segmentation.k)],
+        "names": segmentation.cluster_names,
         "colours": cluster_colours(segmentation.k),
         "labels": deflated(segmentation.labels.astype("<i2")),
         "sizes": segmentation.sizes.tolist(),
@@ -260,8 +258,3 @@ def _latents(sample: LatentSample | None) -> dict[str, Any] | None:
         "points": _floats(sample.points_SL),
         "labels": _base64(sample.labels_S.astype("<i2").tobytes()),
     }
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number for a reader; a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.{digits}g}"

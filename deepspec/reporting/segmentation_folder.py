@@ -9,21 +9,18 @@ import numpy as np
 
 from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
-from deepspec.files import check_result_folder, complete_folder
+from deepspec.files import SEGMENTATION, check_result_folder, complete_folder
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
-from deepspec.reporting.map_figures import cluster_name, headline
-from deepspec.reporting.outputs import NAMES, write_outputs
+from deepspec.reporting.outputs import output_names, write_outputs
 from deepspec.segmentation.scatter import scatter_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from deepspec.drawing import Scale
     from deepspec.lines import Identification
-    from deepspec.reporting.style import Scale
     from deepspec.segmentation import Segmentation
-
-RESULT = "segmentation.h5"
 
 
 def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, overwrite: bool) -> None:
@@ -35,10 +32,11 @@ def check_segmentation_folder(folder: Path, redshift: tuple[float, float], *, ov
         overwrite: whether an earlier segmentation may be replaced.
 
     Raises:
-        UserError: the folder must not be written to, or the redshifts make no sense.
+        UserError: the folder must not be written to, the redshifts make no sense, or a figure of another package
+            cannot be loaded.
     """
     check_redshift(redshift)
-    check_result_folder(folder, NAMES | {RESULT}, "a segmentation", overwrite=overwrite)
+    check_result_folder(folder, output_names() | {SEGMENTATION}, "a segmentation", overwrite=overwrite)
 
 
 def check_redshift(redshift: tuple[float, float]) -> None:
@@ -84,7 +82,7 @@ def save_segmentation_folder(
     """
     segmentation, found = with_lines(segmentation, redshift, lines or LineOptions(), calibratable=calibratable)
     with complete_folder(folder) as part:
-        segmentation.save(part / RESULT)
+        segmentation.save(part / SEGMENTATION)
         write_outputs(
             segmentation,
             part,
@@ -96,7 +94,7 @@ def save_segmentation_folder(
             labels=found.labels,
         )
         if request is not None:
-            write_request(part / RESULT, with_files(request, part))
+            write_request(part / SEGMENTATION, with_files(request, part))
     return segmentation
 
 
@@ -145,38 +143,11 @@ def _with_scatter(segmentation: Segmentation, tube: str | None) -> tuple[Segment
     return segmentation, (note,) if note else ()
 
 
-def write_segmentation_folder(
-    segmentation: Segmentation,
-    folder: Path,
-    *,
-    exports: frozenset[str],
-    scale: Scale,
-    redshift: tuple[float, float],
-    dataset: str | None,
-    options: Mapping[str, object],
-    lines: LineOptions | None = None,
-    calibratable: bool = True,
-) -> None:
-    """`save_segmentation_folder`, and print what was found and written."""
-    written = save_segmentation_folder(
-        segmentation,
-        folder,
-        exports=exports,
-        scale=scale,
-        redshift=redshift,
-        dataset=dataset,
-        options=options,
-        lines=lines,
-        calibratable=calibratable,
-    )
-    print_segmentation(written, folder)
-
-
 def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
     """Print what was found, and the files that hold it."""
-    print(headline(segmentation))
+    print(segmentation.headline)
     for cluster in range(segmentation.k):
-        print(f"  {cluster_name(segmentation, cluster)}, {segmentation.sizes[cluster]} pixels")
+        print(f"  {segmentation.cluster_names[cluster]}, {segmentation.sizes[cluster]} pixels")
     print(segmentation.structure.sentence)
     if segmentation.retraining:
         print(segmentation.retraining)

@@ -1,6 +1,6 @@
-"""Spectra of the clusters (figures 4, 9 and 10 of the paper).
+"""Spectra of the clusters, alone and over the flattened cube (figures 4, 9 and 10 of the paper).
 
-The flattened cube behind a spectrum: a row for each pixel, a column for each channel (figures 4, 9 and 10).
+The flattened cube has a row for each pixel and a column for each channel.
 
 Shapes: M pixels of the sample, D channels.
 """
@@ -14,8 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.image import AxesImage
 
-from deepspec.reporting.map_figures import cluster_name, draw_mask
-from deepspec.reporting.style import (
+from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     Scale,
@@ -24,6 +23,7 @@ from deepspec.reporting.style import (
     panel_height,
     set_intensity_scale,
 )
+from deepspec.reporting.map_figures import draw_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,23 @@ if TYPE_CHECKING:
 
 _COLUMNS = 240
 """Of the image: two pixels of a panel each, more of which would make large files of noise."""
+
+_TRUE: dict[str, Any] = {"color": "#7f7f7f", "linewidth": 2.2, "label": "mean of the measured spectra"}
+
+_RECONSTRUCTED: dict[str, Any] = {"color": "#d55e00", "linewidth": 1.0, "label": "mean of the decoded spectra"}
+
+_CENTRE: dict[str, Any] = {
+    "color": "#0072b2",
+    "linewidth": 1.0,
+    "linestyle": (0, (4, 2)),
+    "label": "decoded mean latent",
+}
+
+_ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
+"""Colours of the three where they lie on a dark image."""
+
+MOST_LABELS = 10
+"""Peaks that are named in a panel; the report names them all."""
 
 
 def flattened_image(axis: SpectralAxis, values_MD: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -86,21 +103,6 @@ def draw_flattened(axes: Axes, image: NDArray[np.uint8], pixels: int) -> None:
         va="center",
         fontsize=FONT_SIZE - 4,
     )
-
-
-_TRUE: dict[str, Any] = {"color": "#7f7f7f", "linewidth": 2.2, "label": "mean of the measured spectra"}
-_RECONSTRUCTED: dict[str, Any] = {"color": "#d55e00", "linewidth": 1.0, "label": "mean of the decoded spectra"}
-_CENTRE: dict[str, Any] = {
-    "color": "#0072b2",
-    "linewidth": 1.0,
-    "linestyle": (0, (4, 2)),
-    "label": "decoded mean latent",
-}
-_ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
-"""Colours of the three where they lie on a dark image."""
-
-MOST_LABELS = 10
-"""Peaks that are named in a panel; the report names them all."""
 
 
 def cluster_spectra(segmentation: Segmentation, scale: Scale = "auto", labels: Labels = ()) -> Figure:
@@ -169,7 +171,7 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     colour = "#d55e00" if sample is None else "#ffffff"
     for cluster, (picture, *panels) in enumerate(grid):
         draw_mask(picture, segmentation, cluster)
-        picture.set_title(cluster_name(segmentation, cluster), fontsize=FONT_SIZE)
+        picture.set_title(segmentation.cluster_names[cluster], fontsize=FONT_SIZE)
         drawn = np.stack([spectra[cluster] for spectra in columns])
         for axes, spectrum, image in zip(panels, drawn, flattened, strict=True):
             axes.plot(axis.values, spectrum, color=colour, linewidth=1.0)
@@ -196,7 +198,7 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
     figure, grid = grid_figure(rows, [width] * columns, 1.7, gaps=(0.5, 0.35), margins=(0.7, 0.15, 0.55, 0.65))
     panels: list[Axes] = list(grid.flatten())
     for cluster, axes in enumerate(panels[:k]):
-        axes.set_title(f"     {cluster_name(segmentation, cluster)}", fontsize=FONT_SIZE, loc="left")
+        axes.set_title(f"     {segmentation.cluster_names[cluster]}", fontsize=FONT_SIZE, loc="left")
         axes.annotate(
             "\N{BLACK SQUARE}",
             (0, 1),

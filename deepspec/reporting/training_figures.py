@@ -1,32 +1,21 @@
-"""Figures of a training: its history, its weights, what its decoder generates, and how its latents move.
+"""Figures of a training: its history, its weights, what its decoder generates, and what its clusters look like.
 
-How a training went: losses, their weights, the learning rate, and the clusters after each epoch.
-
-Weights of each layer before and after training.
-
-Spectra that a variational model generates: drawn from its prior, beside those that were measured.
-
-Shapes: N draws, D channels, L latent dimensions.
-
-What a training has found, drawn from the model and the latent points of a sample: no cube is needed.
-
-Shapes: N sampled spectra, L latent dimensions, K clusters.
+Shapes: N draws or sampled spectra, C channels, D channels of the decoder, L latent dimensions.
 """
 
 from __future__ import annotations
 
-import csv
 import math
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from deepspec.errors import UserError
+from deepspec.drawing import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
+from deepspec.reporting.figure_table import ReportFigure, draw_table, figure_table
 from deepspec.reporting.latent_figures import LatentSample, latent_scatter
-from deepspec.reporting.map_figures import share_name
-from deepspec.reporting.style import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
+from deepspec.segmentation.view import share_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,49 +23,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    Weights = Mapping[str, NDArray[np.float32]]
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from deepspec.extensions import Extensible
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
+    Weights = Mapping[str, NDArray[np.float32]]
 
-History = dict[str, list[float]]
 
 _BLUE, _ORANGE, _GREEN, _RED = cluster_colours(4)
 
 
-def read_history(path: str | Path) -> History:
-    """Columns of a run's metrics.csv, one value per epoch, NaN where an epoch has none.
+DRAWS = 2000
+"""From the prior, for the share of each cluster."""
 
-    Args:
-        path: metrics.csv, or the run folder that holds it.
-
-    Raises:
-        UserError: there is no such file, or it is another kind of table.
-    """
-    path = Path(path)
-    path = path / "metrics.csv" if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; `fit` writes metrics.csv into its run folder")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "epoch" not in rows[0]:
-        raise UserError(f"{path}: expected the metrics.csv of a run, with a column 'epoch' and at least one row")
-    try:
-        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in rows[0]}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: expected numbers: {error}") from error
+SHOWN = 4
+"""Of each cluster."""
 
 
 def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
     """Losses, weights beta(i) and gamma(i), learning rate, and the clustering of the validation latents, by epoch.
 
     Args:
-        history: of `read_history`; a column that a run did not log is left out.
+        history: of `deepspec.runs.folder.read_history`; a column that a run did not log is left out.
     """
     figure, grid = grid_figure(2, [3.0, 3.0], 2.0, gaps=(1.5, 0.3), margins=(0.65, 0.7, 0.5, 0.15))
     losses, parts, weights, clusters = grid.flatten()
@@ -209,13 +179,6 @@ def trained_weights(checkpoint: str) -> tuple[Weights, Weights]:
     return before, after
 
 
-DRAWS = 2000
-"""From the prior, for the share of each cluster."""
-
-SHOWN = 4
-"""Of each cluster."""
-
-
 class Generated(NamedTuple):
     """Draws from the prior."""
 
@@ -291,8 +254,42 @@ def generated_spectra(segmentation: Segmentation, generated: Generated, scale: S
     return figure
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingContext:
+    """What figures of a training are drawn from."""
+
+    model: SpectralModel
+    """With clusters, in evaluation mode."""
+    sample: LatentSample
+    """Latent points of sampled spectra."""
+    names: Sequence[str]
+    """Of the clusters, with their shares of the sample."""
+
+
+TRAINING_FIGURES: Extensible[ReportFigure[TrainingContext]] = figure_table(
+    "deepspec.training_figures",
+    {
+        "spectra": ReportFigure(
+            "Spectrum that the centre of each cluster is decoded to",
+            lambda shown: decoded_centres(shown.model, shown.names),
+        ),
+        "latents": ReportFigure(
+            "Latent points coloured by cluster",
+            lambda shown: latent_scatter(
+                shown.sample,
+                shown.model.clusters.used.cpu().numpy(),
+                shown.names,
+                f"{len(shown.sample.labels_S)} sampled spectra",
+            ),
+        ),
+    },
+)
+"""What is sent to where a training is tracked. Another package adds to it by an entry point of the group
+`deepspec.training_figures`."""
+
+
 def fit_figures(model: SpectralModel, z_NL: Tensor, x_NC: Tensor | None = None) -> dict[str, Figure]:
-    """`spectra`, the decoded centre of each cluster, and `latents`, the points coloured by cluster.
+    """The figures of `TRAINING_FIGURES` by name.
 
     Args:
         model: with clusters, in evaluation mode.
@@ -303,12 +300,7 @@ def fit_figures(model: SpectralModel, z_NL: Tensor, x_NC: Tensor | None = None) 
     k = int(model.clusters.count)
     shares = np.bincount(labels_N[labels_N >= 0], minlength=k) / max(1, len(labels_N))
     names = [f"cluster {cluster}: {100 * share:.1f} %" for cluster, share in enumerate(shares)]
-    sample = LatentSample(z_NL.cpu().numpy(), labels_N)
-    title = f"{len(labels_N)} sampled spectra"
-    return {
-        "spectra": decoded_centres(model, names),
-        "latents": latent_scatter(sample, model.clusters.used.cpu().numpy(), names, title),
-    }
+    return draw_table(TRAINING_FIGURES, TrainingContext(model, LatentSample(z_NL.cpu().numpy(), labels_N), names))
 
 
 def decoded_centres(model: SpectralModel, names: Sequence[str]) -> Figure:

@@ -1,1 +1,1 @@
-"""Comparison of runs by what they left in their folders."""
+"""Runs as their folders tell them, one by one and beside each other."""

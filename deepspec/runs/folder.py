@@ -1,19 +1,28 @@
-"""A run as its folder tells it: metrics.csv and the configuration, however complete they are."""
+"""A run as its folder tells it: metrics.csv and the configuration, however complete they are.
+
+What is said here of metrics.csv, such as which epoch counts, holds for comparisons, sweeps and figures alike.
+"""
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from deepspec.errors import UserError
-from deepspec.files import MODEL
-from deepspec.reporting.training_figures import read_history
+from deepspec.files import CONFIG, METRICS, MODEL
 
-CONFIGS = ("config.yaml", "trial.yaml")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TRIAL = "trial.yaml"
+"""The configuration that a sweep gives to one of its trials."""
+
+CONFIGS = (CONFIG, TRIAL)
 """The first is what `fit` resolved; of a trial that failed before, there is only what the sweep asked for."""
 
 NO_DIFFERENCE = ("run_dir", "ckpt_path", "overwrite", "tracking", "trainer.logger", "trainer.enable_progress_bar")
@@ -21,6 +30,78 @@ NO_DIFFERENCE = ("run_dir", "ckpt_path", "overwrite", "tracking", "trainer.logge
 
 MISSING = object()
 """Of a key that a configuration does not have, as those of earlier versions."""
+
+
+Row = dict[str, float]
+"""What an epoch has logged, by column."""
+
+History = dict[str, list[float]]
+"""Columns of metrics.csv, a value per epoch; NaN where an epoch has none."""
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Rows of a metrics.csv that may still grow, each with the numbers that it has; none if there is no file yet."""
+    if not file.is_file():
+        return []
+    return [{name: float(value) for name, value in row.items() if value} for row in _cells(file)]
+
+
+def read_history(path: str | Path) -> History:
+    """Columns of a run's metrics.csv, one value per epoch, NaN where an epoch has none.
+
+    Args:
+        path: metrics.csv, or the run folder that holds it.
+
+    Raises:
+        UserError: there is no such file, or it is another kind of table.
+    """
+    path = Path(path)
+    path = path / METRICS if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `fit` writes {METRICS} into its run folder")
+    rows = _cells(path)
+    if not rows or "epoch" not in rows[0]:
+        raise UserError(f"{path}: expected the {METRICS} of a run, with a column 'epoch' and at least one row")
+    try:
+        return {name: [float(row[name]) if row[name] else math.nan for row in rows] for name in rows[0]}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: expected numbers: {error}") from error
+
+
+def _cells(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def kept_place(target: Sequence[float], keep: str, epochs: int) -> int | None:
+    """Place of the epoch whose weights are in model.ckpt: the first with the lowest target, or the last.
+
+    Args:
+        target: the target of each epoch, of the validation split if there is one; NaN where it is not known.
+        keep: of the configuration: `best` or `last`.
+        epochs: how many there are.
+
+    Returns:
+        None without any.
+
+    >>> kept_place([3.0, 1.0, 1.0, 2.0], "best", 4), kept_place([3.0, 1.0], "last", 2), kept_place([], "best", 0)
+    (1, 1, None)
+    """
+    finite = [place for place, value in enumerate(target) if math.isfinite(value)]
+    if keep == "last" or not finite:
+        return epochs - 1 if epochs else None
+    return min(finite, key=lambda place: target[place])
+
+
+def kept_row(rows: Sequence[Row], keep: str = "best") -> Row:
+    """The row of the epoch whose weights are in model.ckpt.
+
+    Raises:
+        IndexError: there is none.
+    """
+    target = "val/target" if any("val/target" in row for row in rows) else "train/target"
+    place = kept_place([row.get(target, math.nan) for row in rows], keep, len(rows))
+    return rows[-1 if place is None else place]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +119,7 @@ class RecordedRun:
     name: str
     folder: Path
     config: dict[str, Any]
-    history: dict[str, list[float]]
+    history: History
     problems: tuple[str, ...]
 
     @property
@@ -63,12 +144,8 @@ class RecordedRun:
 
     @property
     def kept(self) -> int | None:
-        """Place of the epoch whose weights are in model.ckpt: the first with the lowest target, or the last."""
-        target = self.column("target")
-        finite = [place for place, value in enumerate(target) if math.isfinite(value)]
-        if self.config.get("keep") == "last" or not finite:
-            return self.epochs - 1 if self.epochs else None
-        return min(finite, key=lambda place: target[place])
+        """Place of the epoch whose weights are in model.ckpt; None without any."""
+        return kept_place(self.column("target"), self.config.get("keep", "best"), self.epochs)
 
     def at_kept(self, values: list[float]) -> float | None:
         """A column's value in that epoch, or the last before: not everything is worked out in every epoch."""
@@ -104,7 +181,7 @@ def find_runs(given: list[str]) -> list[RecordedRun]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run."""
-    return any((folder / name).is_file() for name in ("metrics.csv", *CONFIGS))
+    return any((folder / name).is_file() for name in (METRICS, *CONFIGS))
 
 
 def differing_keys(runs: list[RecordedRun]) -> list[str]:
@@ -150,13 +227,13 @@ def _read(name: str, folder: Path) -> RecordedRun:
         config = _read_config(folder)
     except UserError as error:
         problems.append(str(error))
-    if (folder / "metrics.csv").is_file():
+    if (folder / METRICS).is_file():
         try:
             history = read_history(folder)
         except (UserError, UnicodeDecodeError) as error:
             problems.append(str(error))
     else:
-        problems.append("no epoch has ended: there is no metrics.csv")
+        problems.append(f"no epoch has ended: there is no {METRICS}")
     run = RecordedRun(name, folder, config, history, ())
     if not run.finished and run.epochs:
         of = f" of {run.wanted}" if run.wanted else ""
@@ -174,7 +251,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             if isinstance(config, dict):
                 return config
             raise UserError(f"{file}: expected a mapping of keys, got {type(config).__name__}")
-    raise UserError("no config.yaml")
+    raise UserError(f"no {CONFIG}")
 
 
 def _names(folders: list[Path]) -> list[str]:

@@ -1,22 +1,19 @@
-"""The comparison as a table: a row per run with its results and the settings in which the runs differ.
-
-What evaluations say of the runs whose checkpoints were evaluated.
-"""
+"""Runs compared in a table: a row per run, with its results, its evaluations' scores and what is set differently."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from deepspec.data.fingerprint import sha256_of
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
-from deepspec.files import MODEL, write_records
-from deepspec.reporting.html import short_names, value_text
+from deepspec.files import EVALUATION, MODEL
 from deepspec.runs.folder import MISSING, value_of
+from deepspec.texts import short_names, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +21,20 @@ if TYPE_CHECKING:
     from deepspec.runs.folder import RecordedRun
 
 
-NUMBERS = "evaluation.json"
+Row = dict[str, Any]
+
+RESULTS = ("run", "epochs", "K", "silhouette", "reconstruction", "target", "warnings", "ARI", "F1")
+
+TITLES = {"silhouette": "silhouette (sample)"}
+"""What the tables for readers call a column: that of latents sampled in training is not that of a segmented cube."""
+
+SortKey = Literal["run", "epochs", "k", "silhouette", "reconstruction", "target", "warnings", "ari", "f1", "given"]
+
+DESCENDING = ("epochs", "silhouette", "ARI", "F1")
+"""More is better, and comes first."""
+
+WIDEST, MOST_SETTINGS, MOST_RUNS = 26, 6, 8
+"""Characters of a value; settings beside the results, and runs beside each other, that fit into a terminal."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,14 @@ def find_scores(runs: Sequence[RecordedRun], given: Sequence[Path]) -> tuple[dic
     found: dict[str, list[dict[str, Any]]] = {run.name: [] for run in runs}
     notes, seen = [], set()
     for run in runs:
-        for file in sorted({*run.folder.glob(NUMBERS), *run.folder.glob(f"*/{NUMBERS}")}):
+        for file in sorted({*run.folder.glob(EVALUATION), *run.folder.glob(f"*/{EVALUATION}")}):
             seen.add(file.resolve())
             try:
                 found[run.name].append(_agreement(file))
             except UserError as error:
                 notes.append(str(error))
-    hashes = {_hash(run.folder / MODEL): run.name for run in runs if run.finished} if given else {}
-    for file in (folder / NUMBERS for folder in given):
+    hashes = {sha256_of(run.folder / MODEL): run.name for run in runs if run.finished} if given else {}
+    for file in (folder / EVALUATION for folder in given):
         if file.resolve() in seen:
             continue
         agreement = _agreement(file)
@@ -103,27 +113,6 @@ def _checkpoint(file: Path) -> str:
     return ""
 
 
-def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-Row = dict[str, Any]
-
-RESULTS = ("run", "epochs", "K", "silhouette", "reconstruction", "target", "warnings", "ARI", "F1")
-
-TITLES = {"silhouette": "silhouette (sample)"}
-"""What the tables for readers call a column: that of latents sampled in training is not that of a segmented cube."""
-
-SortKey = Literal["run", "epochs", "k", "silhouette", "reconstruction", "target", "warnings", "ari", "f1", "given"]
-
-DESCENDING = ("epochs", "silhouette", "ARI", "F1")
-"""More is better, and comes first."""
-
-WIDEST, MOST_SETTINGS, MOST_RUNS = 26, 6, 8
-"""Characters of a value; settings beside the results, and runs beside each other, that fit into a terminal."""
-
-
 def result_rows(runs: Sequence[RecordedRun], scores: Mapping[str, Scores], keys: Sequence[str]) -> list[Row]:
     """A row per run: `RESULTS`, the differing keys, `folder`, `wanted` epochs and `problem`.
 
@@ -162,12 +151,6 @@ def sort_rows(rows: Sequence[Row], key: SortKey) -> list[Row]:
     return sorted(known, key=lambda row: row[name], reverse=name in DESCENDING) + [
         row for row in rows if row[name] is None
     ]
-
-
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    """Write all rows as CSV, into a folder that is complete later."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        write_records(file, list(rows[0]), rows)
 
 
 def lines_of(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:

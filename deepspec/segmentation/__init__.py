@@ -6,12 +6,14 @@ from deepspec.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from deepspec.clustering.structure import Structure
+    from deepspec.segmentation.cutting import Leaves
     from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import LabelOptions
     from deepspec.segmentation.model import SegmentationModel
     from deepspec.segmentation.options import ResultOptions, SearchOptions, SegmentOptions
     from deepspec.segmentation.pipeline import segment_cube
-    from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Leaves, Provenance, Segmentation
+    from deepspec.segmentation.provenance import Provenance
+    from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Segmentation
     from deepspec.segmentation.spectra import PixelSample
 
 __all__ = [
@@ -38,9 +40,9 @@ __getattr__ = lazy_names(
         "ClusteringRecord": "deepspec.segmentation.result",
         "Drift": "deepspec.segmentation.drift",
         "LabelOptions": "deepspec.segmentation.labelling",
-        "Leaves": "deepspec.segmentation.result",
+        "Leaves": "deepspec.segmentation.cutting",
         "PixelSample": "deepspec.segmentation.spectra",
-        "Provenance": "deepspec.segmentation.result",
+        "Provenance": "deepspec.segmentation.provenance",
         "ResultOptions": "deepspec.segmentation.options",
         "SearchOptions": "deepspec.segmentation.options",
         "SegmentOptions": "deepspec.segmentation.options",

@@ -1,25 +1,62 @@
-"""Cut the merge tree of a segmentation elsewhere.
+"""The merge tree of a segmentation, and its clusters where it is cut elsewhere.
 
-Shapes: H rows, W columns, K clusters, M leaves.
+Shapes: H rows, W columns, C channels of the cube, D of the decoder, G groups of pixels, K clusters, M leaves, L latent
+dimensions.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from deepspec.clustering.refit import silhouette_of
 from deepspec.errors import UserError
-from deepspec.functional import SilhouetteEstimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deepspec.clustering import Tree
-    from deepspec.segmentation.result import Segmentation
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Groups:
+    """Pixels in G groups, and what each group looks like; fields as in `Segmentation`."""
+
+    labels: NDArray[np.int16]
+    """(H, W), 0 to G - 1, or -1."""
+    sizes: NDArray[np.int64]
+    """(G,) pixels."""
+    centres: NDArray[np.float32]
+    """(G, L) mean latent points."""
+    mean_raw: NDArray[np.float64]
+    """(G, C), like the next three as those of the clusters."""
+    mean_input: NDArray[np.float64]
+    """(G, D)."""
+    mean_reconstructed: NDArray[np.float64]
+    """(G, D)."""
+    decoded_centre: NDArray[np.float64]
+    """(G, D)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Leaves(Groups):
+    """The finest cut of the merge tree, of which any coarser one is made without clustering again: M groups."""
+
+    tree: Tree
+    """What joins what, the least firm border first."""
+    parents: tuple[int, ...]
+    """(M,) the cluster of each leaf."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cut(Groups):
+    """The merge tree cut into K groups, the largest first."""
+
+    borders: NDArray[np.float64]
+    """(K, K) valley ratio of the border of each pair, as the tree has it."""
+    leaves: Leaves
+    """The same leaves, with the new groups as parents."""
 
 
 def number_of_clusters(tree: Tree | None, k: int | None, firm: float | None) -> int:
@@ -47,82 +84,59 @@ def number_of_clusters(tree: Tree | None, k: int | None, firm: float | None) -> 
     return k
 
 
-def cut_segmentation(segmentation: Segmentation, k: int | None, firm: float | None) -> Segmentation:
-    """See `Segmentation.cut`."""
-    leaves = segmentation.leaves
-    k = number_of_clusters(None if leaves is None else leaves.tree, k, firm)
-    if k == segmentation.k:
-        return segmentation
-    assert leaves is not None
+def cut_leaves(leaves: Leaves, k: int) -> Cut:
+    """Merge the leaves into k clusters, the largest first; nothing is clustered again.
+
+    Args:
+        leaves: of a segmentation.
+        k: 1 to the number of leaves.
+    """
     clusters = leaves.tree.clusters(k)
     clusters.sort(key=lambda own: -int(leaves.sizes[own].sum()))
     parents = np.empty(leaves.tree.leaves, dtype=np.int64)
     for cluster, own in enumerate(clusters):
         parents[own] = cluster
-    labels = np.where(leaves.labels >= 0, parents[leaves.labels], -1).astype(np.int16)
-    memberships = segmentation.memberships
-    if memberships is not None:
-        memberships = _cut_memberships(memberships, labels, np.array(leaves.parents), parents, k)
 
     def mean(spectra_M: NDArray[Any]) -> NDArray[np.float64]:
         filled = [[leaf for leaf in own if leaves.sizes[leaf] > 0] or own[:1] for own in clusters]
         weights = [np.maximum(leaves.sizes[own], 1) for own in filled]
         return np.stack([np.average(spectra_M[own], 0, w) for own, w in zip(filled, weights, strict=True)])
 
-    return replace(
-        segmentation,
-        labels=labels,
-        k=k,
+    return Cut(
+        labels=np.where(leaves.labels >= 0, parents[leaves.labels], -1).astype(np.int16),
         centres=mean(leaves.centres).astype(np.float32),
         sizes=np.array([leaves.sizes[own].sum() for own in clusters]),
-        silhouette=_silhouette(segmentation, labels),
         mean_raw=mean(leaves.mean_raw),
         mean_input=mean(leaves.mean_input),
         mean_reconstructed=mean(leaves.mean_reconstructed),
         decoded_centre=mean(leaves.decoded_centre),
         borders=_cut_borders(leaves.tree, clusters),
-        memberships=memberships,
         leaves=replace(leaves, parents=tuple(parents.tolist())),
-        notes=(*segmentation.notes, _note(k, segmentation.k)),
     )
 
 
-def _note(k: int, found: int) -> str:
-    clusters = "1 cluster" if k == 1 else f"{k} clusters"
-    return (
-        f"merge tree cut into {clusters} instead of the {found} found; the evidence for more than one material is a "
-        "matter of the cube, and stays that of the clusters found"
-    )
+def cut_memberships(memberships: NDArray[np.float32], before: Leaves, cut: Cut) -> NDArray[np.float32]:
+    """Probabilities of the clusters of a cut, from those of the clusters before it.
 
+    Those of coarser clusters add up; a finer cluster has that of the whole where the pixel is in it.
 
-def _silhouette(segmentation: Segmentation, labels: NDArray[np.int16]) -> SilhouetteEstimate:
-    """Of the new labels on the latent points; NaN in files of earlier versions, which do not have these."""
-    if segmentation.latents is None:
-        return SilhouetteEstimate(np.nan, np.nan, 0)
-    z_PL = torch.from_numpy(segmentation.latents.reshape(-1, segmentation.latents.shape[-1]))
-    generator = torch.Generator().manual_seed(segmentation.provenance.seed)
-    return silhouette_of(z_PL, torch.from_numpy(labels.reshape(-1).astype(np.int64)), generator)
-
-
-def _cut_memberships(
-    memberships: NDArray[np.float32],
-    labels: NDArray[np.int16],
-    before: NDArray[np.int64],
-    now: NDArray[np.int64],
-    k: int,
-) -> NDArray[np.float32]:
-    """Those of coarser clusters add up; a finer cluster has that of the whole where the pixel is in it."""
-    cut = np.zeros((*labels.shape, k), dtype=np.float32)
+    Args:
+        memberships: (H, W, K) of the clusters before.
+        before: the leaves with those as parents.
+        cut: of the same leaves.
+    """
+    earlier, now = np.array(before.parents), np.array(cut.leaves.parents)
+    found = np.zeros((*cut.labels.shape, len(cut.sizes)), dtype=np.float32)
     for cluster in range(memberships.shape[-1]):
-        targets = np.unique(now[before == cluster])
+        targets = np.unique(now[earlier == cluster])
         if len(targets) == 1:
-            cut[..., targets[0]] += memberships[..., cluster]
+            found[..., targets[0]] += memberships[..., cluster]
             continue
         for target in targets:
-            cut[..., target] += np.where(labels == target, memberships[..., cluster], 0)
-        outside = ~np.isin(labels, targets)
-        cut[..., targets[0]] += np.where(outside, memberships[..., cluster], 0)
-    return cut
+            found[..., target] += np.where(cut.labels == target, memberships[..., cluster], 0)
+        outside = ~np.isin(cut.labels, targets)
+        found[..., targets[0]] += np.where(outside, memberships[..., cluster], 0)
+    return found
 
 
 def _cut_borders(tree: Tree, clusters: list[list[int]]) -> NDArray[np.float64]:

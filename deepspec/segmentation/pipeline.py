@@ -22,13 +22,14 @@ from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError, described
 from deepspec.functional.kmeans import fitting_range
 from deepspec.segmentation.alignment import align
+from deepspec.segmentation.cutting import Leaves
 from deepspec.segmentation.drift import ScanSample, find_drift
 from deepspec.segmentation.labelling import Explanations, explain
 from deepspec.segmentation.model import choose_device
 from deepspec.segmentation.options import SegmentOptions, changed, with_keywords_of
 from deepspec.segmentation.provenance import Origin
 from deepspec.segmentation.response import as_seen
-from deepspec.segmentation.result import ClusteringRecord, Leaves, Segmentation
+from deepspec.segmentation.result import ClusteringRecord, Segmentation
 from deepspec.segmentation.search import planned_search
 from deepspec.segmentation.spectra import (
     SAMPLE_VALUES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -11,13 +12,38 @@ import numpy as np
 import torch
 
 from deepspec.data.fingerprint import HASHED_BYTES, sha256_of, size_of
-from deepspec.segmentation.result import Provenance
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
     from deepspec.segmentation.options import ClustersMode
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a segmentation was made from and with."""
+
+    cube: str
+    """Path of the cube; empty for one in memory."""
+    cube_sha256: str
+    """Of the file; empty where there is none, or where hashing was left out and a note says so."""
+    checkpoint: str
+    """Path of the checkpoint; empty for a model in memory."""
+    checkpoint_sha256: str
+    """Likewise."""
+    clusters: ClustersMode
+    """frozen: the clusters of the checkpoint; refit: found in this cube."""
+    seed: int
+    """Of all random choices."""
+    deepspec: str
+    """Version."""
+    torch: str
+    """Version."""
+    numpy: str
+    """Version."""
+    created: str
+    """Date and time in UTC, ISO 8601."""
 
 
 class Origin:

@@ -1,102 +1,45 @@
-"""Segmentation: the labels of a cube and what each of its clusters looks like.
+"""Segmentation: the labels of a cube, what each of its clusters looks like, and the HDF5 file that keeps it.
+
+The file has datasets and attributes with the names of the fields.
 
 Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions, M leaves.
-
-Whether the parts of a segmentation fit together: files of before there were checksums may be damaged anywhere.
-
-The HDF5 file of a segmentation: datasets and attributes with the names of the fields of `Segmentation`.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+import math
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import torch
 
 from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
+from deepspec.clustering.refit import silhouette_of
 from deepspec.clustering.structure import Structure
 from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
+from deepspec.pages import figure_html, table_html
+from deepspec.segmentation.cutting import Groups, Leaves, cut_leaves, cut_memberships, number_of_clusters
 from deepspec.segmentation.drift import Drift
+from deepspec.segmentation.provenance import Provenance
+from deepspec.segmentation.scatter import scatter_share
 from deepspec.segmentation.spectra import PixelSample
+from deepspec.segmentation.view import draw_label_map, share_name
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pandas
+    import xarray
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    from deepspec.segmentation.options import ClustersMode
-
-
-def check_sound(segmentation: Segmentation) -> None:
-    """Compare the shapes of all parts, and the labels with the number of clusters and with their sizes.
-
-    Raises:
-        UserError: naming what contradicts what.
-    """
-    found, k = segmentation, segmentation.k
-    labels = found.labels
-    if labels.ndim != 2 or labels.dtype.kind != "i" or labels.size == 0:
-        _refuse(f"labels are {labels.dtype} {labels.shape}, expected integers (rows, columns)")
-    if labels.min() < -1 or labels.max() >= k:
-        _refuse(f"labels are {labels.min()} to {labels.max()}, expected -1 to {k - 1}")
-    counted = np.bincount(labels[labels >= 0].ravel(), minlength=k)
-    if found.sizes.shape != (k,) or (counted != found.sizes).any():
-        _refuse(f"clusters have {counted.tolist()} pixels, the file says {found.sizes.tolist()}")
-    latent = found.centres.shape[-1]
-    shapes: dict[str, tuple[int, ...]] = {
-        "centres": (k, latent),
-        "mean_raw": (k, found.axis.channels),
-        **{f"total_{kind}": labels.shape for kind in ("raw", "reconstructed", "latent")},
-        **dict.fromkeys(("mean_input", "mean_reconstructed", "decoded_centre"), (k, found.decoded_axis.channels)),
-    }
-    for name, shape in shapes.items():
-        if getattr(found, name).shape != shape:
-            _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
-    if found.latents is not None and found.latents.shape != (*labels.shape, latent):
-        _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
-    if found.scattered is not None and (
-        found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
-    ):
-        _refuse(f"scattered is {found.scattered.dtype} {found.scattered.shape}, expected bool ({found.axis.channels},)")
-    if found.sample is not None:
-        rows = {field.name: len(getattr(found.sample, field.name)) for field in fields(found.sample)}
-        if len(set(rows.values())) > 1:
-            _refuse(f"the parts of its sample have {rows} rows")
-
-
-def _refuse(what: str) -> None:
-    raise UserError(f"damaged segmentation: {what}")
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a segmentation was made from and with."""
-
-    cube: str
-    """Path of the cube; empty for one in memory."""
-    cube_sha256: str
-    """Of the file; empty where there is none, or where hashing was left out and a note says so."""
-    checkpoint: str
-    """Path of the checkpoint; empty for a model in memory."""
-    checkpoint_sha256: str
-    """Likewise."""
-    clusters: ClustersMode
-    """frozen: the clusters of the checkpoint; refit: found in this cube."""
-    seed: int
-    """Of everything random."""
-    deepspec: str
-    """Version."""
-    torch: str
-    """Version."""
-    numpy: str
-    """Version."""
-    created: str
-    """Date and time in UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -129,31 +72,11 @@ class ClusteringRecord:
     """Networks whose latents stand side by side: more than one of an ensemble."""
 
 
-@dataclass(frozen=True, eq=False)
-class Leaves:
-    """The finest cut of the merge tree, of which any coarser one is made without clustering again."""
-
-    tree: Tree
-    """What joins what, the least firm border first."""
-    parents: tuple[int, ...]
-    """(M,) the cluster of each leaf."""
-    labels: NDArray[np.int16]
-    """(H, W), 0 to M - 1, or -1."""
-    sizes: NDArray[np.int64]
-    """(M,) pixels."""
-    centres: NDArray[np.float32]
-    """(M, L) mean latent points."""
-    mean_raw: NDArray[np.float64]
-    """(M, C), like the next three as those of the clusters."""
-    mean_input: NDArray[np.float64]
-    """(M, D)."""
-    mean_reconstructed: NDArray[np.float64]
-    """(M, D)."""
-    decoded_centre: NDArray[np.float64]
-    """(M, D)."""
+MOST_SHOWN = 12
+"""Clusters that are listed where a segmentation is printed."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
 
@@ -232,8 +155,6 @@ class Segmentation:
         """
         if self.scattered is None or self.borders is None:
             return None
-        from deepspec.segmentation.scatter import scatter_share
-
         return scatter_share(self.mean_raw, self.sizes, self.scattered)
 
     @property
@@ -241,6 +162,24 @@ class Segmentation:
         """(K,) share of the labelled pixels in each cluster."""
         shares: NDArray[np.float64] = self.sizes / self.sizes.sum()
         return shares
+
+    @property
+    def cluster_names(self) -> list[str]:
+        """(K,) number and share of each cluster, as in "cluster 2: 14.1 %"."""
+        return [share_name(cluster, float(share)) for cluster, share in enumerate(self.shares)]
+
+    @property
+    def headline(self) -> str:
+        """Number of clusters, and silhouette of the cube's latents if there is one, in a line."""
+        silhouette = self.silhouette
+        if self.k == 1 and self.structure.verdict in ("none", "untested"):
+            return "K = 1, one material"  # and not a merge tree cut down to one on request
+        if np.count_nonzero(self.sizes) == 1:
+            return f"K = {self.k}, all pixels in one cluster"
+        if math.isnan(silhouette.score):  # of a cut of the merge tree it may not be known
+            return f"K = {self.k}"
+        error = f" ± {silhouette.standard_error:.3f}" if silhouette.standard_error > 0 else ""
+        return f"K = {self.k}, silhouette of the latents {silhouette.score:.3f}{error}"
 
     @property
     def retraining(self) -> str:
@@ -264,9 +203,143 @@ class Segmentation:
         Raises:
             UserError: there is no merge tree, it has too few leaves, or not just one of `k` and `firm` is given.
         """
-        from deepspec.segmentation.cutting import cut_segmentation
+        leaves = self.leaves
+        k = number_of_clusters(None if leaves is None else leaves.tree, k, firm)
+        if k == self.k:
+            return self
+        assert leaves is not None
+        cut = cut_leaves(leaves, k)
+        memberships = self.memberships
+        if memberships is not None:
+            memberships = cut_memberships(memberships, leaves, cut)
+        silhouette = SilhouetteEstimate(np.nan, np.nan, 0)
+        if self.latents is not None:  # files of earlier versions have none
+            z_PL = torch.from_numpy(self.latents.reshape(-1, self.latents.shape[-1]))
+            labels_P = torch.from_numpy(cut.labels.reshape(-1).astype(np.int64))
+            silhouette = silhouette_of(z_PL, labels_P, torch.Generator().manual_seed(self.provenance.seed))
+        note = (
+            f"merge tree cut into {k} {'cluster' if k == 1 else 'clusters'} instead of the {self.k} found; the "
+            "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
+        )
+        return replace(
+            self, k=k, silhouette=silhouette, memberships=memberships, notes=(*self.notes, note), **vars(cut)
+        )
 
-        return cut_segmentation(self, k, firm)
+    @property
+    def spectra(self) -> pandas.DataFrame:
+        """Spectra of the clusters as a table of pandas, which is an optional dependency.
+
+        The index is the axis, named with its unit, as in "energy (keV)". A column is a kind and a cluster:
+        `segmentation.spectra["measured"]` is a table of the mean spectra of the cube (`mean_raw`) with a column for
+        each cluster; the other kinds are `input`, `decoded` and `decoded mean latent` (`mean_input`,
+        `mean_reconstructed` and `decoded_centre`). Where the decoder has another axis than the cube, the index has the
+        places of both, and a column is NaN at those of the other one. The spectra of an empty cluster are NaN.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        pd = _optional("pandas", "Segmentation.spectra")
+        kinds = {
+            "measured": (self.axis, self.mean_raw),
+            "input": (self.decoded_axis, self.mean_input),
+            "decoded": (self.decoded_axis, self.mean_reconstructed),
+            "decoded mean latent": (self.decoded_axis, self.decoded_centre),
+        }
+        tables = {
+            kind: pd.DataFrame(spectra.T, index=pd.Index(axis.values, name=axis.label))
+            for kind, (axis, spectra) in kinds.items()
+        }
+        whole = pd.concat(tables, axis=1, names=["kind", "cluster"], sort=False)
+        found: pandas.DataFrame = whole.sort_index(ascending=bool(self.axis.values[0] <= self.axis.values[-1]))
+        return found
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Maps and spectra as a dataset of xarray, which is an optional dependency.
+
+        Variables have the names of the fields. Dimensions are `y` and `x` (rows and columns), `cluster`, `latent`,
+        `channel` with the axis as its coordinate, and `decoded_channel` for the spectra of the decoder where its axis
+        is another one, else these have `channel` too. Attributes say what it was made from.
+
+        Raises:
+            UserError: xarray is not installed.
+        """
+        xr = _optional("xarray", "Segmentation.to_xarray")
+        same = self.axis.to_dict() == self.decoded_axis.to_dict()
+        decoded = "channel" if same else "decoded_channel"
+        dimensions = {
+            "labels": ("y", "x"),
+            **{f"total_{kind}": ("y", "x") for kind in ("raw", "reconstructed", "latent")},
+            "disagreement": ("y", "x"),
+            "memberships": ("y", "x", "cluster"),
+            "latents": ("y", "x", "latent"),
+            "sizes": ("cluster",),
+            "centres": ("cluster", "latent"),
+            "borders": ("cluster", "other"),
+            "mean_raw": ("cluster", "channel"),
+            "scattered": ("channel",),
+            **dict.fromkeys(("mean_input", "mean_reconstructed", "decoded_centre"), ("cluster", decoded)),
+        }
+        axes = {"channel": self.axis} | ({} if same else {decoded: self.decoded_axis})
+        places = {
+            name: (name, axis.values, {"long_name": axis.label, "units": axis.unit}) for name, axis in axes.items()
+        }
+        numbers = {name: np.arange(count) for name, count in zip("yx", self.labels.shape, strict=True)}
+        made = {key: value for key, value in asdict(self.provenance).items() if key != "clusters"}
+        found: xarray.Dataset = xr.Dataset(
+            {name: (dims, getattr(self, name)) for name, dims in dimensions.items() if getattr(self, name) is not None},
+            coords={**numbers, "cluster": np.arange(self.k), **places},
+            attrs={
+                "k": self.k,
+                "quantity": self.quantity,
+                "silhouette": self.silhouette.score,
+                "clusters": self.provenance.clusters,
+                "structure": self.structure.sentence,
+                "notes": "\n".join(self.notes),
+                **made,
+            },
+        )
+        return found
+
+    def plot(self) -> Figure:
+        """The map: each cluster in its colour, with a legend of the clusters and their shares of the pixels.
+
+        Returns:
+            A figure of matplotlib, apart from those of pyplot: `savefig` writes it, and a notebook that has imported
+            pyplot shows it.
+        """
+        return draw_label_map(self.labels, self.cluster_names, self.headline)
+
+    def __repr__(self) -> str:
+        rows, columns = self.labels.shape
+        shown = list(zip(self.cluster_names, self.sizes.tolist(), strict=True))[:MOST_SHOWN]
+        more = [f"and {self.k - MOST_SHOWN} more"] if self.k > MOST_SHOWN else []
+        without = int(np.count_nonzero(self.labels < 0))
+        return "\n".join(
+            [
+                f"Segmentation of {rows} x {columns} pixels, {self.axis}",
+                self.headline,
+                *(f"  {text}" for text in [*(f"{name}, {size} pixels" for name, size in shown), *more]),
+                *([f"  no cluster: {without} pixels"] if without else []),
+                *(f"{name}: {text}" for name, text in self._made().items()),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        rows, columns = self.labels.shape
+        facts = {"pixels": f"{rows} x {columns}", "axis": str(self.axis), **self._made()}
+        return figure_html(self.plot(), "Label map") + table_html(("", ""), list(facts.items()))
+
+    def _made(self) -> dict[str, str]:
+        """How it was made, in a few words each."""
+        made: dict[str, str] = {"clusters": self.provenance.clusters}
+        if self.clustering is not None:
+            made["clusters"] += f", partition {self.clustering.partition}, K decided by: {self.clustering.evidence}"
+        made["cube"] = self.provenance.cube or "in memory"
+        if self.baseline is not None:
+            made["baseline"] = self.baseline.method
+        else:
+            made["model"] = self.provenance.checkpoint or "in memory"
+        return made | {"made": f"{self.provenance.created} by deepspec {self.provenance.deepspec}"}
 
     def save(self, path: str | Path) -> None:
         """Write an HDF5 file, which appears under its name when complete; an existing one is replaced."""
@@ -280,6 +353,18 @@ class Segmentation:
             UserError: the file is missing, damaged, or something else.
         """
         return read_segmentation(path)
+
+
+def _optional(package: str, what: str) -> ModuleType:
+    """An optional dependency.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{what} needs {package}, which is not installed: pip install 'deepspec[tables]'") from error
 
 
 FORMAT = "deepspec-segmentation"
@@ -302,7 +387,7 @@ _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenanc
 _OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _OPTIONAL_ARRAYS = ("latents", "borders", "scattered", "memberships", "disagreement")
-_LEAF_ARRAYS = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
+_LEAF_ARRAYS = tuple(field.name for field in fields(Groups))
 
 
 def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
@@ -403,6 +488,47 @@ def is_segmentation(path: Path) -> bool:
             return bool(file.attrs.get("format") == FORMAT)
     except OSError:
         return False
+
+
+def check_sound(segmentation: Segmentation) -> None:
+    """Compare the shapes of all parts, and the labels with the number of clusters and with their sizes.
+
+    Raises:
+        UserError: naming what contradicts what.
+    """
+    found, k = segmentation, segmentation.k
+    labels = found.labels
+    if labels.ndim != 2 or labels.dtype.kind != "i" or labels.size == 0:
+        _refuse(f"labels are {labels.dtype} {labels.shape}, expected integers (rows, columns)")
+    if labels.min() < -1 or labels.max() >= k:
+        _refuse(f"labels are {labels.min()} to {labels.max()}, expected -1 to {k - 1}")
+    counted = np.bincount(labels[labels >= 0].ravel(), minlength=k)
+    if found.sizes.shape != (k,) or (counted != found.sizes).any():
+        _refuse(f"clusters have {counted.tolist()} pixels, the file says {found.sizes.tolist()}")
+    latent = found.centres.shape[-1]
+    shapes: dict[str, tuple[int, ...]] = {
+        "centres": (k, latent),
+        "mean_raw": (k, found.axis.channels),
+        **{f"total_{kind}": labels.shape for kind in ("raw", "reconstructed", "latent")},
+        **dict.fromkeys(("mean_input", "mean_reconstructed", "decoded_centre"), (k, found.decoded_axis.channels)),
+    }
+    for name, shape in shapes.items():
+        if getattr(found, name).shape != shape:
+            _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
+    if found.latents is not None and found.latents.shape != (*labels.shape, latent):
+        _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    if found.scattered is not None and (
+        found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
+    ):
+        _refuse(f"scattered is {found.scattered.dtype} {found.scattered.shape}, expected bool ({found.axis.channels},)")
+    if found.sample is not None:
+        rows = {field.name: len(getattr(found.sample, field.name)) for field in fields(found.sample)}
+        if len(set(rows.values())) > 1:
+            _refuse(f"the parts of its sample have {rows} rows")
+
+
+def _refuse(what: str) -> None:
+    raise UserError(f"damaged segmentation: {what}")
 
 
 def _check_format(file: h5py.File, path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from deepspec.files import complete_or_absent, write_records
+from deepspec.files import complete_or_absent, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
     from deepspec.sweeping.study import Sweep
 
+BEST, TRIALS, FRONT = "best.yaml", "trials.csv", "pareto.csv"
+"""Names of what a sweep leaves in its folder, besides `REPORT`."""
+
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that ran to their end."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def pareto_front(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that no other beats: as good in every objective and better in one. With one objective, the best."""
-    trials = finished(study)
-    if not trials:
-        return []
-    costs_TO = _costs(study, trials)
-    beaten = [any((other_O <= own_O).all() and (other_O < own_O).any() for other_O in costs_TO) for own_O in costs_TO]
-    front = [trial for trial, is_beaten in zip(trials, beaten, strict=True) if not is_beaten]
-    return front if costs_TO.shape[1] > 1 else front[:1]
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
@@ -41,8 +33,8 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 
     Distances count each objective by its range over the front, so units do not matter. None if no trial has ended.
     """
-    front = pareto_front(study)
-    if len(front) < 2:
+    front = study.best_trials  # of one objective all that share its best value
+    if len(study.directions) == 1 or len(front) < 2:
         return front[0] if front else None
     costs_TO = _costs(study, front)
     span_O = np.ptp(costs_TO, axis=0)
@@ -68,17 +60,18 @@ def write_best(sweep: Sweep, path: Path) -> None:
 
 
 def write_tables(sweep: Sweep, rows: list[dict[str, Any]], folder: Path) -> None:
-    """Write trials.csv, and pareto.csv if there are several objectives.
+    """Write `TRIALS`, and `FRONT` if there are several objectives.
 
     Args:
         sweep: whose.
         rows: of all trials, each with its `trial` number.
         folder: to write into.
     """
-    _write_csv(folder / "trials.csv", rows)
+    columns = list(rows[0]) if rows else ["trial"]
+    write_csv(folder / TRIALS, columns, rows)
     if len(sweep.settings.objectives) > 1:
-        front = {trial.number for trial in pareto_front(sweep.study)}
-        _write_csv(folder / "pareto.csv", [row for row in rows if row["trial"] in front])
+        front = {trial.number for trial in sweep.study.best_trials}
+        write_csv(folder / FRONT, columns, [row for row in rows if row["trial"] in front])
 
 
 def trial_rows(sweep: Sweep, states: dict[int, str]) -> list[dict[str, Any]]:
@@ -106,11 +99,6 @@ def _costs(study: optuna.Study, trials: list[FrozenTrial]) -> np.ndarray[Any, np
     """(T trials, O objectives), less is better."""
     signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
     return np.array([trial.values for trial in trials], dtype=np.float64) * signs
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with complete_or_absent(path) as part, part.open("w", newline="") as file:
-        write_records(file, list(rows[0]) if rows else ["trial"], rows)
 
 
 def _write(path: Path, text: str) -> None:

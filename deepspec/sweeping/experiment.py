@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
-import csv
-import difflib
 import json
+import math
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
+from deepspec.files import METRICS
+from deepspec.runs.folder import kept_row, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from deepspec.runs.folder import Row
+    from deepspec.sweeping.settings import Direction
     from deepspec.sweeping.space import Space
 
 FIT = (sys.executable, "-m", "deepspec.fit")
@@ -109,9 +112,8 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
     known = sorted(set(columns) - {"epoch", "step"})
     for name in objectives:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"objectives: the experiment does not log {name!r}; {hint}it logs {', '.join(known)}")
+            hint = did_you_mean(name, known)
+            raise UserError(f"objectives: the experiment does not log {name!r}{hint}; it logs {', '.join(known)}")
         for prefix, key in (("ikmeans/", "ikmeans.every_n_epochs"), ("val/", "trainer.check_val_every_n_epoch")):
             every = dotted_keys(config).get(key)
             # The last epoch is clustered in any case, and every_n_epochs 0 means it alone.
@@ -122,6 +124,37 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
                     f"objectives: {name} is logged only {often}, so perhaps not in the one whose weights are kept: "
                     f"set {key} to 1, or `keep: last` in the experiment, or `epoch: best` in the sweep"
                 )
+
+
+def objective_values(
+    rows: list[Row], objectives: Mapping[str, Direction], epoch: Literal["kept", "last", "best"], keep: str
+) -> list[float]:
+    """The value of each objective.
+
+    Args:
+        rows: of the finished trial.
+        objectives: column -> direction.
+        epoch: whose row counts: `kept`, `last`, or the `best` of each objective by itself.
+        keep: of the experiment: `best` keeps the epoch with the lowest target, `last` the last one.
+
+    Raises:
+        UserError: there is no such value, or it is not finite.
+    """
+    if not rows:
+        raise UserError("the trial ended without a row in metrics.csv")
+    row = kept_row(rows, keep if epoch == "kept" else "last")
+    values = []
+    for name, direction in objectives.items():
+        if epoch == "best":
+            logged = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
+            value = (min if direction == "minimize" else max)(logged, default=math.nan)
+        else:
+            value = row.get(name, math.nan)
+        if not math.isfinite(value):
+            what = f"is {value}" if name in row else "was not logged"
+            raise UserError(f"{name} {what} in epoch {int(row['epoch'])}, which counts")
+        values.append(value)
+    return values
 
 
 def logged_columns(config: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
@@ -147,8 +180,7 @@ def logged_columns(config: Mapping[str, Any], environment: Mapping[str, str]) ->
         done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise UserError(f"the experiment does not run; its last lines:\n{last_lines(done.stdout + done.stderr)}")
-        with (Path(folder) / "run" / "metrics.csv").open(newline="") as table:
-            return [name for row in csv.DictReader(table) for name, value in row.items() if value]
+        return [name for row in read_rows(Path(folder) / "run" / METRICS) for name in row]
 
 
 def last_lines(text: str, count: int = 12) -> str:

@@ -1,6 +1,6 @@
 """Trials whose worker has ended: found, marked as failed and queued again. And which trials count.
 
-Which workers of this node are alive: each locks a file of its own, and the kernel takes the lock back at its end.
+Each worker of this node locks a file of its own, and the kernel takes the lock back at its end.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optuna.trial import FrozenTrial
+
+
+MOST_DEATHS = 3
+"""A trial that took its worker with it so often is not tried again."""
+
+UNNAMED_FOR = 30.0
+"""Seconds that a running trial may be without its worker's name, which it gets right after its start."""
 
 
 @contextmanager
@@ -61,13 +68,6 @@ def is_dead(folder: Path, worker: str) -> bool:
 
 def _path(folder: Path, worker: str) -> Path:
     return folder / f"{worker.replace(':', '-')}.lock"
-
-
-MOST_DEATHS = 3
-"""A trial that took its worker with it so often is not tried again."""
-
-UNNAMED_FOR = 30.0
-"""Seconds that a running trial may be without its worker's name, which it gets right after its start."""
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, *, died: bool) -> None:

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 
-from deepspec.reporting.html import short_names, value_text
-from deepspec.reporting.style import IMAGE_COLOURS, new_figure
-from deepspec.sweeping.best import finished, pareto_front
+from deepspec.drawing import IMAGE_COLOURS, new_figure
+from deepspec.sweeping.best import finished
+from deepspec.texts import short_names, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def front_figure(sweep: Sweep) -> Figure | None:
     """The first two objectives against each other, the Pareto front marked; None if there is only one."""
     if len(sweep.settings.objectives) < 2:
         return None
-    trials, front = finished(sweep.study), pareto_front(sweep.study)
+    trials, front = finished(sweep.study), sweep.study.best_trials
     figure = new_figure(5, 3.6)
     axes = figure.add_subplot()
     axes.plot([t.values[0] for t in trials], [t.values[1] for t in trials], "o", ms=4, color="#999999", label="trial")

@@ -1,16 +1,11 @@
-"""Runs a worker under a table in the terminal, and writes what the study has found.
-
-What a sweep has done so far: its trials as rows, for the terminal, trials.csv and the page.
-
-report.html: the study on one page that needs no network.
-"""
+"""A sweep from its start to its page: a table in the terminal while a worker runs, and what the study has found."""
 
 from __future__ import annotations
 
 import collections
 import datetime
-import html
 import sys
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,20 +14,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from deepspec.reporting.html import (
-    cell_text,
-    number_text,
-    plain_figure,
-    plain_table,
-    short_names,
-    value_text,
-    write_plain_page,
-)
-from deepspec.sweeping.best import best_trial, pareto_front, trial_rows, write_best, write_tables
+from deepspec.files import REPORT
+from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
+from deepspec.sweeping.best import BEST, FRONT, TRIALS, best_trial, trial_rows, write_best, write_tables
 from deepspec.sweeping.lost import counted, requeue_failed, superseded
 from deepspec.sweeping.plots import front_figure, history_figure, importance_figure, parallel_figure, slice_figure
 from deepspec.sweeping.study import open_sweep
 from deepspec.sweeping.worker import Worker
+from deepspec.texts import number_text, short_names, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +35,10 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Trials in the terminal: the running ones and the last that ended."""
+
+
+LIVE_PAUSE = 2.0
+"""Seconds between two looks at the storage for the table; a database is asked by many workers."""
 
 
 def state_of(trial: FrozenTrial, again: set[int]) -> str:
@@ -113,34 +106,33 @@ def write_page(sweep: Sweep, rows: list[dict[str, Any]], path: Path) -> None:
         path: of the page.
     """
     best = best_trial(sweep.study)
-    parts = [f"<p>{html.escape(summary(sweep))}</p>"]
+    parts = [paragraph(summary(sweep))]
     if best is not None:
-        drawn = "".join(
-            f"<tr><td>{cell_text(name)}</td><td>{cell_text(value)}</td></tr>" for name, value in best.params.items()
-        )
-        parts.append(f"<h2>Best: trial {best.number}</h2><table>{drawn}</table><p>Complete in best.yaml.</p>")
+        parts.append(f"<h2>Best: trial {best.number}</h2>")
+        parts.append(table_html(["parameter", "value"], list(best.params.items())))
+        parts.append(paragraph(f"Complete in {BEST}."))
         parts += _front(sweep, rows)
         parts += [part for index in range(len(sweep.settings.objectives)) for part in _objective(sweep, index)]
     parts.append(f"<h2>Trials</h2>{_table(rows, None if best is None else best.number)}")
     definition = {"search": sweep.settings.search, "objectives": sweep.settings.objectives}
-    parts.append(f"<h2>Sweep</h2><pre>{cell_text(yaml.safe_dump(definition, sort_keys=False))}</pre>")
+    parts.append(f"<h2>Sweep</h2><pre>{escape(yaml.safe_dump(definition, sort_keys=False))}</pre>")
     write_plain_page(path, sweep.settings.name, parts)
 
 
 def _objective(sweep: Sweep, index: int) -> list[str]:
     name, direction = list(sweep.settings.objectives.items())[index]
-    parts = [f"<h2>{cell_text(name)} ({direction})</h2>"]
+    parts = [f"<h2>{escape(name)} ({direction})</h2>"]
     importance = importance_figure(sweep, index)
     parts.append("<h3>Importance</h3><p>For reaching the best tenth of the trials; rough below some fifty of them.</p>")
     parts.append(
-        "<p>Too few trials to tell.</p>" if importance is None else plain_figure(importance, f"importance for {name}")
+        "<p>Too few trials to tell.</p>" if importance is None else figure_html(importance, f"importance for {name}")
     )
-    parts += ["<h3>Every parameter</h3>", plain_figure(slice_figure(sweep, index), f"parameters against {name}")]
+    parts += ["<h3>Every parameter</h3>", figure_html(slice_figure(sweep, index), f"parameters against {name}")]
     parts += [
         "<h3>All parameters</h3>",
-        plain_figure(parallel_figure(sweep, index), f"parallel coordinates for {name}"),
+        figure_html(parallel_figure(sweep, index), f"parallel coordinates for {name}"),
     ]
-    parts += ["<h3>Course</h3>", plain_figure(history_figure(sweep, index), f"{name} by trial")]
+    parts += ["<h3>Course</h3>", figure_html(history_figure(sweep, index), f"{name} by trial")]
     return parts
 
 
@@ -148,10 +140,10 @@ def _front(sweep: Sweep, rows: list[dict[str, Any]]) -> list[str]:
     figure = front_figure(sweep)
     if figure is None:
         return []
-    numbers = {trial.number for trial in pareto_front(sweep.study)}
+    numbers = {trial.number for trial in sweep.study.best_trials}
     return [
         "<h2>Pareto front</h2><p>No other trial is as good in every objective and better in one.</p>",
-        plain_figure(figure, "Pareto front"),
+        figure_html(figure, "Pareto front"),
         _table([row for row in rows if row["trial"] in numbers], None),
     ]
 
@@ -161,11 +153,7 @@ def _table(rows: Sequence[dict[str, Any]], best: int | None) -> str:
         return "<p>None.</p>"
     columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     kinds = ["best" if row["trial"] == best else row["state"] for row in rows]
-    return plain_table([[row[name] for name in columns] for row in rows], columns, kinds)
-
-
-LIVE_PAUSE = 2.0
-"""Seconds between two looks at the storage for the table; a database is asked by many workers."""
+    return table_html(columns, [[row[name] for name in columns] for row in rows], kinds)
 
 
 def run_and_report(settings: SweepSettings, environment: Mapping[str, str]) -> None:
@@ -202,9 +190,9 @@ def write_results(sweep: Sweep) -> None:
     trials = sweep.study.get_trials(deepcopy=False)
     again = superseded(trials)
     rows = trial_rows(sweep, {trial.number: state_of(trial, again) for trial in trials})
-    write_best(sweep, folder / "best.yaml")
+    write_best(sweep, folder / BEST)
     write_tables(sweep, rows, folder)
-    write_page(sweep, rows, folder / "report.html")
+    write_page(sweep, rows, folder / REPORT)
     print(summary(sweep))
     best = best_trial(sweep.study)
     if best is not None:
@@ -213,10 +201,10 @@ def write_results(sweep: Sweep) -> None:
         )
         print(f"best: trial {best.number}, {values}")
     written = {
-        "best.yaml": best is not None,
-        "pareto.csv": len(sweep.settings.objectives) > 1,
-        "trials.csv": True,
-        "report.html": True,
+        BEST: best is not None,
+        FRONT: len(sweep.settings.objectives) > 1,
+        TRIALS: True,
+        REPORT: True,
     }
     for name in (name for name, was_written in written.items() if was_written):
         print(f"wrote {folder / name}")

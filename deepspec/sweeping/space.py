@@ -1,11 +1,7 @@
-"""The search space of a sweep: all its parameters, which of them apply, and the grid of all their values.
-
-One entry of a sweep's search space: what Optuna draws for it, and which keys of the experiment that sets.
-"""
+"""The search space of a sweep: what Optuna draws, which keys of the experiment it sets, and the grid of all values."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import warnings
@@ -15,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -117,9 +113,7 @@ def unknown_key(place: str, given: Iterable[str], known: set[str]) -> None:
     """
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
-            hint = f" (did you mean {near[0]!r}?)" if near else f"; expected one of {', '.join(sorted(known))}"
-            raise UserError(f"{place}: unknown key {key!r}{hint}")
+            raise UserError(f"{place}: unknown key {key!r}{did_you_mean(str(key), sorted(known), otherwise='list')}")
 
 
 def _number(place: str, entry: Mapping[str, Any]) -> IntDistribution | FloatDistribution:
@@ -226,8 +220,7 @@ class Space:
         for parameter in self.parameters:
             for key in parameter.keys:
                 if key not in keys:
-                    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-                    hint = f" (did you mean {near[0]!r}?)" if near else ""
+                    hint = did_you_mean(key, keys)
                     raise UserError(f"search, {parameter.name}: {key!r} is no key of the experiment{hint}")
             for name, values in parameter.when.items():
                 self._check_condition(parameter.name, name, values, above, keys)
@@ -252,8 +245,7 @@ class Space:
             if impossible:
                 raise UserError(f"{place}: can never be {impossible[0]!r}")
         elif name not in keys:
-            near = difflib.get_close_matches(name, [*above, *keys], n=1, cutoff=0.5)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(name, [*above, *keys])
             raise UserError(f"{place}: is neither searched nor a key of the experiment{hint}")
         elif keys[name] not in values:
             raise UserError(

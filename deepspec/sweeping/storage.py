@@ -1,9 +1,8 @@
 """Where a study is kept: a journal file in its folder, or a database.
 
-The lock on a study's journal: the kernel takes it back when its holder dies.
-
-Optuna's own locks are files that a killed worker leaves behind. The next one then waits half a minute before it takes
-such a file for left behind, or for ever where the journal's name was relative.
+The journal's lock is ours, and the kernel takes it back when its holder dies. Optuna's own locks are files that a
+killed worker leaves behind. The next one then waits half a minute before it takes such a file for left behind, or for
+ever where the journal's name was relative.
 """
 
 from __future__ import annotations
@@ -31,6 +30,16 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+HEARTBEAT = 60
+"""Seconds between signs of life of a trial in a database."""
+
+GRACE = 600
+"""Seconds without one after which a trial is taken for dead. Short ones kill trials whose worker is only slow."""
+
+ATTEMPTS = 5
+"""To make the tables of a database that others make at the same moment."""
+
+
 class JournalLock(BaseJournalFileLock):
     """Held by one thread of one process of a node at a time.
 
@@ -56,16 +65,6 @@ class JournalLock(BaseJournalFileLock):
     def release(self) -> None:
         """Give it back."""
         os.close(self._held.handle)
-
-
-HEARTBEAT = 60
-"""Seconds between signs of life of a trial in a database."""
-
-GRACE = 600
-"""Seconds without one after which a trial is taken for dead. Short ones kill trials whose worker is only slow."""
-
-ATTEMPTS = 5
-"""To make the tables of a database that others make at the same moment."""
 
 
 def open_storage(url: str | None, journal: Path, workers: int) -> JournalStorage | RDBStorage:

@@ -1,7 +1,4 @@
-"""A sweep's study: made by the first worker, after everything was checked; joined by all others.
-
-Optuna's samplers and pruners by the sweep's settings.
-"""
+"""A sweep's study, with Optuna's sampler and pruner: made by the first worker after all checks, joined by others."""
 
 from __future__ import annotations
 

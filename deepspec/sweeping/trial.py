@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from deepspec.files import METRICS
+from deepspec.runs.folder import TRIAL, read_rows
 from deepspec.sweeping.experiment import FIT, last_lines
-from deepspec.sweeping.metrics import read_rows
-from deepspec.workers import tether
+from deepspec.workers.process import end, ended_by, tethered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from threading import Event
 
-    from deepspec.sweeping.metrics import Row
+    from deepspec.runs.folder import Row
+
+LOG = "log.txt"
+"""What a trial printed, in its folder."""
 
 POLL = 0.5
 """Seconds between looks at a trial."""
-
-PATIENCE = 20
-"""Seconds between asking a trial to end and making it."""
-
-OUT_OF_MEMORY = -signal.SIGKILL
 
 
 class TrialError(Exception):
@@ -53,7 +49,7 @@ def run_trial(
 
     Args:
         config: complete configuration; its `run_dir` is `folder`.
-        folder: of the run; it gets trial.yaml and log.txt besides what `fit` writes.
+        folder: of the run; it gets `TRIAL` and `LOG` besides what `fit` writes.
         environment: of the process.
         stop: when set, the process is ended.
         seconds: that it may take.
@@ -67,23 +63,23 @@ def run_trial(
         Interrupted: `stop` was set.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "trial.yaml"
+    file = folder / TRIAL
     file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-    command = [sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()), *FIT, "--config", str(file)]
-    with (folder / "log.txt").open("wb") as log:
+    command = tethered([*FIT, "--config", str(file)])
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _watch(process, folder / "metrics.csv", stop, seconds, on_rows)
+        _watch(process, folder / METRICS, stop, seconds, on_rows)
     finally:
         end(process)
     if process.returncode != 0:
-        hint = ": out of memory?" if process.returncode == OUT_OF_MEMORY else ""
-        ended = f"ended by signal {-process.returncode}{hint}" if process.returncode < 0 else "failed"
-        printed = last_lines((folder / "log.txt").read_text(errors="replace"))
-        raise TrialError(f"{printed}\n(fit {ended})" if process.returncode < 0 else printed or "fit failed silently")
-    return read_rows(folder / "metrics.csv")
+        printed = last_lines((folder / LOG).read_text(errors="replace"))
+        if process.returncode < 0:
+            raise TrialError(f"{printed}\n(fit {ended_by(process.returncode)})")
+        raise TrialError(printed or "fit failed silently")
+    return read_rows(folder / METRICS)
 
 
 def _watch(
@@ -108,15 +104,3 @@ def _watch(
             raise Interrupted
         if seconds is not None and time.monotonic() - begun > seconds:
             raise TrialError(f"stopped after {seconds / 3600:g} hours, the limit of a trial")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process and all that it started to end; after a while, make them."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # further ranks, if any are left
-    process.wait()

@@ -14,15 +14,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from deepspec.errors import UserError
+from deepspec.sweeping.experiment import objective_values
 from deepspec.sweeping.lost import LostTrials, counted, requeue, worker_lock
-from deepspec.sweeping.metrics import objective_values
 from deepspec.sweeping.study import point_of
 from deepspec.sweeping.trial import Interrupted, TrialError, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepspec.sweeping.metrics import Row
+    from deepspec.runs.folder import Row
     from deepspec.sweeping.study import Sweep
 
 

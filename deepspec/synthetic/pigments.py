@@ -7,7 +7,6 @@ Shapes: P pigments, C channels, E emission energies.
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepspec.axis import SpectralAxis
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 from deepspec.synthetic.scanner import add_floor, channel_edges, response
 
 if TYPE_CHECKING:
@@ -66,9 +65,7 @@ class PigmentTable:
             UserError: if no pigment has this name.
         """
         if name not in self.names:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"valid names: {', '.join(self.names)}"
-            raise UserError(f"unknown pigment '{name}': {hint}")
+            raise UserError(f"unknown pigment '{name}'{did_you_mean(name, self.names, otherwise='list')}")
         return self.names.index(name)
 
     def select(self, palette: int | Sequence[str]) -> PigmentTable:

@@ -29,7 +29,7 @@ from deepspec.clustering import ClustererConfig
 from deepspec.command import OneLineErrors
 from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.errors import UserError
-from deepspec.files import MODEL, complete_or_absent
+from deepspec.files import CONFIG, METRICS, MODEL, complete_or_absent
 from deepspec.models.spectral_model import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
@@ -156,7 +156,7 @@ class FitCLI(LightningCLI):
         self.loggers: list[Logger] = []
         if given not in (None, True, False):
             self.loggers = given if isinstance(given, list) else [given]
-        log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
+        log = EpochLog(self.run_dir / METRICS, self._resume_at())
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         tracked = self.config_init["tracking"]
         trial = settings["fast_dev_run"]
@@ -219,7 +219,7 @@ class FitCLI(LightningCLI):
         if _is_first_rank():
             if self.checkpoint is None:
                 set_aside(self.run_dir)
-            with complete_or_absent(self.run_dir / "config.yaml", durable=True) as part:
+            with complete_or_absent(self.run_dir / CONFIG, durable=True) as part:
                 part.write_text(self.model.run_config)
             self._announce()
         ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-from deepspec.files import complete_or_absent, write_records
+from deepspec.files import write_csv
 from deepspec.training.ranks import joint_names
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ class EpochLog(Logger):
     def save(self) -> None:
         """Write the file."""
         columns = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
-        with complete_or_absent(self._path, durable=True) as part, part.open("w", newline="") as file:
-            write_records(file, ["epoch", "step", *columns], self.rows)
+        write_csv(self._path, ["epoch", "step", *columns], self.rows, durable=True)
 
     @rank_zero_only
     def complete(self, metrics: dict[str, float], step: int) -> None:

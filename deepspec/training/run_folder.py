@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
-from deepspec.files import MODEL, locked
+from deepspec.files import CONFIG, METRICS, MODEL, locked
 from deepspec.training.tracking import TRACKED
 
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 LAST = "last.ckpt"
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.csv"
 
-_NAMES = (MODEL, "config.yaml", METRICS, CHECKPOINTS, "hparams.yaml", *TRACKED)  # in the order in which they are moved
+_NAMES = (MODEL, CONFIG, METRICS, CHECKPOINTS, "hparams.yaml", *TRACKED)  # in the order in which they are moved
 _ASIDE = ".replaced"
 _PATIENCE = 10.0  # seconds; of a run that was killed, processes that load data end within five
 

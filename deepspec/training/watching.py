@@ -11,7 +11,7 @@ from deepspec.data.recorded_reading import open_as_recorded
 from deepspec.errors import UserError
 from deepspec.evaluation import evaluate_segmentation, read_reference
 from deepspec.evaluation.files import write_files
-from deepspec.files import complete_folder
+from deepspec.files import REPORT, SEGMENTATION, complete_folder
 from deepspec.reporting.evaluation import evaluation_sections, save_evaluation_figures
 from deepspec.reporting.figures import save_figures
 from deepspec.reporting.map_figures import label_map
@@ -55,14 +55,14 @@ class Sight:
             The report.
         """
         with complete_folder(folder) as part:
-            self.segmentation.save(part / "segmentation.h5")
+            self.segmentation.save(part / SEGMENTATION)
             figures = save_figures(self.segmentation, part)
             sections = []
             if self.evaluation is not None:
-                write_files(self.evaluation, part, str(folder / "segmentation.h5"))
+                write_files(self.evaluation, part, str(folder / SEGMENTATION))
                 sections = evaluation_sections(self.evaluation, save_evaluation_figures(self.evaluation, part))
-            write_report(self.segmentation, part / "report.html", figures=figures, sections=sections)
-        return folder / "report.html"
+            write_report(self.segmentation, part / REPORT, figures=figures, sections=sections)
+        return folder / REPORT
 
 
 class WatchedCube:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.data.fingerprint import fingerprint, with_files, write_request
 from deepspec.errors import UserError
+from deepspec.files import MAPS, REPORT, SEGMENTATION
 from deepspec.workers.job import Finished, RefusedError, absolute, by_content, kept_result
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 
 # What takes seconds to import, as torch and matplotlib do, is imported where it is used.
-
-SEGMENTATION = "segmentation.h5"
 
 LEFT_OUT, NOT_FOUND = "left out", "not found"
 """Of a cube that is not read, as it was asked for or cannot be."""
@@ -115,10 +114,10 @@ class EvaluateJob:
         if (kept := self._kept(overwrite=overwrite)) is not None:
             return kept
         from deepspec.files import check_result_folder, claimed_folder
-        from deepspec.reporting.evaluation import FILES
+        from deepspec.reporting.evaluation import evaluation_names
         from deepspec.segmentation.model import choose_device
 
-        check_result_folder(Path(self.folder), FILES, "an evaluation", overwrite=overwrite)
+        check_result_folder(Path(self.folder), evaluation_names(), "an evaluation", overwrite=overwrite)
         with claimed_folder(Path(self.folder)):
             try:
                 choose_device(self.asked.options.device)
@@ -178,7 +177,7 @@ class EvaluateJob:
 
     def save(self, evaluation: Evaluation, segmentation: Segmentation) -> None:
         """Write the folder, which appears when it is complete."""
-        from deepspec.evaluation.files import MAPS, write_files
+        from deepspec.evaluation.files import write_files
         from deepspec.files import complete_folder
         from deepspec.reporting.evaluation import evaluation_sections, parse_formats, save_evaluation_figures
         from deepspec.reporting.report import write_report
@@ -186,7 +185,7 @@ class EvaluateJob:
         with complete_folder(Path(self.folder)) as part:
             write_files(evaluation, part, self.segmentation)
             figures = save_evaluation_figures(evaluation, part, parse_formats(self.asked.options.export))
-            write_report(segmentation, part / "report.html", sections=evaluation_sections(evaluation, figures))
+            write_report(segmentation, part / REPORT, sections=evaluation_sections(evaluation, figures))
             request = {**self.request(), "cube": self.asked.space(segmentation.provenance)}
             write_request(part / MAPS, with_files(request, part))
 
@@ -207,7 +206,6 @@ class EvaluateJob:
         return plain
 
     def _kept(self, *, overwrite: bool) -> Finished | None:
-        from deepspec.evaluation.files import MAPS
 
         result, request = Path(self.folder) / MAPS, self.request()
         return kept_result(result, request, "an evaluation", overwrite=overwrite, differs=self._reads_otherwise)

@@ -1,8 +1,4 @@
-"""Processes of this machine that work off jobs, and what is shown of them meanwhile.
-
-Tell how many jobs do while they run, and what failed in the end.
-
-Jobs in processes of this node, handed out one at a time.
+"""Jobs in processes of this node, handed out one at a time, and what is said of them meanwhile and in the end.
 
 A process that dies takes nothing with it but the job it was at; another takes its place. If this process ends, however
 it does, its workers end too.
@@ -10,7 +6,6 @@ it does, its workers end too.
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -20,9 +15,8 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from deepspec.progress import progress_bars
-from deepspec.sweeping.trial import OUT_OF_MEMORY, end
-from deepspec.workers import tether
 from deepspec.workers.job import Outcome, RefusedError
+from deepspec.workers.process import end, ended_by, tethered
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -129,9 +123,8 @@ class _Worker:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.is_fit = True
-        own = [sys.executable, "-m", "deepspec.workers.worker"]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(tether.__file__), str(os.getpid()), *own],
+            tethered([sys.executable, "-m", "deepspec.workers.worker"]),
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -167,8 +160,7 @@ class _Worker:
         status = self._process.wait()
         if status >= 0:
             return f"its process ended with status {status}"
-        hint = ": out of memory?" if status == OUT_OF_MEMORY else ""
-        return f"its process was ended by signal {-status}{hint}"
+        return f"its process was {ended_by(status)}"
 
     def end(self) -> None:
         end(self._process)

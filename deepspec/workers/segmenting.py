@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.data.fingerprint import fingerprint, sha256_of
 from deepspec.errors import UserError
-from deepspec.files import claimed_folder
+from deepspec.files import SEGMENTATION, claimed_folder
 from deepspec.workers.job import Finished, RefusedError, absolute, by_content, companions, kept_result
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 # What imports torch or matplotlib is imported where it is used: a cube that was done before needs neither.
-
-RESULT = "segmentation.h5"
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,10 @@ class SegmentJob:
         if not Path(self.cube).exists():
             raise UserError(f"{self.cube}: no such file, or none that this process can see")
         request, overwrite = self.request(), self.asked.results.overwrite
-        result = Path(self.folder) / RESULT
+        result = Path(self.folder) / SEGMENTATION
         kept = kept_result(result, request, "a segmentation", overwrite=overwrite, differs=self._is_of_another_cube)
         if kept is not None:
             return kept
-        from deepspec.reporting.map_figures import headline
         from deepspec.reporting.segmentation_folder import check_segmentation_folder
 
         check_segmentation_folder(Path(self.folder), self.asked.results.redshift, overwrite=overwrite)
@@ -96,7 +93,7 @@ class SegmentJob:
                 raise RefusedError(str(error)) from error
             found = self.segment()
             self.save(found, request)
-        return Finished(f"{headline(found)}, in {self.folder}")
+        return Finished(f"{found.headline}, in {self.folder}")
 
     def segment(self, progress: Callable[[str, int, int], None] | None = None) -> Segmentation:
         """Segment the cube.

@@ -20,7 +20,7 @@ from deepspec.data.shards.manifest import MANIFEST, ShardSet
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError, failure_of_the_system, without_passwords
 from deepspec.evaluation.reference import read_reference
-from deepspec.files import write_records
+from deepspec.files import write_csv
 from deepspec.training.module import OptimiserConfig
 
 ROOT = Path(__file__).parents[2]
@@ -110,9 +110,9 @@ def test_no_password_is_printed(tmp_path, capsys):
 
 
 def test_cells_that_look_like_formulas(tmp_path):
-    with (tmp_path / "a.csv").open("w", newline="") as file:
-        write_records(file, ["=name", "n"], [{"=name": "=1+1", "n": -2.5}, {"=name": "-x", "n": "-3"}, {"n": None}])
-    assert (tmp_path / "a.csv").read_text().split() == ["'=name,n", "'=1+1,-2.5", "'-x,-3", ","]
+    rows = [{"=name": "=1+1", "n": -2.5}, {"=name": "-x", "n": "-3"}, {"n": None}, ["@SUM(A1)", 7]]
+    write_csv(tmp_path / "a.csv", ["=name", "n"], rows)
+    assert (tmp_path / "a.csv").read_text().split() == ["'=name,n", "'=1+1,-2.5", "'-x,-3", ",", "'@SUM(A1),7"]
     for path in (ROOT / "deepspec").rglob("*.py"):
         if path.name not in ("files.py", "pigment_table.py", "make_xray_table.py"):
             assert "csv.writer" not in path.read_text(), f"{path}: write with deepspec.files"

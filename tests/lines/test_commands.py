@@ -17,11 +17,12 @@ from deepspec.lines import LineOptions
 from deepspec.lines.calibration_fit import family_shapes
 from deepspec.lines.xray_lines import families
 from deepspec.models import NetworkConfig
-from deepspec.reporting import figures, outputs
+from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
 from deepspec.workers.segmenting import SegmentJob, SegmentRequest
+from tests.undrawn import save_undrawn
 
 TRUE = SpectralAxis.linear(0.5, 0.02, 700, "keV")
 WRONG = "0.56:14.54:keV"  # 60 eV too high
@@ -56,14 +57,7 @@ def scan(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Empty files for figures, and few clouds in the test of structure: both have tests of their own."""
-
-    def save_nothing(segmentation, out, scale, *, labels, formats):
-        paths = [out / f"{name}.png" for name in figures.FIGURES]
-        for path in paths:
-            path.touch()
-        return paths
-
-    monkeypatch.setattr(outputs, "save_figures", save_nothing)
+    monkeypatch.setattr(outputs, "save_figures", save_undrawn)
     monkeypatch.setattr(structure, "NULL_DRAWS", 2)
     monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 

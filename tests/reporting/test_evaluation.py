@@ -7,12 +7,12 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
+from deepspec.drawing import cluster_colours
 from deepspec.evaluation import Reference, compare_segmentations, evaluate_segmentation
 from deepspec.evaluation.series import Noise
 from deepspec.reporting.agreement_figures import _ERRORS, MOST_ROWS, class_confusion, class_errors, compared_maps
 from deepspec.reporting.curve_figures import criteria_curves, stability_map
 from deepspec.reporting.evaluation import save_evaluation_figures, save_series_figures
-from deepspec.reporting.style import cluster_colours
 from deepspec.segmentation import BaselineRecord
 from tests.evaluation.made import bands, segmentation
 

@@ -28,7 +28,7 @@ from deepspec.reporting.exports import (
     save_tiff,
 )
 from deepspec.reporting.map_figures import disagreement_map
-from deepspec.reporting.outputs import EXPORTS, NAMES, parse_exports, write_outputs
+from deepspec.reporting.outputs import EXPORTS, Export, output_names, parse_exports, write_outputs
 from deepspec.reporting.report_data import borders_of
 from deepspec.segmentation import ClusteringRecord
 from deepspec.training.module import DeepClustering
@@ -99,9 +99,9 @@ def test_memberships_as_fits_have_the_world_coordinates_of_the_cube(tmp_path):
         assert units[0].data.shape == (3, 12, 20)
 
 
-def test_memberships_that_there_are_not_are_said_to_be_missing(tmp_path, capsys):
+def test_memberships_that_there_are_not_are_said_to_be_missing(tmp_path, caplog):
     write_outputs(segmentation(2), tmp_path, exports=frozenset({"memberships", "fits"}))
-    assert "no memberships: the segmentation has none" in capsys.readouterr().err
+    assert "no memberships: the segmentation has none" in caplog.text
     assert not list(tmp_path.glob("memberships*"))
 
 
@@ -250,7 +250,7 @@ def test_the_disagreement_of_an_ensemble_is_exported_as_floats_and_drawn(tmp_pat
     clustering = ClusteringRecord("consensus", "the silhouette", 0.0, 0.0, 0, 3)
     found = dataclasses.replace(single, disagreement=share.astype(np.float32), clustering=clustering)
     write_outputs(found, tmp_path, exports=frozenset({"tiff", "report"}))
-    assert {path.name for path in tmp_path.iterdir()} <= NAMES
+    assert {path.name for path in tmp_path.iterdir()} <= output_names()
     with Image.open(tmp_path / "disagreement.tif") as image:
         assert image.mode == "F"
         np.testing.assert_array_equal(np.asarray(image), share.astype(np.float32))
@@ -266,7 +266,7 @@ def test_everything_at_once_has_known_names(tmp_path):
     found = dataclasses.replace(with_memberships(segmentation(2)), borders=np.array([[1, 0.4], [0.4, 1]]))
     write_outputs(found, tmp_path, exports=frozenset(EXPORTS) - {"training", "generated"})
     names = {path.name for path in tmp_path.iterdir()}
-    assert names <= NAMES
+    assert names <= output_names()
     assert {
         "report.html",
         "labels.tif",
@@ -283,7 +283,7 @@ def test_everything_at_once_has_known_names(tmp_path):
 
 
 @pytest.mark.parametrize("variational", [True, False])
-def test_generated_spectra_want_a_variational_checkpoint(tmp_path, capsys, variational):
+def test_generated_spectra_want_a_variational_checkpoint(tmp_path, caplog, variational):
     axis = SpectralAxis.linear(1.0, 0.5, 40, "keV")
     model = DeepClustering(axis.to_dict(), NetworkConfig(encoder=[16, 8], latent=3, variational=variational))
     content = {"state_dict": model.state_dict()}
@@ -295,13 +295,12 @@ def test_generated_spectra_want_a_variational_checkpoint(tmp_path, capsys, varia
     exports = frozenset({"generated", "svg", "report"})
     write_outputs(dataclasses.replace(found, provenance=provenance), tmp_path / "out", exports=exports)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names <= NAMES
+    assert names <= output_names()
     assert ({"generated.png", "generated.svg"} <= names) == variational
     assert (
         "drawn from the prior of the variational model" in (tmp_path / "out/report.html").read_text()
     ) == variational
-    printed = capsys.readouterr().err.splitlines()
-    assert [line[:21] for line in printed] == ([] if variational else ["no generated spectra:"])
+    assert [record.getMessage()[:21] for record in caplog.records] == ([] if variational else ["no generated spectra:"])
 
 
 def test_nothing_half_written_is_left(tmp_path):
@@ -309,3 +308,26 @@ def test_nothing_half_written_is_left(tmp_path):
     with pytest.raises(ValueError, match="invalid literal"):
         save_tiff(broken, tmp_path / "labels.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_of_another_package_is_one_entry(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(EXPORTS, "_registered", {})
+    EXPORTS.register(
+        "npy",
+        Export(
+            "label map of NumPy", ("labels.npy",), lambda c, out: np.save(out / "labels.npy", c.segmentation.labels)
+        ),
+    )
+    EXPORTS.register("broken", Export("", (), lambda context, out: context.nothing))
+    assert "labels.npy" in output_names()
+    exports = parse_exports("npy,broken,tiff", tmp_path / "a.h5", None)
+    found = segmentation(2)
+    write_outputs(found, tmp_path, exports=exports)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), found.labels)
+    assert (tmp_path / "labels.tif").is_file()
+    assert caplog.messages == ["no export 'broken', of another package: it fails with AttributeError: "
+                               "'ExportContext' object has no attribute 'nothing'"]  # fmt: skip
+    with pytest.raises(TypeError, match=r"expected a deepspec.reporting.Export that writes, got a str"):
+        EXPORTS.register("mine", "labels.npy")
+    with pytest.raises(UserError, match="files without a folder"):
+        EXPORTS.register("mine", Export("", ("../a",), lambda context, out: None))

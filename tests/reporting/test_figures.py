@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from deepspec.axis import SpectralAxis
+from deepspec.drawing import cluster_colours, save_figure
 from deepspec.functional import SilhouetteEstimate
 from deepspec.reporting import (
     averages_over_difference,
@@ -19,10 +20,10 @@ from deepspec.reporting import (
     save_figures,
     silhouette_curve,
 )
-from deepspec.reporting.figures import FIGURES
-from deepspec.reporting.map_figures import headline
-from deepspec.reporting.style import cluster_colours, save_figure
 from tests.reporting.segmentations import segmentation
+
+ALWAYS = ["labels", "masks", "spectra", "clusters", "integrated", "silhouette", "difference", "latents"]
+"""Figures that need no ensemble, no training and no variational model."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -45,7 +46,7 @@ def texts(figure):
 def test_every_figure_is_written_as_a_picture(tmp_path):
     paths = save_figures(segmentation(), tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
-    assert [path.stem for path in paths] == list(FIGURES)
+    assert [path.stem for path in paths] == ALWAYS
     for path in paths:
         assert path.read_bytes().startswith(PNG)
         picture = imread(path)
@@ -55,7 +56,7 @@ def test_every_figure_is_written_as_a_picture(tmp_path):
 
 def test_figures_are_written_as_vector_graphics(tmp_path):
     paths = save_figures(segmentation(), tmp_path, formats=("svg", "pdf"))
-    assert len(paths) == 2 * len(FIGURES)
+    assert len(paths) == 2 * len(ALWAYS)
     for path in paths:
         start = path.read_bytes()[:200]
         assert (b"<?xml" in start) if path.suffix == ".svg" else start.startswith(b"%PDF")
@@ -65,7 +66,7 @@ def test_figures_are_written_as_vector_graphics(tmp_path):
 
 def test_segmentations_without_a_sample_are_drawn_without_its_figures(tmp_path):
     old = dataclasses.replace(segmentation(), sample=None, latents=None)
-    assert {path.stem for path in save_figures(old, tmp_path)} == set(FIGURES) - {"difference", "latents"}
+    assert {path.stem for path in save_figures(old, tmp_path)} == set(ALWAYS) - {"difference", "latents"}
     for draw in (averages_over_difference, latent_matrix):
         with pytest.raises(ValueError, match="earlier version"):
             draw(old)
@@ -103,15 +104,15 @@ def test_the_legend_above_the_panels_fits_on_the_page(draw, k):
 
 def test_the_headline_names_one_material_and_no_silhouette_that_there_is_not():
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
-    assert headline(segmentation(3)) == "K = 3, silhouette of the latents 0.812 ± 0.005"
+    assert segmentation(3).headline == "K = 3, silhouette of the latents 0.812 ± 0.005"
     nothing = dataclasses.replace(segmentation().structure, verdict="none")
     one = dataclasses.replace(segmentation(1), silhouette=nan, structure=nothing)
-    assert headline(one) == "K = 1, one material"
+    assert one.headline == "K = 1, one material"
     cut_down = dataclasses.replace(one, structure=segmentation().structure)  # on request, against clear evidence
-    assert headline(cut_down) == "K = 1, all pixels in one cluster"
-    assert headline(dataclasses.replace(segmentation(3), silhouette=nan)) == "K = 3"  # as of a cut
+    assert cut_down.headline == "K = 1, all pixels in one cluster"
+    assert dataclasses.replace(segmentation(3), silhouette=nan).headline == "K = 3"  # as of a cut
     alone = dataclasses.replace(segmentation(3), silhouette=nan, sizes=np.array([0, 9, 0]))
-    assert headline(alone) == "K = 3, all pixels in one cluster"
+    assert alone.headline == "K = 3, all pixels in one cluster"
 
 
 def test_one_material_has_no_silhouette_curve(tmp_path):

@@ -7,6 +7,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from deepspec.axis import SpectralAxis
+from deepspec.drawing import cluster_colours
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig
 from deepspec.reporting import (
@@ -30,7 +31,6 @@ from deepspec.reporting import (
 )
 from deepspec.reporting.latent_figures import sample_latents
 from deepspec.reporting.spectra_figures import flattened_image
-from deepspec.reporting.style import cluster_colours
 from deepspec.training.module import DeepClustering
 from tests.reporting.segmentations import segmentation
 

@@ -18,9 +18,10 @@ from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
 from deepspec.clustering.structure import judged_by_borders
 from deepspec.functional import SilhouetteEstimate
+from deepspec.pages import figure_html, table_html
 from deepspec.reporting import label_clusters, report_data, save_figures
-from deepspec.reporting.report import Section, figure_html, table_html, write_report
-from deepspec.segmentation.result import ClusteringRecord, Leaves
+from deepspec.reporting.report import Section, write_report
+from deepspec.segmentation import ClusteringRecord, Leaves
 from deepspec.synthetic import load_pigments
 from tests.reporting.segmentations import segmentation
 
@@ -71,7 +72,7 @@ def divided():
         found,
         borders=np.array([[1, 0.7, 0.2], [0.7, 1, 0.31], [0.2, 0.31, 1]]),
         memberships=memberships,
-        leaves=Leaves(tree, parents, leaves.astype(np.int16), sizes,
+        leaves=Leaves(tree=tree, parents=parents, labels=leaves.astype(np.int16), sizes=sizes,
                       centres=rng.normal(size=(5, 3)).astype(np.float32), **spread),
         clustering=ClusteringRecord("counts", "valleys of the counts", 0.5, 0.01, 0),
         scores={},
@@ -385,8 +386,10 @@ def test_a_large_map_makes_no_large_page(tmp_path):
         found,
         borders=np.full((8, 8), 0.3),
         memberships=rng.dirichlet([0.1] * 8, (200, 200)).astype(np.float32),
-        leaves=Leaves(tree, tuple(np.repeat(np.arange(8), 2).tolist()), (2 * found.labels).astype(np.int16),
-                      np.full(16, 10), rng.normal(size=(16, 3)).astype(np.float32), *spectra),
+        leaves=Leaves(tree=tree, parents=tuple(np.repeat(np.arange(8), 2).tolist()),
+                      labels=(2 * found.labels).astype(np.int16), sizes=np.full(16, 10),
+                      centres=rng.normal(size=(16, 3)).astype(np.float32), mean_raw=spectra[0],
+                      mean_input=spectra[1], mean_reconstructed=spectra[2], decoded_centre=spectra[3]),
     )  # fmt: skip
     path, page = written(found, tmp_path, figures=save_figures(found, tmp_path))
     assert json.loads(page.ids["data"])["memberships"] is not None
@@ -457,8 +460,9 @@ def test_a_page_about_one_material(tmp_path):
     axis = SpectralAxis.linear(1.0, 0.02, 400, "keV")
     one = segmentation(1, axis=axis)
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
-    leaves = Leaves(Tree(1, ()), (0,), one.labels, one.sizes, one.centres, one.mean_raw, one.mean_input,
-                    one.mean_reconstructed, one.decoded_centre)  # fmt: skip
+    leaves = Leaves(tree=Tree(1, ()), parents=(0,), labels=one.labels, sizes=one.sizes, centres=one.centres,
+                    mean_raw=one.mean_raw, mean_input=one.mean_input, mean_reconstructed=one.mean_reconstructed,
+                    decoded_centre=one.decoded_centre)  # fmt: skip
     one = dataclasses.replace(
         one, silhouette=nan, scores={}, inertias={}, leaves=leaves, borders=np.ones((1, 1)),
         memberships=(one.labels >= 0)[..., None].astype(np.float32), structure=judged_by_borders(((1.0,),), 200),

@@ -1,9 +1,9 @@
-"""The front and the best of it, against the definitions written out."""
+"""The best of a study: of several objectives the one of Optuna's front that the definition names."""
 
 import optuna
 import pytest
 
-from deepspec.sweeping.best import best_trial, pareto_front
+from deepspec.sweeping.best import best_trial
 
 
 def study_of(values, directions):
@@ -13,19 +13,11 @@ def study_of(values, directions):
     return study
 
 
-def test_front_is_optunas():
-    import numpy as np
-
-    values = np.random.default_rng(0).normal(size=(60, 3)).round(1).tolist()  # rounded: with ties
-    study = study_of(values, ["minimize", "maximize", "minimize"])
-    assert {trial.number for trial in pareto_front(study)} == {trial.number for trial in study.best_trials}
-
-
 def test_the_recommended_one_is_nearest_to_the_best_of_each_whatever_the_units():
     for unit in (1.0, 1e6):
         values = [[0.0 * unit, 0.0], [1.0 * unit, 10.0], [0.2 * unit, 8.0], [0.9 * unit, 9.9], [5.0 * unit, 5.0]]
         study = study_of(values, ["minimize", "maximize"])
-        assert [trial.number for trial in pareto_front(study)] == [0, 1, 2, 3]
+        assert [trial.number for trial in study.best_trials] == [0, 1, 2, 3]
         assert best_trial(study).number == 2
 
 
@@ -39,4 +31,3 @@ def test_nothing_finished():
     study = optuna.create_study()
     study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
     assert best_trial(study) is None
-    assert pareto_front(study) == []

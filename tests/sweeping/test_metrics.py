@@ -5,7 +5,8 @@ import math
 import pytest
 
 from deepspec.errors import UserError
-from deepspec.sweeping.metrics import objective_values, read_rows
+from deepspec.runs.folder import read_rows
+from deepspec.sweeping.experiment import objective_values
 
 ROWS = [
     {"epoch": 0.0, "val/target": 3.0, "s": 0.1},

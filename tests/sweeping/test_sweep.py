@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deepspec.runs.folder import read_rows
 from deepspec.sweep import experiment_path
-from deepspec.sweeping.metrics import objective_values, read_rows
+from deepspec.sweeping.experiment import objective_values
 from deepspec.sweeping.settings import SweepSettings, check_settings
 from deepspec.sweeping.space import Space
 from deepspec.sweeping.study import open_sweep

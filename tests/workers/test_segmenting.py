@@ -17,12 +17,13 @@ from deepspec.data.fingerprint import read_request
 from deepspec.errors import UserError
 from deepspec.lines.label import LineOptions
 from deepspec.models import NetworkConfig, SpectralModel
-from deepspec.reporting import figures, outputs
+from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
 from deepspec.workers.segmenting import SegmentJob, SegmentRequest
 from tests.planted import AXIS, planted_cube, planted_rates
+from tests.undrawn import save_undrawn
 
 NAMES = ("a", "b", "c")
 AXIS_OPTION = ("--axis", "1:15.75:keV")
@@ -48,14 +49,7 @@ def scans(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Empty files for figures and few clouds in the test of structure, in this process."""
-
-    def save_nothing(segmentation, out, scale, *, labels, formats):
-        paths = [out / f"{name}.png" for name in figures.FIGURES]
-        for path in paths:
-            path.touch()
-        return paths
-
-    monkeypatch.setattr(outputs, "save_figures", save_nothing)
+    monkeypatch.setattr(outputs, "save_figures", save_undrawn)
     monkeypatch.setattr(structure, "NULL_DRAWS", 2)
     monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 

@@ -1,4 +1,4 @@
-"""The courses of runs over their epochs, in one picture."""
+"""Runs beside each other: their courses over the epochs in one picture, and everything on one page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from deepspec.reporting.style import FONT_SIZE, cluster_colours, grid_figure
+from deepspec.drawing import FONT_SIZE, cluster_colours, grid_figure
+from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
+from deepspec.runs.table import RESULTS, TITLES, epochs_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     from deepspec.runs.folder import RecordedRun
+    from deepspec.runs.table import Row
 
 
 MOST_LINES = 12
@@ -145,3 +149,39 @@ def _add_legend(figure: Figure, axes: Axes, names: Sequence[str], others: int, c
         handles, texts = zip(*found, strict=True)
         plain = [text.replace("$", r"\$") for text in texts]  # no formulas
         figure.legend(handles, plain, loc="upper center", ncols=columns, fontsize=FONT_SIZE - 1, frameon=False)
+
+
+def write_comparison_page(
+    rows: Sequence[Row], keys: Sequence[str], notes: Sequence[str], figure: Figure, path: Path
+) -> None:
+    """Write a page that needs no network.
+
+    Args:
+        rows: of the runs, the best first.
+        keys: settings in which they differ.
+        notes: what should be known, in sentences.
+        figure: of their courses.
+        path: of the page.
+    """
+    shown = [name for name in RESULTS if any(row[name] is not None for row in rows)]
+    kinds = ["failed" if row["problem"] else "" for row in rows]
+    columns = [*shown, *(["problem"] if any(kinds) else [])]
+    results = [[epochs_text(row) if name == "epochs" else row[name] for name in columns] for row in rows]
+    parts = [
+        "<h2>Results</h2><p>Of the epoch whose weights were kept, the best run first.</p>",
+        table_html([TITLES.get(name, name) for name in columns], results, kinds),
+        *(paragraph(note) for note in notes),
+        "<h2>Course</h2>",
+        figure_html(
+            figure, "losses, silhouette of the sampled latents, K, weights of the loss and learning rate by epoch"
+        ),
+        "<h2>What differs in the configurations</h2>",
+    ]
+    if not keys:
+        parts.append("<p>Nothing.</p>")
+    elif len(keys) < len(rows):
+        parts.append(table_html(["run", *keys], [[row["run"], *(row[key] for key in keys)] for row in rows]))
+    else:
+        by_key = [[key, *(row[key] for row in rows)] for key in keys]
+        parts.append(table_html(["key", *(row["run"] for row in rows)], by_key))
+    write_plain_page(path, f"Comparison of {len(rows)} runs", parts)

@@ -1,4 +1,4 @@
-"""What all figures share: colours of clusters, sizes of panels, scales, files."""
+"""What all figures share: colours of clusters, sizes of panels, scales, how they are written."""
 
 from __future__ import annotations
 
