@@ -69,22 +69,36 @@ def run_command(words):
         raise AssertionError(f"{shlex.join(words)}: expected deepspec or cp; say why another command is not run")
 
 
+def without_numbers(text):
+    """Words alone: numbers may differ in their last digits from machine to machine."""
+    return re.sub(r"\d+(?:\.\d+)?", "#", " ".join(text.split()))
+
+
 def run_page(path):
-    """Run the blocks of a page in the current folder."""
+    """Run the blocks of a page in the current folder, and find what it says they print in what they do print."""
     names = {}
+    printed = io.StringIO()
+    shown = []
     for block in blocks(path.read_text(encoding="utf-8")):
-        first = re.match(r"# ([\w-]+\.(?:yaml|py))\n", block.text)
-        if block.reason is not None or block.language == "text":
+        if block.reason is not None:
             continue
+        first = re.match(r"# ([\w-]+\.(?:yaml|py))\n", block.text)
         if first:
             Path(first[1]).write_text(block.text, encoding="utf-8")
         elif block.language == "sh":
-            for words in commands(block.text):
-                run_command(words)
+            with contextlib.redirect_stdout(printed):
+                for words in commands(block.text):
+                    run_command(words)
         elif block.language == "python":
-            exec(compile(block.text, str(path), "exec"), names)
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, str(path), "exec"), names)
+        elif block.language == "text":
+            shown += block.text.splitlines()
         else:
             raise AssertionError(f"{path.name}: a block of '{block.language}' is neither run nor written as a file")
+    text = without_numbers(printed.getvalue())
+    for line in shown:
+        assert without_numbers(line) in text, f"{path.name}: nothing printed {line!r}"
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +141,7 @@ def test_every_block_of_a_page_runs(path, made, tmp_path, monkeypatch):
         ("sh\ndeepspec compare none", "exit status 2"),
         ("toml\na = 1", "neither run nor written"),
         ("python\nassert 1 == 2, 'a false claim'", "a false claim"),
+        ("text\nK = 4", "nothing printed 'K = 4'"),
     ],
 )
 def test_a_block_that_does_not_work_is_found(block, message, tmp_path, monkeypatch):
