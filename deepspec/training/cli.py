@@ -12,13 +12,11 @@ A run folder holds
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import lightning
 import yaml
@@ -59,8 +57,26 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 
+class Refused(SystemExit):
+    """What the parser refuses.
+
+    No `UserError`: the parser tries the alternatives of a key's type and would take one of those for a failed attempt.
+
+    Attributes:
+        message: one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2)
+        self.message = message
+
+
 class FitParser(OneLineErrors, LightningArgumentParser):
-    """LightningCLI's parser, with errors of one line."""
+    """LightningCLI's parser, with errors of one line that `run_fit` hands on."""
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raise what `run_fit` makes a `UserError` of."""
+        raise Refused(message)
 
 
 class FitCLI(LightningCLI):
@@ -71,7 +87,8 @@ class FitCLI(LightningCLI):
 
     Raises:
         UserError: the configuration cannot be run.
-        SystemExit: a key or its value is wrong, or only help or the configuration was asked for.
+        Refused: a key or its value is wrong.
+        SystemExit: only help or the configuration was asked for.
     """
 
     model: DeepClustering
@@ -79,18 +96,6 @@ class FitCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self._args = list(args)
-        # Lightning's notices on GPUs, tips and advertisements; its warnings stay.
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        # Lightning 2.6.6 calls what torch 2.13 deprecated.
-        warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")  # when resuming
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
-        # What is logged here is the same on every rank already.
-        warnings.filterwarnings("ignore", message=r"It is recommended to use .*sync_dist=True")
-        # The words of this process may be another verb's, or a user's own.
-        warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended to run from within")
-        # Where in Lightning a warning was raised tells a user nothing.
-        warnings.formatwarning = lambda message, *_args, **_more: f"warning: {message}\n"
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
             DeepClustering,
