@@ -31,6 +31,7 @@ from deepspec.files import MODEL, complete_or_absent
 from deepspec.models.spectral_model import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
+from deepspec.training.clustering_callback import ikmeans_of
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
 from deepspec.training.fit_help import OWN, PROG
@@ -47,7 +48,7 @@ from deepspec.training.run_folder import (
     refuse_earlier_run,
     set_aside,
 )
-from deepspec.training.tracking import Tracking, ikmeans_of
+from deepspec.training.tracking import Tracking
 from deepspec.training.tracking_config import TrackingConfig
 from deepspec.training.trainer_settings import check_settings, lightning_in_one_line
 
@@ -132,6 +133,7 @@ class FitCLI(LightningCLI):
         parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
+        parser.link_arguments("clusterer", "ikmeans.clusterer", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Settle the run folder before anything is read or built."""
@@ -162,6 +164,7 @@ class FitCLI(LightningCLI):
         if given not in (None, True, False):
             self.loggers = given if isinstance(given, list) else [given]
         log = EpochLog(self.run_dir / "metrics.csv", self._resume_at())
+        self.config_init["ikmeans"].settles = False  # the epoch that is kept may be another than the last
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         tracked = self.config_init["tracking"]
         trial = settings["fast_dev_run"]
@@ -216,7 +219,7 @@ class FitCLI(LightningCLI):
                 raise
 
     def _fit(self) -> Path:
-        check_run(self.model.deep_baseline, self.trainer)  # before anything is written
+        self._check_deep_baseline()  # before anything is written
         if self.model.preprocess.needs_neighbours:
             self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
@@ -227,7 +230,6 @@ class FitCLI(LightningCLI):
             with complete_or_absent(self.run_dir / "config.yaml", durable=True) as part:
                 part.write_text(self.model.run_config)
             self._announce()
-        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         settings = yaml.safe_load(self.model.run_config)
         for logger in self.loggers:
             logger.log_hyperparams(settings)
@@ -254,11 +256,14 @@ class FitCLI(LightningCLI):
         self.tracking.finish(self.trainer, self.model, path)
         return path
 
+    def _check_deep_baseline(self) -> None:
+        schedules = self.config_init["loss_schedule"].schedules
+        check_run(self.model.deep_baseline, schedules, self.trainer.max_epochs)
+
     def _try(self) -> None:
         """Train and validate on a few batches, which shows that a configuration runs; nothing is written."""
-        check_run(self.model.deep_baseline, self.trainer)
+        self._check_deep_baseline()
         self.model.seed = int(self.config["seed_everything"])
-        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         with self.watch.watch(self.trainer), lightning_in_one_line("trainer"):
             self.trainer.fit(self.model, self.datamodule)
         if self.trainer.is_global_zero:

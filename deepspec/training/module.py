@@ -8,26 +8,36 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import lightning
 import torch
+import yaml
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from deepspec.errors import UserError
-from deepspec.models import NetworkConfig, SpectralModel, VariationalAutoencoder
+from deepspec.data.shards.datamodule import SpectraDataModule
+from deepspec.errors import UserError, described
+from deepspec.files import complete_or_absent
+from deepspec.models import NetworkConfig, VariationalAutoencoder
 from deepspec.models.autoencoder import Latent
 from deepspec.models.spectral_model import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
+from deepspec.schedules import Schedule
+from deepspec.training.clustering_callback import IKMeansCallback
 from deepspec.training.compilation import compile_network
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline, check_run, start_epoch
+from deepspec.training.encoding import encode_sample, refuse_diverged
 from deepspec.training.epoch_log import EpochMeans
-from deepspec.training.objective import LossParts, MMDConfig, Objective, ObjectiveConfig, Weights
+from deepspec.training.loss_schedule import LossSchedule
+from deepspec.training.loss_terms import LossParts, OwnBatch, Weights
+from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig
 from deepspec.training.ranks import joint_rows
 from deepspec.training.seeding import seed_draws
+from deepspec.training.spectral_module import SpectralModule
 from deepspec.training.thinning import check_shares, refuse_no_counts, thinned
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -35,7 +45,7 @@ ADAM_EPS = 1e-8
 """What ADAM adds to the size of a gradient, as in its paper."""
 
 Batch = dict[str, torch.Tensor]
-Schedule = Literal["plateau", "cosine"]
+RateSchedule = Literal["plateau", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class OptimiserConfig:
     """Learning rate at the start."""
     weight_decay: float = 0.0
     """L2 penalty on the weights."""
-    schedule: Schedule = "plateau"
+    schedule: RateSchedule = "plateau"
     """How the learning rate falls: `plateau`, when the target stops falling; `cosine`, step by step to 0 at the end of
     the run (`trainer.max_epochs` or `trainer.max_steps`, whichever comes first). The next three are for plateau."""
     factor: float = 0.1
@@ -64,8 +74,10 @@ class OptimiserConfig:
                 raise UserError(f"optimiser.{name} must be {'above' if name == 'lr' else 'at least'} 0, got {value:g}")
         if not 0 < self.factor < 1:
             raise UserError(f"optimiser.factor must be between 0 and 1, got {self.factor:g}")
-        if self.schedule not in get_args(Schedule):
-            raise UserError(f"optimiser.schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}")
+        if self.schedule not in get_args(RateSchedule):
+            raise UserError(
+                f"optimiser.schedule must be one of {', '.join(get_args(RateSchedule))}; got {self.schedule!r}"
+            )
 
 
 def cosine_rate(lr: float, step: int, steps: int) -> float:
@@ -79,8 +91,20 @@ def cosine_rate(lr: float, step: int, steps: int) -> float:
     return lr / 2 * (1 + math.cos(math.pi * min(step, steps) / steps))
 
 
-class DeepClustering(SpectralModel, lightning.LightningModule):
+class DeepClustering(SpectralModule):
     """A (variational) autoencoder of spectra whose latent space is pulled into clusters.
+
+    `fit` and `deepspec.train` train it from a configuration. A program's own Trainer does as well:
+
+    >>> data = SpectraDataModule("shards")  # doctest: +SKIP
+    >>> model = DeepClustering(data.axis.to_dict(), preprocess=["sqrt", {"step": "standard"}])  # doctest: +SKIP
+    >>> callbacks = [LossSchedule(gamma={"kind": "step", "value": 0.01, "start": 5})]  # doctest: +SKIP
+    >>> lightning.Trainer(max_epochs=20, callbacks=callbacks).fit(model, datamodule=data)  # doctest: +SKIP
+    >>> model.save("model.ckpt")  # doctest: +SKIP
+
+    A `LossSchedule` and an `IKMeansCallback` that the Trainer has are used; where it has none, `fit`'s own with their
+    defaults join it. The latents are clustered after every epoch, so that each checkpoint has the clusters of its
+    epoch, and those of the last epoch get their final order, by size.
 
     What the learning rate, the best checkpoint and early stopping watch is the *target*: the loss parts of the
     validation split put together with the weights that the schedules end at. Unlike the total it does not move when a
@@ -125,11 +149,11 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         thinning: list[float] | None = None,
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
-        self.objective = Objective(objective, network.ensemble)
         self.optimiser = optimiser
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
         self.deep_baseline = build_deep_baseline(deep_baseline, network)
+        self.objective = Objective(objective, network.ensemble, self.deep_baseline)
         self.thinning = check_shares(thinning)
         if self.thinning is not None and self.preprocess.invertible_to == "counts":
             raise UserError(
@@ -149,12 +173,7 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             "deep_baseline": None if deep_baseline is None else asdict(deep_baseline),
             "thinning": thinning,
         }
-        self.run_config = ""
-        """The resolved configuration of the run as YAML, kept in the checkpoint."""
-        self.seed = 0
-        """Of everything random in training: dropout, latent draws, prior, K-means seeds."""
-        self.weights = self.final_weights = Weights()
-        self._means = {"train": EpochMeans(), "val": EpochMeans()}
+        self._means = {"train": EpochMeans(), "val": EpochMeans(), "test": EpochMeans()}
         self._step_seed = 0
         self._plateau: ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
@@ -177,15 +196,118 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             model.reading = content[FORMAT].get("reading")
             model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
             model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
+            model.weights = model.final_weights = _trained_weights(content)
         return model.eval()
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  a path and a device serve every use of a checkpoint of ours
+        cls, checkpoint_path: str | Path, map_location: torch.device | str | None = None, **kwargs: Any
+    ) -> DeepClustering:
+        """As `load`, by Lightning's name: the model of any checkpoint that `fit`, a Trainer or `save` wrote.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device that the model is moved to; the CPU if not given.
+            **kwargs: of Lightning's function, none of which has a meaning here but `strict` and `weights_only`, which
+                are always true.
+
+        Raises:
+            UserError: as `load`; or another argument was given, for the checkpoint holds all settings.
+        """
+        for name, value in kwargs.items():
+            if not (name in ("strict", "weights_only") and value in (None, True)) and value is not None:
+                raise UserError(f"load_from_checkpoint: the checkpoint holds all settings; leave out {name}={value!r}")
+        model = cls.load(checkpoint_path)
+        return model if map_location is None else model.to(map_location)
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint that `load`, `segment` and `evaluate` read, as the model.ckpt of a run.
+
+        Args:
+            path: the file, which is replaced; it appears when it is complete. Its folder is made if missing.
+
+        Raises:
+            UserError: the statistics of the preprocessing are not there yet, so the file would be of no use.
+        """
+        if not self.preprocess.fitted:
+            raise UserError(f"{path}: {_UNFITTED}")
+        checkpoint: dict[str, Any] = {
+            "epoch": self.current_epoch,
+            "global_step": self.global_step,
+            "pytorch-lightning_version": lightning.__version__,
+            "state_dict": self.state_dict(),
+        }
+        self.on_save_checkpoint(checkpoint)
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with complete_or_absent(place) as part:
+            torch.save(checkpoint, part)
+
+    # Using
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        """Latent points (N, L) of raw spectra, as `encode` gives them, but with gradient to the weights."""
+        mean_NL: Tensor = self.network.encode(self.preprocess(x_NC)).mean_NL
+        return mean_NL.float()
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Latent points and cluster numbers of a batch.
+
+        Args:
+            batch: of a `SpectraDataModule`, or raw spectra (N, C), alone or first in a list.
+            batch_idx: its number.
+            dataloader_idx: that of the loader; a `SpectraDataModule` has one for each split.
+
+        Returns:
+            `latents`, float32 (N, L), and, if the model has clusters, `labels`, int64 (N,), counted from 0, with -1
+            where a spectrum holds a NaN. Rows that only fill a batch are left out.
+        """
+        given = _as_batch(batch)
+        spectra_NC = _rows(given["spectra"], given["valid"])
+        found = {"latents": self.encode(spectra_NC)}
+        if int(self.clusters.count):
+            needed = self.clusters.partition.needs_spectra
+            found["labels"] = self.clusters.assign(found["latents"], spectra_NC.float() if needed else None)
+        return found
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Loss parts of a batch of test spectra, with the weights that the training ended at: `test/target` and on."""
+        self._step(_as_batch(batch), "test")
 
     # Training
 
+    def configure_callbacks(self) -> Sequence[lightning.Callback]:
+        """What a Trainer that trains this needs and does not have: the weights of the loss, and the clustering."""
+        if self.trainer.state.fn != "fit":
+            return []
+        missing: list[lightning.Callback] = []
+        present: list[lightning.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if not any(isinstance(callback, LossSchedule) for callback in present):
+            # A deep baseline brings a clustering loss of its own.
+            off = Schedule("constant", 0.0)
+            missing.append(LossSchedule() if self.deep_baseline is None else LossSchedule(gamma=off))
+        if not any(isinstance(callback, IKMeansCallback) for callback in present):
+            missing.append(IKMeansCallback())
+        return missing
+
     def setup(self, stage: str) -> None:
-        """Fit the statistics of the preprocessing on a sample of training spectra, the same on every rank."""
-        check_run(self.deep_baseline, self.trainer)
-        if stage == "fit":  # a checkpoint to resume from is read later and brings the same
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
+        """Fit the statistics of the preprocessing on a sample of training spectra, the same on every rank.
+
+        Raises:
+            UserError: there are no training spectra for that, or they are on other channels; or, where nothing is
+                trained, the statistics are not there yet.
+        """
+        if stage != "fit":
+            if not self.preprocess.fitted:
+                asked = str(getattr(self.trainer.state.fn, "value", stage))
+                raise UserError(f"trainer.{asked}: {_UNFITTED}")
+        else:  # a checkpoint to resume from is read later and brings the same
+            data = _training_data(self.trainer)
+            difference = self.axis.difference(data.axis)
+            if difference is not None:
+                raise UserError(f"{data.shards.root}: the spectra are not on the channels of the model: {difference}")
+            check_run(self.deep_baseline, self.schedules, self.trainer.max_epochs)
+            self.train()  # a model that was loaded is in evaluation mode, and Lightning would leave it there
             self.reading = data.shards.parameters.get("reading")
             sample_NC = data.sample("train", self.statistics_rows, seed=self.seed)
             if self.thinning is not None:
@@ -284,10 +406,9 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             z_NL = self.network.reparameterise(latent)
         reconstruction_ND = self.network.reconstructions(z_NL).float()  # (S, N, D) of an ensemble
         with torch.autocast(self.device.type, enabled=False):
-            parts, target = self._parts(x_ND, target_ND, reconstruction_ND, latent, z_NL, stage)
-        logged = parts.named() | {"target": target}
-        if parts.k is not None:
-            logged["k"] = torch.tensor(float(parts.k), device=self.device)
+            parts = self._parts(x_ND, target_ND, reconstruction_ND, latent, z_NL, stage)
+        logged = parts.named() | {"target": parts.target}
+        logged |= {name: torch.tensor(float(number), device=self.device) for name, number in parts.numbers.items()}
         if len(spectra):
             self._means[stage].add(logged, len(spectra))
         return parts.total
@@ -308,14 +429,11 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         latent: Latent,
         z_NL: Tensor,
         stage: str,
-    ) -> tuple[LossParts, Tensor]:
-        """The loss parts of a batch, and the target of the run."""
+    ) -> LossParts:
+        """The loss parts of a batch."""
         mean_ML, z_ML = self._clustered_latents(latent.mean_NL, z_NL, stage)
-        parts = self.objective(target_ND, reconstruction_ND, mean_ML, z_ML, self.weights, self.final_weights)
-        target = self.objective.combine(parts, self.final_weights)
-        if self.deep_baseline is not None:
-            parts, target = self.deep_baseline.join(parts, target, x_ND, latent, z_NL)
-        return parts, target
+        own = OwnBatch(x_ND, latent, z_NL)
+        return self.objective(target_ND, reconstruction_ND, mean_ML, z_ML, self.weights, self.final_weights, own)
 
     def _clustered_latents(self, mean_NL: Tensor, z_NL: Tensor, stage: str) -> tuple[Tensor, Tensor]:
         """Means and drawn latents that MMD and silhouette are computed on: of this rank, or of all ranks together."""
@@ -342,7 +460,23 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         """Begin the means of the epoch."""
         self._means["train"].clear()
         if self.deep_baseline is not None:
-            start_epoch(self.deep_baseline, self)
+            start_epoch(
+                self.deep_baseline,
+                self.current_epoch,
+                self.network,
+                self._latents_of_sample,
+                seed=self.seed,
+                optimisers=self.trainer.optimizers,
+                share=self.trainer.strategy.broadcast,
+            )
+
+    def _latents_of_sample(self) -> Tensor:
+        """Latents (N, L) of training spectra that a deep baseline begins with, on the CPU, in evaluation mode."""
+        assert self.deep_baseline is not None
+        spectra_NC = _training_data(self.trainer).sample("train", self.deep_baseline.config.sample, seed=self.seed)
+        z_NL = encode_sample(self, spectra_NC)
+        refuse_diverged(z_NL)
+        return z_NL
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the means with the last batch: callbacks look for them when the epoch ends, before the model is asked.
@@ -362,6 +496,18 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         """Log the means of the validation split."""
         self.log_dict(self._means["val"].values("val/", self.trainer))
 
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Seed as for validation."""
+        self.on_validation_batch_start(batch, batch_idx, dataloader_idx)
+
+    def on_test_epoch_start(self) -> None:
+        """Begin the means of the test split."""
+        self._means["test"].clear()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means of the test split."""
+        self.log_dict(self._means["test"].values("test/", self.trainer))
+
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -369,8 +515,9 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
         checkpoint[FORMAT] = {
             "version": VERSION,
             "settings": self.settings,
-            "config": self.run_config,
+            "config": self.run_config or self._described(),
             "seed": self.seed,
+            "weights": {**asdict(self.final_weights), "others": dict(self.final_weights.others)},
         }
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
@@ -378,13 +525,51 @@ class DeepClustering(SpectralModel, lightning.LightningModule):
             state = self._plateau.state_dict()
             checkpoint[FORMAT]["plateau"] = {k: v for k, v in state.items() if isinstance(v, (int, float, str, list))}
 
+    def _described(self) -> str:
+        """What is known of a training without a configuration, as YAML."""
+        model = {name: value for name, value in self.settings.items() if name != "axis"}
+        return yaml.safe_dump({"seed_everything": self.seed, "model": model, **self.described}, sort_keys=False)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back the state of the learning rate."""
         self._plateau_state = checkpoint[FORMAT].get("plateau", {})
 
 
+_UNFITTED = (
+    "the statistics of the preprocessing are not there yet: train the model with a datamodule, load one that was "
+    "trained (DeepClustering.load), or call model.preprocess.fit(spectra)"
+)
+
 _ALL_RANKS = 2**32
 """Stands for a rank where all draw the same."""
+
+
+def _training_data(trainer: lightning.Trainer) -> SpectraDataModule:
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, SpectraDataModule):
+        raise UserError(
+            "DeepClustering fits its preprocessing and its clusters on a sample of the training spectra: expected "
+            f"trainer.fit(model, datamodule=SpectraDataModule(folder of shards)), got {described(data)} for datamodule"
+        )
+    return data
+
+
+def _as_batch(batch: Any) -> Batch:
+    """A batch of the datamodule, or one of a loader of spectra alone."""
+    if isinstance(batch, dict):
+        return batch
+    spectra_NC = batch[0] if isinstance(batch, (list, tuple)) and batch else batch
+    if not isinstance(spectra_NC, torch.Tensor) or spectra_NC.ndim != 2:
+        raise UserError(f"expected a batch of spectra (N, C), alone or first in a list, got {described(spectra_NC)}")
+    return {"spectra": spectra_NC, "valid": torch.ones(len(spectra_NC), dtype=torch.bool, device=spectra_NC.device)}
+
+
+def _trained_weights(content: dict[str, Any]) -> Weights:
+    """The weights that the training of a checkpoint ended at; those of earlier versions are in its configuration."""
+    if "weights" in content[FORMAT]:
+        return Weights(**content[FORMAT]["weights"])
+    schedules = (yaml.safe_load(content[FORMAT]["config"]) or {}).get("loss_schedule") or {}
+    return Weights(**{name: schedule["value"] for name, schedule in schedules.items() if name in ("beta", "gamma")})
 
 
 def _rows(spectra_NC: Tensor, valid_N: Tensor) -> Tensor:

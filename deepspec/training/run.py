@@ -180,8 +180,10 @@ def _plain(value: Any, key: str) -> Any:
     Raises:
         UserError: it is an object that no YAML file could hold.
     """
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()  # a number of NumPy's, of which float64 is also Python's float
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value.item() if hasattr(value, "item") else value  # NumPy's float64 is a float
+        return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -190,8 +192,6 @@ def _plain(value: Any, key: str) -> Any:
         return {str(name): _plain(value[name], f"{key}.{name}") for name in value.keys()}  # noqa: SIM118  a mapping
     if isinstance(value, (list, tuple)):
         return [_plain(part, f"{key}[{place}]") for place, part in enumerate(value)]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
     raise UserError(
         f"train: {key}: expected what a YAML file can hold (numbers, texts, lists, mappings), got {described(value)}; "
         "give a class as {'class_path': ..., 'init_args': {...}}"

@@ -52,17 +52,27 @@ def process_state():
     }
 
 
+def seed_all():
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002  the global state is what this is about
+    random.seed(5)
+
+
+def draws():
+    return torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
+
+
 def test_it_is_the_run_of_the_command(by_command, tiny_shards, tmp_path):
-    torch.manual_seed(5), np.random.seed(5), random.seed(5)
-    drawn = torch.rand(1), np.random.rand(), random.random()
-    torch.manual_seed(5), np.random.seed(5), random.seed(5)
+    seed_all()
+    drawn = draws()
+    seed_all()
     before = process_state()
     run = deepspec.train(
         by_command / "config.yaml", data={"root": tiny_shards}, run_dir=tmp_path / "run",
         **{"trainer.max_epochs": np.int64(2), "model.optimiser": {"lr": 1e-3}},
     )  # fmt: skip
     assert process_state() == before
-    assert (torch.rand(1), np.random.rand(), random.random()) == drawn
+    assert draws() == drawn
     command = by_command / "run"
     states = [read_checkpoint(folder / "model.ckpt")["state_dict"] for folder in (command, run.folder)]
     assert same_state(*states)
