@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 
+OWN_CLASSES = ("model.network", "model.optimiser", "model.scheduler")
+"""Keys below which a class of another package can be named."""
+
+
 class Refused(SystemExit):
     """What the parser refuses.
 
@@ -120,6 +124,10 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
+        for action in parser._actions:
+            if action.dest in OWN_CLASSES:
+                # These have a key `class_path` of their own; jsonargparse would take it for that of their type.
+                action.basetype = None
         told = {key: text for key, (_, _, text) in OWN.items()}
         parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
@@ -219,7 +227,7 @@ class FitCLI(LightningCLI):
                 raise
 
     def _fit(self) -> Path:
-        self._check_deep_baseline()  # before anything is written
+        self._check_training()  # before anything is written
         if self.model.preprocess.needs_neighbours:
             self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
@@ -256,13 +264,15 @@ class FitCLI(LightningCLI):
         self.tracking.finish(self.trainer, self.model, path)
         return path
 
-    def _check_deep_baseline(self) -> None:
+    def _check_training(self) -> None:
+        """Refuse what could only fail after something was written."""
+        self.model.check_rate()
         schedules = self.config_init["loss_schedule"].schedules
         check_run(self.model.deep_baseline, schedules, self.trainer.max_epochs)
 
     def _try(self) -> None:
         """Train and validate on a few batches, which shows that a configuration runs; nothing is written."""
-        self._check_deep_baseline()
+        self._check_training()
         self.model.seed = int(self.config["seed_everything"])
         with self.watch.watch(self.trainer), lightning_in_one_line("trainer"):
             self.trainer.fit(self.model, self.datamodule)

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
 import yaml
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.errors import UserError, described
 from deepspec.files import complete_or_absent
-from deepspec.models import NetworkConfig, VariationalAutoencoder
-from deepspec.models.autoencoder import Latent
+from deepspec.models import NetworkConfig
+from deepspec.models.autoencoder import Latent, reparameterise
 from deepspec.models.spectral_model import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
 from deepspec.schedules import Schedule
 from deepspec.training.clustering_callback import IKMeansCallback
@@ -31,6 +30,7 @@ from deepspec.training.epoch_log import EpochMeans
 from deepspec.training.loss_schedule import LossSchedule
 from deepspec.training.loss_terms import LossParts, OwnBatch, Weights
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig
+from deepspec.training.optimiser import LearningRate, OptimiserConfig, SchedulerConfig, build_optimiser
 from deepspec.training.ranks import joint_rows
 from deepspec.training.seeding import seed_draws
 from deepspec.training.spectral_module import SpectralModule
@@ -41,54 +41,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-ADAM_EPS = 1e-8
-"""What ADAM adds to the size of a gradient, as in its paper."""
-
 Batch = dict[str, torch.Tensor]
-RateSchedule = Literal["plateau", "cosine"]
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """ADAM, and a learning rate that falls when the target stops falling, or along a cosine."""
-
-    lr: float = 1e-3
-    """Learning rate at the start."""
-    weight_decay: float = 0.0
-    """L2 penalty on the weights."""
-    schedule: RateSchedule = "plateau"
-    """How the learning rate falls: `plateau`, when the target stops falling; `cosine`, step by step to 0 at the end of
-    the run (`trainer.max_epochs` or `trainer.max_steps`, whichever comes first). The next three are for plateau."""
-    factor: float = 0.1
-    """What the learning rate is multiplied by on a plateau."""
-    patience: int = 5
-    """Epochs without a lower target before that."""
-    min_lr: float = 1e-6
-    """The learning rate never falls below this."""
-
-    def __post_init__(self) -> None:
-        """Check the choice."""
-        for name, least in (("lr", 0.0), ("weight_decay", 0.0), ("min_lr", 0.0), ("patience", 0)):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= least) or (name == "lr" and value == 0):
-                raise UserError(f"optimiser.{name} must be {'above' if name == 'lr' else 'at least'} 0, got {value:g}")
-        if not 0 < self.factor < 1:
-            raise UserError(f"optimiser.factor must be between 0 and 1, got {self.factor:g}")
-        if self.schedule not in get_args(RateSchedule):
-            raise UserError(
-                f"optimiser.schedule must be one of {', '.join(get_args(RateSchedule))}; got {self.schedule!r}"
-            )
-
-
-def cosine_rate(lr: float, step: int, steps: int) -> float:
-    """Learning rate of a step, counted from 0, in a run of so many: lr / 2 (1 + cos(pi step / steps)).
-
-    The cosine annealing of Loshchilov and Hutter (2017), SGDR, equation 5, without restarts and to 0.
-
-    >>> cosine_rate(0.01, 0, 100), cosine_rate(0.01, 50, 100)
-    (0.01, 0.005)
-    """
-    return lr / 2 * (1 + math.cos(math.pi * min(step, steps) / steps))
 
 
 class DeepClustering(SpectralModule):
@@ -131,6 +84,7 @@ class DeepClustering(SpectralModule):
             the step `dose` (or `area`, `max`, `unit`), which makes the level of both the same. For frozen clusters of
             latents on shorter scans. Drawing takes 3 ms of a CPU core in a batch of 256 spectra with 400 counts in 512
             channels, 11 with 4,000 in 1,024. None: all counts.
+        scheduler: a class that moves the learning rate, in place of `optimiser.schedule`.
     """
 
     def __init__(
@@ -139,7 +93,7 @@ class DeepClustering(SpectralModule):
         network: NetworkConfig = NetworkConfig(),  # noqa: B008  frozen
         preprocess: list[str | dict[str, Any]] | None = None,
         objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008  frozen
-        optimiser: OptimiserConfig = OptimiserConfig(),
+        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008  frozen
         max_clusters: int = 64,
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
@@ -147,9 +101,10 @@ class DeepClustering(SpectralModule):
         training_spectra: int | None = None,
         compile: bool = False,
         thinning: list[float] | None = None,
+        scheduler: SchedulerConfig = SchedulerConfig(),  # noqa: B008  frozen
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
-        self.optimiser = optimiser
+        self.optimiser, self.scheduler = optimiser, scheduler
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
         self.deep_baseline = build_deep_baseline(deep_baseline, network)
@@ -160,24 +115,31 @@ class DeepClustering(SpectralModule):
                 "model.thinning: expected spectra without a level, for how many counts were left out nobody can tell; "
                 "got preprocessing that keeps it: put dose first in model.preprocess"
             )
+        if compile and network.class_path is not None:
+            raise UserError(
+                "model.compile: expected a network of deepspec's own beside it, got model.network.class_path: leave "
+                "model.compile out, and let that class compile its own parts"
+            )
         self.compiles = compile  # no setting of the model: what a checkpoint holds runs anywhere
         self.settings: dict[str, Any] = {
             "axis": axis,
-            "network": asdict(self.network_config),
+            "network": self.network_config.plain(),
             "preprocess": self.preprocess.spec,
             "objective": asdict(objective),
-            "optimiser": asdict(optimiser),
+            "optimiser": optimiser.plain(),
             "max_clusters": max_clusters,
             "statistics_rows": statistics_rows,
             "sample_without_beta": sample_without_beta,
             "deep_baseline": None if deep_baseline is None else asdict(deep_baseline),
             "thinning": thinning,
         }
+        if scheduler.class_path is not None:
+            self.settings["scheduler"] = asdict(scheduler)
         self._means = {"train": EpochMeans(), "val": EpochMeans(), "test": EpochMeans()}
         self._step_seed = 0
-        self._plateau: ReduceLROnPlateau | None = None
-        self._plateau_state: dict[str, Any] = {}
-        self._steps_of_run = 0
+        self._rate: LearningRate | None = None
+        self._rate_states: dict[str, Any] = {}
+        self._rate_moved_at = 0  # the number of the step after which the learning rate was moved last
 
     @classmethod
     def load(cls, path: str | Path) -> DeepClustering:
@@ -189,6 +151,7 @@ class DeepClustering(SpectralModule):
             objective = dict(settings["objective"])
             settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
             settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+            settings["scheduler"] = SchedulerConfig(**settings.get("scheduler", {}))
             if settings.get("deep_baseline") is not None:
                 settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
             model = cls(**settings)
@@ -320,33 +283,26 @@ class DeepClustering(SpectralModule):
             if self.compiles:
                 compile_network(self.network, self.trainer.strategy.root_device)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """ADAM. The plateau scheduler is stepped here and not by Lightning.
-
-        Lightning steps it after the checkpoint of the epoch was written: a run resumed from there would have missed
-        one step and ended elsewhere. The cosine has no state: it follows from the number of the step.
+    def check_rate(self) -> None:
+        """Refuse an optimiser or a schedule that could only fail later.
 
         Raises:
-            UserError: a cosine is wanted for a run without an end.
+            UserError: a class that is named cannot serve.
         """
-        options = self.optimiser
-        # The loss of an ensemble is the mean of its members', whose gradients are then so many times smaller. ADAM does
-        # not notice if what it adds to gradients and their sizes is smaller too: each trains as it would alone.
-        share = 1 / self.network.members
-        optimiser = torch.optim.Adam(
-            self.parameters(), lr=options.lr, eps=ADAM_EPS * share, weight_decay=options.weight_decay * share
-        )
-        if options.schedule == "cosine":
-            steps = self.trainer.estimated_stepping_batches
-            if math.isinf(steps):
-                raise UserError("optimiser.schedule cosine needs to know the end: give trainer.max_epochs or max_steps")
-            self._steps_of_run = int(steps)
-            return optimiser
-        self._plateau = ReduceLROnPlateau(
-            optimiser, factor=options.factor, patience=options.patience, min_lr=options.min_lr
-        )
-        if self._plateau_state:
-            self._plateau.load_state_dict(self._plateau_state)
+        tried = build_optimiser([torch.nn.Parameter(torch.zeros(1))], self.optimiser, self.network.members)
+        LearningRate(tried, self.optimiser, self.scheduler, steps=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser. Its learning rate is moved here and not by Lightning; see `LearningRate`.
+
+        Raises:
+            UserError: a class that is named cannot serve, or a cosine is wanted for a run without an end.
+        """
+        optimiser = build_optimiser(self.parameters(), self.optimiser, self.network.members)
+        steps = self.trainer.estimated_stepping_batches if self.optimiser.schedule == "cosine" else math.inf
+        ends = None if math.isinf(steps) else int(steps)
+        self._rate = LearningRate(optimiser, self.optimiser, self.scheduler, ends)
+        self._rate.load(self._rate_states.get(self._rate.entry, {}))
         return optimiser
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
@@ -372,17 +328,15 @@ class DeepClustering(SpectralModule):
         self._step_seed = _seed_of(self.seed, 0, batch_idx, _ALL_RANKS)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the learning rate of a cosine; see `configure_optimizers`."""
-        if self.optimiser.schedule == "cosine":
-            rate = cosine_rate(self.optimiser.lr, self.trainer.global_step, self._steps_of_run)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        """Set the learning rate of the step."""
+        assert self._rate is not None
+        self._rate.before_step(self.trainer.global_step)
 
     def on_train_epoch_end(self) -> None:
-        """Step the learning rate by the target; see `configure_optimizers`."""
+        """Move the learning rate by the target; see `LearningRate`."""
+        assert self._rate is not None
         target = self.trainer.callback_metrics.get(self.monitor)
-        if self._plateau is not None and target is not None and target != torch.inf:
-            self._plateau.step(float(target))  # infinite until a deep baseline begins
+        self._rate.after_epoch(None if target is None else float(target))
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     @property
@@ -402,8 +356,8 @@ class DeepClustering(SpectralModule):
         mean_NL, log_variance_NL = self.network.encode(x_ND)
         latent = Latent(mean_NL.float(), None if log_variance_NL is None else log_variance_NL.float())
         z_NL = latent.mean_NL
-        if isinstance(self.network, VariationalAutoencoder) and self._draws_latents():
-            z_NL = self.network.reparameterise(latent)
+        if self.network.variational and self._draws_latents():
+            z_NL = reparameterise(latent)
         reconstruction_ND = self.network.reconstructions(z_NL).float()  # (S, N, D) of an ensemble
         with torch.autocast(self.device.type, enabled=False):
             parts = self._parts(x_ND, target_ND, reconstruction_ND, latent, z_NL, stage)
@@ -447,7 +401,7 @@ class DeepClustering(SpectralModule):
     @property
     def may_leave_out(self) -> bool:
         """Whether there are steps that some parameters have no part in: the log-variances; a deep baseline has none."""
-        undrawn = isinstance(self.network, VariationalAutoencoder) and not self.sample_without_beta
+        undrawn = self.network.variational and not self.sample_without_beta
         return self.deep_baseline is None and undrawn
 
     def _draws_latents(self) -> bool:
@@ -459,6 +413,7 @@ class DeepClustering(SpectralModule):
     def on_train_epoch_start(self) -> None:
         """Begin the means of the epoch."""
         self._means["train"].clear()
+        self._rate_moved_at = self.trainer.global_step
         if self.deep_baseline is not None:
             start_epoch(
                 self.deep_baseline,
@@ -485,6 +440,9 @@ class DeepClustering(SpectralModule):
         """
         if 0 <= self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
+        if self._rate is not None and self.trainer.global_step > self._rate_moved_at:  # of several batches one may step
+            self._rate.after_step()
+        self._rate_moved_at = self.trainer.global_step
         if self.trainer.is_last_batch or self.trainer.should_stop:
             self.log_dict(self._means["train"].values("train/", self.trainer), on_step=False, on_epoch=True)
 
@@ -521,9 +479,8 @@ class DeepClustering(SpectralModule):
         }
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
-        if self._plateau is not None:
-            state = self._plateau.state_dict()
-            checkpoint[FORMAT]["plateau"] = {k: v for k, v in state.items() if isinstance(v, (int, float, str, list))}
+        if self._rate is not None and (state := self._rate.state()):
+            checkpoint[FORMAT][self._rate.entry] = state
 
     def _described(self) -> str:
         """What is known of a training without a configuration, as YAML."""
@@ -532,7 +489,7 @@ class DeepClustering(SpectralModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back the state of the learning rate."""
-        self._plateau_state = checkpoint[FORMAT].get("plateau", {})
+        self._rate_states = checkpoint[FORMAT]
 
 
 _UNFITTED = (

@@ -20,7 +20,7 @@ from deepspec.training.clustering_callback import (
     signs_of_collapse,
 )
 
-EXPERIMENT = Path(__file__).parents[3] / "experiments" / "xrf.yaml"
+EXPERIMENT = Path(__file__).parents[2] / "experiments" / "xrf.yaml"
 
 
 def test_numbers_stay_with_their_clusters():
