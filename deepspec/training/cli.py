@@ -127,7 +127,7 @@ class FitCLI(LightningCLI):
         for action in parser._actions:
             if action.dest in OWN_CLASSES:
                 # These have a key `class_path` of their own; jsonargparse would take it for that of their type.
-                action.basetype = None
+                action.basetype = None  # type: ignore[attr-defined]
         told = {key: text for key, (_, _, text) in OWN.items()}
         parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])

@@ -163,7 +163,7 @@ class DeepClustering(SpectralModule):
         return model.eval()
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]  a path and a device serve every use of a checkpoint of ours
+    def load_from_checkpoint(  # type: ignore[override]
         cls, checkpoint_path: str | Path, map_location: torch.device | str | None = None, **kwargs: Any
     ) -> DeepClustering:
         """As `load`, by Lightning's name: the model of any checkpoint that `fit`, a Trainer or `save` wrote.
@@ -330,7 +330,8 @@ class DeepClustering(SpectralModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the learning rate of the step."""
         assert self._rate is not None
-        self._rate.before_step(self.trainer.global_step)
+        if self._rate.is_cosine:  # asking the trainer for the number of the step takes as long as a small layer
+            self._rate.before_step(self.trainer.global_step)
 
     def on_train_epoch_end(self) -> None:
         """Move the learning rate by the target; see `LearningRate`."""
@@ -440,9 +441,10 @@ class DeepClustering(SpectralModule):
         """
         if 0 <= self.trainer.max_steps <= self.trainer.global_step:
             self.trainer.should_stop = True
-        if self._rate is not None and self.trainer.global_step > self._rate_moved_at:  # of several batches one may step
-            self._rate.after_step()
-        self._rate_moved_at = self.trainer.global_step
+        if self._rate is not None and self._rate.moves_by_steps:
+            if self.trainer.global_step > self._rate_moved_at:  # of several batches one may step
+                self._rate.after_step()
+            self._rate_moved_at = self.trainer.global_step
         if self.trainer.is_last_batch or self.trainer.should_stop:
             self.log_dict(self._means["train"].values("train/", self.trainer), on_step=False, on_epoch=True)
 

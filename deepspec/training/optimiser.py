@@ -182,16 +182,25 @@ class LearningRate:
         self.entry = "plateau" if scheduler.class_path is None else "scheduler"
         """Where a checkpoint keeps the state."""
 
+    @property
+    def is_cosine(self) -> bool:
+        """Whether `before_step` sets the rate of every step."""
+        return self._scheduler is None
+
+    @property
+    def moves_by_steps(self) -> bool:
+        """Whether `after_step` is wanted after every step."""
+        return self._interval == "step" and self._scheduler is not None and not self._watches()
+
     def before_step(self, step: int) -> None:
         """Set the rate of a cosine, which has no state: it follows from the number of the step."""
-        if self._scheduler is None:
-            for group in self._optimiser.param_groups:
-                group["lr"] = cosine_rate(self._config.lr, step, self._steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = cosine_rate(self._config.lr, step, self._steps)
 
     def after_step(self) -> None:
         """Move a schedule by steps."""
-        if self._interval == "step" and isinstance(self._scheduler, LRScheduler) and not self._watches():
-            self._scheduler.step()
+        assert self._scheduler is not None
+        self._scheduler.step()
 
     def after_epoch(self, target: float | None) -> None:
         """Move a schedule by epochs.
@@ -205,7 +214,7 @@ class LearningRate:
             if target is not None and target != math.inf:
                 self._scheduler.step(target)  # type: ignore[arg-type]
         elif self._interval == "epoch":
-            self._scheduler.step()  # type: ignore[call-arg]
+            self._scheduler.step()
 
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint; empty where nothing needs to be kept."""

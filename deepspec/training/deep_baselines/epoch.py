@@ -70,5 +70,5 @@ def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
     go on: the first steps of an ADAM without a past undid twenty epochs of the first stage.
     """
     for parameter, state in list(optimiser.state.items()):
-        if not state["exp_avg_sq"].any():
+        if "exp_avg_sq" in state and not state["exp_avg_sq"].any():
             del optimiser.state[parameter]
