@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepspec.data.shards.datamodule import SpectraDataModule
     from deepspec.segmentation import Segmentation, segment_cube
     from deepspec.training.module import DeepClustering
+    from deepspec.training.run import Run, train
 
 __version__ = "0.1.0"
 
@@ -27,15 +28,18 @@ if "torch" not in sys.modules:
 
 _HOME = {
     "DeepClustering": "deepspec.training.module",
+    "Run": "deepspec.training.run",
     "Segmentation": "deepspec.segmentation",
     "SpectraDataModule": "deepspec.data.shards.datamodule",
     "SpectralCube": "deepspec.data.cube",
     "read_cube": "deepspec.data.cube",
     "segment_cube": "deepspec.segmentation",
+    "train": "deepspec.training.run",
 }
 
 __all__ = [
     "DeepClustering",
+    "Run",
     "Segmentation",
     "SpectraDataModule",
     "SpectralCube",
@@ -44,6 +48,7 @@ __all__ = [
     "read_cube",
     "segment_cube",
     "synthetic",
+    "train",
 ]
 
 

@@ -30,9 +30,13 @@ class OneLineErrors:
         super().__init__(*args, **({"allow_abbrev": False} | kwargs))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print `message` with a suggestion for an unknown key, and exit with status 2."""
+        """Refuse with `message` in one line and a suggestion for an unknown key."""
         known = {action.dest for action in self._actions}
-        fail(self.prog, " ".join(message.split()) + nearest_key(message, known))
+        self.refuse(" ".join(message.split()) + nearest_key(message, known))
+
+    def refuse(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        fail(self.prog, message)
 
 
 class CommandParser(OneLineErrors, jsonargparse.ArgumentParser):
@@ -48,9 +52,12 @@ def nearest_key(message: str, known: set[str]) -> str:
     " (did you mean 'trainer.max_epochs'?)"
     >>> nearest_key("unrecognized arguments: --trainer.max_ep 3", {"trainer.max_epochs", "trainer.max_steps"})
     " (did you mean 'trainer.max_epochs'?)"
+    >>> nearest_key("Group 'trainer' does not accept option 'max_epoch'", {"trainer.max_epochs"})
+    " (did you mean 'trainer.max_epochs'?)"
     """
-    # jsonargparse writes "unrecognized arguments: --foo" of the command line and
-    # "Key 'foo.bar' is not expected" or "Option 'foo' is not accepted" of a config file.
+    # jsonargparse writes "unrecognized arguments: --foo" of the command line and "Key 'foo.bar' is not expected",
+    # "Option 'foo' is not accepted" or "Group 'foo' does not accept option 'bar'" of a config file.
+    message = re.sub(r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"Key '\1.\2'", message)
     for found in re.findall(r"--([\w.]+)|(?:[Kk]ey|Option) ['\"]([\w.]+)['\"]", message):
         key = next(filter(None, found))
         begun = sorted(name for name in known if name.startswith(key))  # an abbreviation

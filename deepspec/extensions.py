@@ -124,3 +124,31 @@ def _entry_points(group: str, places: tuple[str, ...]) -> tuple[EntryPoint, ...]
         places: where packages are looked for, so that a change of `sys.path` counts.
     """
     return tuple(entry_points(group=group))
+
+
+def class_named(class_path: str, base: type, key: str) -> type:
+    """The class that a configuration names by its full name.
+
+    Args:
+        class_path: such as `mypackage.networks.ConvNet`.
+        base: what it has to be a subclass of.
+        key: of the configuration, for messages.
+
+    Raises:
+        UserError: it cannot be imported, or is no such class. Nothing of it has been called then.
+    """
+    module, _, name = class_path.rpartition(".")
+    if not module:
+        raise UserError(f"{key}: expected the full name of a class, such as package.module.Class; got {class_path!r}")
+    try:
+        found = getattr(import_module(module), name, None)
+    except Exception as error:
+        raise UserError(
+            f"{key}: {class_path} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())}): install "
+            "the package that has it, or add its folder to PYTHONPATH"
+        ) from error
+    if found is None:
+        raise UserError(f"{key}: {class_path}: the module {module} has nothing of this name")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(f"{key}: {class_path} is no subclass of {base.__module__.partition('.')[0]}'s {base.__name__}")
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deepspec.command import complete_flags, one_line_errors
 from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
+from deepspec.training.run import run_fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +36,10 @@ def _fit(given: list[str]) -> None:
     from deepspec.training.recommended import with_recommended
 
     given = with_recommended(with_config_paths(given, "experiments"))
-    from deepspec.training.cli import FitCLI  # Lightning takes seconds to import
-
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    FitCLI(complete_flags(given, {"overwrite"})).fit()
+    run_fit(complete_flags(given, {"overwrite"}))
 
 
 if __name__ == "__main__":

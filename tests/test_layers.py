@@ -2,7 +2,7 @@
 
 import ast
 import tomllib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,7 @@ def imports_of(path: Path) -> set[tuple[str, str]]:
     return {(module, name) for module, name in found if module.split(".")[0] == "deepspec"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def homes(package: str) -> dict[str, str]:
     """The module that each name which a package's `__init__.py` imports comes from."""
     return {name: module for module, name in imports_of(MODULES[package])}

@@ -11,8 +11,8 @@ import deepspec.synthetic
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "Segmentation", "SpectraDataModule", "SpectralCube", "functional", "metrics",
-        "read_cube", "segment_cube", "synthetic",
+        "DeepClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralCube", "functional", "metrics",
+        "read_cube", "segment_cube", "synthetic", "train",
     }  # fmt: skip
     for name in deepspec.__all__:
         assert getattr(deepspec, name) is not None

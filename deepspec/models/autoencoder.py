@@ -107,6 +107,7 @@ class Autoencoder(nn.Module):
             raise UserError(f"a network needs at least 1 channel; got {channels}")
         self.channels = channels
         self.members = 1
+        self.variational = False
         self.latent = config.latent
         encoder, decoder = config.hidden_widths(channels)
         widths = [channels, *encoder]
@@ -156,6 +157,7 @@ class VariationalAutoencoder(Autoencoder):
 
     def __init__(self, channels: int, config: NetworkConfig) -> None:
         super().__init__(channels, config)
+        self.variational = True
         self.log_variance = linear_layer(self.mean.in_features, config.latent, "linear")
 
     def encode(self, x_NC: Tensor) -> Latent:
@@ -175,10 +177,7 @@ class VariationalAutoencoder(Autoencoder):
         Raises:
             ValueError: the latent has no log-variance, so it comes from a plain autoencoder.
         """
-        if latent.log_variance_NL is None:
-            raise ValueError("reparameterise needs a log-variance; this latent comes from a plain autoencoder")
-        noise = _normal(latent.mean_NL.shape, latent.mean_NL, generator)
-        return latent.mean_NL + torch.exp(0.5 * latent.log_variance_NL) * noise
+        return reparameterise(latent, generator)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -193,9 +192,22 @@ class VariationalAutoencoder(Autoencoder):
         Raises:
             ValueError: `n` is below 1.
         """
-        if n < 1:
-            raise ValueError(f"sample needs n >= 1; got {n}")
-        return self.decode(_normal((n, self.latent), self.mean.weight, generator))
+        return self.decode(from_prior(n, self.latent, self.mean.weight, generator))
+
+
+def reparameterise(latent: Latent, generator: torch.Generator | None = None) -> Tensor:
+    """One point (N, L) from each spectrum's Gaussian; see `VariationalAutoencoder.reparameterise`."""
+    if latent.log_variance_NL is None:
+        raise ValueError("reparameterise needs a log-variance; this latent comes from a plain autoencoder")
+    noise = _normal(latent.mean_NL.shape, latent.mean_NL, generator)
+    return latent.mean_NL + torch.exp(0.5 * latent.log_variance_NL) * noise
+
+
+def from_prior(n: int, latent: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draws (n, L) from N(0, 1), of the type and on the device of a tensor; see `VariationalAutoencoder.sample`."""
+    if n < 1:
+        raise ValueError(f"sample needs n >= 1; got {n}")
+    return _normal((n, latent), like, generator)
 
 
 def _normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:

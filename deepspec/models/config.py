@@ -5,8 +5,8 @@ Hidden widths by rule: how fast a network narrows from the channels to the laten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 from deepspec.errors import UserError
 
@@ -116,8 +116,16 @@ class NetworkConfig:
     """Networks of this shape that are trained side by side, each from initial weights of its own. Clusters are then
     their consensus, and maps say where they disagree."""
 
+    class_path: str | None = None
+    """A network of another package in place of these layers: `package.module.Class`, or the name of an entry point of
+    the group deepspec.networks; see `deepspec.models.outside`. Of the keys above, latent and variational remain."""
+
+    init_args: dict[str, Any] = field(default_factory=dict)
+    """What that class is built with beside channels and latent."""
+
     def __post_init__(self) -> None:
         """Check each value and say which key to change."""
+        self._check_outside()
         for key, value, choices in (
             ("kind", self.kind, NetworkKind),
             ("rule", self.rule, WidthRule),
@@ -143,6 +151,33 @@ class NetworkConfig:
         for key, widths in (("encoder", self.encoder), ("decoder", self.decoder)):
             if any(width < 1 for width in widths or []):
                 raise UserError(f"network.{key} must hold widths of at least 1; got {widths}")
+
+    def _check_outside(self) -> None:
+        if self.class_path is None:
+            if self.init_args:
+                raise UserError("network.init_args is of a class: give network.class_path, or leave it out")
+            return
+        for field_ in fields(self):
+            name, value = field_.name, getattr(self, field_.name)
+            if name not in ("latent", "variational", "class_path", "init_args") and value != field_.default:
+                raise UserError(
+                    f"network.{name} is of deepspec's own layers: leave it out beside network.class_path "
+                    f"{self.class_path}, whose settings are network.init_args"
+                )
+        for name in ("channels", "latent"):
+            if name in self.init_args:
+                where = "is network.latent" if name == "latent" else "comes from the data"
+                raise UserError(f"network.init_args.{name}: leave it out, it {where}")
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values for a checkpoint; without the class of another package where there is none.
+
+        Checkpoints without such a class are then read by versions that know of none.
+        """
+        values = asdict(self)
+        if self.class_path is None:
+            del values["class_path"], values["init_args"]
+        return values
 
     def hidden_widths(self, channels: int) -> tuple[list[int], list[int]]:
         """Hidden widths of encoder and decoder for spectra of `channels` channels.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepspec.models.autoencoder import Autoencoder, Latent, VariationalAutoencoder
+from deepspec.models.outside import OutsideNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,7 @@ class EnsembleAutoencoder(nn.Module):
         members = [Autoencoder(channels, config) for _ in range(config.ensemble)]
         self.channels = channels
         self.members = len(members)
+        self.variational = False
         self.latent = self.members * config.latent
         """All latent dimensions, S x L."""
         self.encoder = _stacked([member.encoder for member in members])
@@ -105,16 +107,23 @@ def _stacked(members: Sequence[nn.Sequential]) -> nn.Sequential:
     return nn.Sequential(*joined)
 
 
-def build_network(channels: int, config: NetworkConfig) -> Autoencoder | VariationalAutoencoder | EnsembleAutoencoder:
+Network = Autoencoder | EnsembleAutoencoder | OutsideNetwork
+"""All kinds; a variational autoencoder is an `Autoencoder`."""
+
+
+def build_network(channels: int, config: NetworkConfig) -> Network:
     """The network of `config` for spectra of `channels` channels, freshly initialised from torch's default generator.
 
     Args:
         channels: number of channels of a spectrum, after preprocessing.
-        config: widths, layers, whether the network is variational, and how many are trained side by side.
+        config: widths, layers, whether the network is variational, and how many are trained side by side; or the class
+            of another package.
 
     Raises:
-        UserError: see `Autoencoder`.
+        UserError: see `Autoencoder` and `OutsideNetwork`.
     """
+    if config.class_path is not None:
+        return OutsideNetwork(channels, config)
     if config.variational:
         return VariationalAutoencoder(channels, config)
     return Autoencoder(channels, config) if config.ensemble == 1 else EnsembleAutoencoder(channels, config)

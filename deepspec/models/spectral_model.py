@@ -29,6 +29,7 @@ from deepspec.files import model_file
 from deepspec.models.autoencoder import VariationalAutoencoder
 from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
+from deepspec.models.outside import OutsideNetwork
 from deepspec.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class SpectralModel(nn.Module):
         Raises:
             UserError: the network is a plain autoencoder.
         """
-        if not isinstance(self.network, VariationalAutoencoder):
+        if not isinstance(self.network, (VariationalAutoencoder, OutsideNetwork)) or not self.network.variational:
             raise UserError("only a variational network can generate spectra: fit with model.network.variational true")
         return self.preprocess.inverse(self.network.sample(n, generator))
 

@@ -71,10 +71,15 @@ def comparison_figure(runs: Sequence[RecordedRun]) -> Figure:
         _line(rate, epoch, run.history.get("lr", []), look, step=True)
         _line(weights, epoch, run.history.get("gamma", []), look)
         beta = run.history.get("beta", [])
+        for name, values in run.history.items():
+            if name.startswith("weight/"):
+                _line(weights, epoch, values, {**look, "linestyle": ":"})
         _line(weights, epoch, beta if any(beta) else [], {**look, "linewidth": 2 * look["linewidth"], "alpha": 0.35})
+    further = any(name.startswith("weight/") for run in drawn for name in run.history)
     titles = {
         target: "target", reconstruction: "reconstruction", silhouette: "silhouette of sampled latents", clusters: "K",
-        rate: "learning rate", weights: r"weights: $\gamma$ thin, $\beta$ broad and pale",
+        rate: "learning rate",
+        weights: r"weights: $\gamma$ thin, $\beta$ broad and pale" + (", others dotted" if further else ""),
     }  # fmt: skip
     for axes, title in titles.items():
         _show_all_of_equal_lines(axes)

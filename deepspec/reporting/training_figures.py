@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation
 
+    LineStyle = str | tuple[int, tuple[int, ...]]
     Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -51,20 +52,28 @@ def training_history(history: Mapping[str, Sequence[float]]) -> Figure:
     figure, grid = grid_figure(2, [3.0, 3.0], 2.0, gaps=(1.5, 0.3), margins=(0.65, 0.7, 0.5, 0.15))
     losses, parts, weights, clusters = grid.flatten()
     epoch = history["epoch"]
-    totals = {
+    totals: dict[str, tuple[str, str, LineStyle]] = {
         "train/total": ("training", _BLUE, "-"),
         "val/total": ("validation", _ORANGE, "-"),
         "val/target": ("validation, final weights", _ORANGE, ":"),
     }
     _draw(losses, epoch, history, totals, "total loss")
-    terms = {
+    terms: dict[str, tuple[str, str, LineStyle]] = {
         "val/reconstruction": ("reconstruction", _BLUE, "-"),
         "val/mmd": ("MMD", _GREEN, "--"),
         "val/silhouette": ("silhouette loss of batches", _RED, "-."),
         "val/clustering": ("deep baseline", _ORANGE, ":"),
     }
+    factors: dict[str, tuple[str, str, LineStyle]] = {
+        "beta": (r"$\beta$, of MMD", _GREEN, "--"),
+        "gamma": (r"$\gamma$, of silhouette", _RED, "-."),
+    }
+    further = sorted(name.removeprefix("weight/") for name in history if name.startswith("weight/"))
+    for place, name in enumerate(further):  # terms of the loss that a package or a program brings
+        look: tuple[str, LineStyle] = (f"C{place % 10}", (0, (1, 1 + place)))
+        terms.setdefault(f"val/{name}", (name, *look))
+        factors[f"weight/{name}"] = (f"of {name}", *look)
     _draw(parts, epoch, history, terms, "parts of the loss, validation")
-    factors = {"beta": (r"$\beta$, of MMD", _GREEN, "--"), "gamma": (r"$\gamma$, of silhouette", _RED, "-.")}
     _draw(weights, epoch, history, factors, "weight")
     _add_right(weights, epoch, history, "lr", "learning rate", log=True)
     _draw(clusters, epoch, history, {"ikmeans/silhouette": ("silhouette", _BLUE, "-")}, "silhouette of sampled latents")
@@ -79,7 +88,7 @@ def _draw(
     axes: Axes,
     epoch: Sequence[float],
     history: Mapping[str, Sequence[float]],
-    lines: dict[str, tuple[str, str, str]],
+    lines: dict[str, tuple[str, str, LineStyle]],
     quantity: str,
 ) -> None:
     for name, (label, colour, style) in lines.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import subprocess
@@ -16,6 +15,7 @@ import yaml
 from deepspec.errors import UserError, did_you_mean
 from deepspec.files import METRICS
 from deepspec.runs.folder import kept_row, read_rows
+from deepspec.training.overrides import with_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,27 +40,6 @@ def read_experiment(path: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"experiment: {path}: expected a mapping of keys, got {type(config).__name__}")
     return with_overrides(config, overrides)
-
-
-def with_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a configuration with some keys set, which are dotted or nested.
-
-    >>> with_overrides({"data": {"root": "a", "batch_size": 8}}, {"data.root": "b", "data": {"max_rows": 5}})
-    {'data': {'root': 'b', 'batch_size': 8, 'max_rows': 5}}
-    """
-    result = copy.deepcopy(dict(config))
-    for key, value in overrides.items():
-        *parents, last = key.split(".")
-        place = result
-        for parent in parents:
-            if not isinstance(place.get(parent), dict):
-                place[parent] = {}
-            place = place[parent]
-        if isinstance(value, dict) and isinstance(place.get(last), dict):
-            place[last] = with_overrides(place[last], value)
-        else:
-            place[last] = copy.deepcopy(value)
-    return result
 
 
 def dotted_keys(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from deepspec.training.cli import FitCLI
+from deepspec.errors import UserError
+from deepspec.training.run import run_fit
 
 
 def resolve(config: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -26,11 +27,13 @@ def resolve(config: dict[str, Any], file: Path) -> dict[str, Any]:
     printed, complained = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
         try:
-            FitCLI(["--config", str(file), "--print_config"])
+            run_fit(["--config", str(file), "--print_config"])
+        except UserError as error:
+            return {"error": str(error)}
         except SystemExit as end:
             if end.code == 0:
                 return {"config": yaml.safe_load(printed.getvalue())}
-    return {"error": complained.getvalue().strip().split("error: ", 1)[-1]}
+    return {"error": complained.getvalue().strip()}
 
 
 def main() -> None:

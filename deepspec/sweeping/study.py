@@ -18,11 +18,11 @@ from deepspec.sweeping.experiment import (
     logged_columns,
     read_experiment,
     resolve_experiment,
-    with_overrides,
 )
 from deepspec.sweeping.lost import counted
 from deepspec.sweeping.space import Space
 from deepspec.sweeping.storage import open_storage
+from deepspec.training.overrides import with_overrides
 from deepspec.workers.devices import environments, find_gpus
 
 if TYPE_CHECKING:

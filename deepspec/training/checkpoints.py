@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,12 @@ class KeptEpoch(ModelCheckpoint):
         )
         self._log = log
 
-    @property
+    @cached_property
     def state_key(self) -> str:
-        """That of Lightning's class, by which checkpoints of earlier versions know it."""
+        """That of Lightning's class, by which checkpoints of earlier versions know it.
+
+        Lightning asks for it at every hook of every step.
+        """
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

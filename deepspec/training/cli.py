@@ -12,13 +12,11 @@ A run folder holds
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import lightning
 import yaml
@@ -33,6 +31,7 @@ from deepspec.files import CONFIG, METRICS, MODEL, complete_or_absent
 from deepspec.models.spectral_model import parts_of, read_checkpoint
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
+from deepspec.training.clustering_callback import ikmeans_of
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
 from deepspec.training.fit_help import OWN, PROG
@@ -49,7 +48,7 @@ from deepspec.training.run_folder import (
     refuse_earlier_run,
     set_aside,
 )
-from deepspec.training.tracking import Tracking, ikmeans_of
+from deepspec.training.tracking import Tracking
 from deepspec.training.tracking_config import TrackingConfig
 from deepspec.training.trainer_settings import check_settings, lightning_in_one_line
 
@@ -59,8 +58,30 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 
+OWN_CLASSES = ("model.network", "model.optimiser", "model.scheduler")
+"""Keys below which a class of another package can be named."""
+
+
+class Refused(SystemExit):
+    """What the parser refuses.
+
+    No `UserError`: the parser tries the alternatives of a key's type and would take one of those for a failed attempt.
+
+    Attributes:
+        message: one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2)
+        self.message = message
+
+
 class FitParser(OneLineErrors, LightningArgumentParser):
-    """LightningCLI's parser, with errors of one line."""
+    """LightningCLI's parser, with errors of one line that `run_fit` hands on."""
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raise what `run_fit` makes a `UserError` of."""
+        raise Refused(message)
 
 
 class FitCLI(LightningCLI):
@@ -71,7 +92,8 @@ class FitCLI(LightningCLI):
 
     Raises:
         UserError: the configuration cannot be run.
-        SystemExit: a key or its value is wrong, or only help or the configuration was asked for.
+        Refused: a key or its value is wrong.
+        SystemExit: only help or the configuration was asked for.
     """
 
     model: DeepClustering
@@ -79,18 +101,6 @@ class FitCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self._args = list(args)
-        # Lightning's notices on GPUs, tips and advertisements; its warnings stay.
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        # Lightning 2.6.6 calls what torch 2.13 deprecated.
-        warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")  # when resuming
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
-        # What is logged here is the same on every rank already.
-        warnings.filterwarnings("ignore", message=r"It is recommended to use .*sync_dist=True")
-        # The words of this process may be another verb's, or a user's own.
-        warnings.filterwarnings("ignore", message=r"LightningCLI's args parameter is intended to run from within")
-        # Where in Lightning a warning was raised tells a user nothing.
-        warnings.formatwarning = lambda message, *_args, **_more: f"warning: {message}\n"
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
             DeepClustering,
@@ -114,6 +124,10 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys of our own, and tie together what must agree."""
+        for action in parser._actions:
+            if action.dest in OWN_CLASSES:
+                # These have a key `class_path` of their own; jsonargparse would take it for that of their type.
+                action.basetype = None  # type: ignore[attr-defined]
         told = {key: text for key, (_, _, text) in OWN.items()}
         parser.add_argument("--run_dir", type=str, default="runs/run", help=told["run_dir"])
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=told["ckpt_path"])
@@ -127,6 +141,7 @@ class FitCLI(LightningCLI):
         parser.link_arguments("data", "model.training_spectra", compute_fn=_training_spectra_of, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "ikmeans.seed", compute_fn=int)
+        parser.link_arguments("clusterer", "ikmeans.clusterer", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Settle the run folder before anything is read or built."""
@@ -157,6 +172,7 @@ class FitCLI(LightningCLI):
         if given not in (None, True, False):
             self.loggers = given if isinstance(given, list) else [given]
         log = EpochLog(self.run_dir / METRICS, self._resume_at())
+        self.config_init["ikmeans"].settles = False  # the epoch that is kept may be another than the last
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         tracked = self.config_init["tracking"]
         trial = settings["fast_dev_run"]
@@ -211,7 +227,7 @@ class FitCLI(LightningCLI):
                 raise
 
     def _fit(self) -> Path:
-        check_run(self.model.deep_baseline, self.trainer)  # before anything is written
+        self._check_training()  # before anything is written
         if self.model.preprocess.needs_neighbours:
             self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
@@ -222,7 +238,6 @@ class FitCLI(LightningCLI):
             with complete_or_absent(self.run_dir / CONFIG, durable=True) as part:
                 part.write_text(self.model.run_config)
             self._announce()
-        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         settings = yaml.safe_load(self.model.run_config)
         for logger in self.loggers:
             logger.log_hyperparams(settings)
@@ -249,11 +264,16 @@ class FitCLI(LightningCLI):
         self.tracking.finish(self.trainer, self.model, path)
         return path
 
+    def _check_training(self) -> None:
+        """Refuse what could only fail after something was written."""
+        self.model.check_rate()
+        schedules = self.config_init["loss_schedule"].schedules
+        check_run(self.model.deep_baseline, schedules, self.trainer.max_epochs)
+
     def _try(self) -> None:
         """Train and validate on a few batches, which shows that a configuration runs; nothing is written."""
-        check_run(self.model.deep_baseline, self.trainer)
+        self._check_training()
         self.model.seed = int(self.config["seed_everything"])
-        ikmeans_of(self.trainer).clusterer = self.config_init["clusterer"]
         with self.watch.watch(self.trainer), lightning_in_one_line("trainer"):
             self.trainer.fit(self.model, self.datamodule)
         if self.trainer.is_global_zero:

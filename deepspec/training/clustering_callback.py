@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import lightning
 
     from deepspec.data.shards.datamodule import SpectraDataModule
-    from deepspec.training.module import DeepClustering
+    from deepspec.training.spectral_module import SpectralModule
 
 
 ANCHORS = 512
@@ -87,6 +88,8 @@ class IKMeansCallback(Callback):
         restarts: K-means runs per K.
         iterations: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
+        clusterer: what divides the latents; `fit` takes it from the key `clusterer`. ikmeans takes its numbers from
+            here.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class IKMeansCallback(Callback):
         restarts: int = 3,
         iterations: int = 100,
         seed: int = 0,
+        clusterer: ClustererConfig | None = None,
     ) -> None:
         if not 2 <= k_min <= k_max:
             raise UserError(f"ikmeans: expected 2 <= k_min <= k_max, got k_min = {k_min}, k_max = {k_max}")
@@ -108,8 +112,11 @@ class IKMeansCallback(Callback):
             )
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
         self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
-        self.clusterer = ClustererConfig()
-        """What divides the latents; set by `fit` from the key `clusterer`. ikmeans takes its numbers from here."""
+        self.clusterer = clusterer or ClustererConfig()
+        """What divides the latents."""
+        self.settles = True
+        """Whether the clusters get their final form after the last epoch. Not in `fit`, which goes back to the epoch
+        that is kept and calls `finish` itself."""
         self.clustered_at = -1
         """The epoch of the latest clustering."""
         self.signs: list[str] = []
@@ -118,7 +125,16 @@ class IKMeansCallback(Callback):
         self._latest: tuple[int, Clustered] | None = None
         self._history: list[dict[str, float]] = []
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+    def setup(self, trainer: lightning.Trainer, pl_module: SpectralModule, stage: str) -> None:  # type: ignore[override]
+        """Tell the model, and so its checkpoints, what is looked for, where no configuration of `fit` does."""
+        if stage == "fit" and self.settles:
+            pl_module.run_config = ""
+            pl_module.k_range, pl_module.clusterer = (self.k_min, self.k_max), self.clusterer
+            names = ("k_min", "k_max", "every_n_epochs", "sample", "restarts", "iterations", "seed")
+            pl_module.described["ikmeans"] = {name: getattr(self, name) for name in names}
+            pl_module.described["clusterer"] = asdict(self.clusterer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
         """Cluster, keep the numbering, log, and warn of a collapse."""
         due = self.every_n_epochs > 0 and trainer.current_epoch % self.every_n_epochs == 0
         if not due and not self._is_last(trainer):
@@ -145,6 +161,8 @@ class IKMeansCallback(Callback):
         for message in self.signs:
             if trainer.is_global_zero:
                 warnings.warn(f"epoch {trainer.current_epoch}: {message}", CollapseWarning, stacklevel=2)
+        if self.settles and self._is_last(trainer):
+            self.finish(trainer, pl_module, same_weights=True)
 
     def _is_last(self, trainer: lightning.Trainer) -> bool:
         """Whether no epoch follows this one."""
@@ -154,7 +172,7 @@ class IKMeansCallback(Callback):
 
     @torch.no_grad()
     def finish(
-        self, trainer: lightning.Trainer, model: DeepClustering, *, same_weights: bool = False
+        self, trainer: lightning.Trainer, model: SpectralModule, *, same_weights: bool = False
     ) -> Clustered | None:
         """Cluster with the final weights and keep the clusters, the largest first.
 
@@ -175,7 +193,7 @@ class IKMeansCallback(Callback):
             model.clusters.record = self._recorded(trainer, model)
         return result
 
-    def _recorded(self, trainer: lightning.Trainer, model: DeepClustering) -> TrainingRecord:
+    def _recorded(self, trainer: lightning.Trainer, model: SpectralModule) -> TrainingRecord:
         """Rank 0's, as the clusters are."""
         record: TrainingRecord | None = None
         if trainer.is_global_zero:
@@ -197,7 +215,7 @@ class IKMeansCallback(Callback):
         self._history = state_dict["history"]
 
     def _clustered(
-        self, trainer: lightning.Trainer, model: DeepClustering, *, judged: bool = True
+        self, trainer: lightning.Trainer, model: SpectralModule, *, judged: bool = True
     ) -> tuple[Tensor, Clustered | None, dict[str, float]]:
         """Latents of the sample, their clustering, and what it is judged by, if that is wanted.
 
@@ -258,7 +276,7 @@ class IKMeansCallback(Callback):
             score = silhouette_estimate(z_NL, labels_N, max(ANCHORS, 2 * partition.k), generator=generator).score
         return Clustered(partition, labels_N, score)
 
-    def latents(self, trainer: lightning.Trainer, model: DeepClustering) -> Tensor:
+    def latents(self, trainer: lightning.Trainer, model: SpectralModule) -> Tensor:
         """Latents of the sample, on the CPU, in evaluation mode: the same on every rank."""
         if self._spectra is None:
             self._spectra = self._draw(trainer.datamodule, model.network.members)  # type: ignore[attr-defined]
@@ -295,7 +313,7 @@ class IKMeansCallback(Callback):
             )
         return spectra_NC
 
-    def _store(self, trainer: lightning.Trainer, model: DeepClustering, z_NL: Tensor, result: Clustered) -> float:
+    def _store(self, trainer: lightning.Trainer, model: SpectralModule, z_NL: Tensor, result: Clustered) -> float:
         """Put the clusters into the model under the numbers they had before; the share of points that moved."""
         numbered = self._numbered(model, z_NL, result) if trainer.is_global_zero else None  # it alone has the spectra
         found = trainer.strategy.broadcast(numbered)
@@ -304,7 +322,7 @@ class IKMeansCallback(Callback):
         model.clusters.set(result.partition.reordered(order.argsort()).to(model.device))
         return moved
 
-    def _numbered(self, model: DeepClustering, z_NL: Tensor, result: Clustered) -> tuple[Tensor, float]:
+    def _numbered(self, model: SpectralModule, z_NL: Tensor, result: Clustered) -> tuple[Tensor, float]:
         """The number that each cluster had before, int64 (K,), and the share of points that moved."""
         k = result.partition.k
         if not int(model.clusters.count):
@@ -314,10 +332,15 @@ class IKMeansCallback(Callback):
         order = numbering(result.labels_N, before, k)
         return order, float((order[result.labels_N] != before).double().mean())
 
-    def measured(self, model: DeepClustering) -> Tensor | None:
+    def measured(self, model: SpectralModule) -> Tensor | None:
         """The sample as measured, once it was drawn, where the model's clusters are judged by it."""
         assert self._spectra is not None
         return self._spectra.float().to(model.device) if model.clusters.partition.needs_spectra else None
+
+
+def ikmeans_of(trainer: lightning.Trainer) -> IKMeansCallback:
+    """The callback that clusters."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]
 
 
 def signs_of_collapse(history: list[dict[str, float]], k_min: int) -> list[str]:

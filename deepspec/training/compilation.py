@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from deepspec.errors import UserError
+from deepspec.models import OutsideNetwork
 
 if TYPE_CHECKING:
-    from deepspec.models import Autoencoder, EnsembleAutoencoder
+    from deepspec.models import Network
 
 
-def compile_network(network: Autoencoder | EnsembleAutoencoder, device: torch.device) -> None:
+def compile_network(network: Network, device: torch.device) -> None:
     """Let encoder and decoder run compiled from now on; their names and weights stay what they are.
 
     Only these two: they take the time, and have nothing in them that the compiler stumbles over. What is compiled draws
@@ -20,13 +21,14 @@ def compile_network(network: Autoencoder | EnsembleAutoencoder, device: torch.de
     rounding.
 
     Args:
-        network: whose layers are compiled when they are first used.
+        network: whose layers are compiled when they are first used; of deepspec's own.
         device: where.
 
     Raises:
         UserError: nothing can be compiled here.
     """
     _check(device)
+    assert not isinstance(network, OutsideNetwork)  # DeepClustering has seen to it
     for part in (network.encoder, network.decoder):
         part.compile()  # in place, which leaves the keys of checkpoints alone
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.training.clustering_callback import IKMeansCallback
+from deepspec.training.loss_terms import CLUSTERING, SILHOUETTE
 
 if TYPE_CHECKING:
     import lightning
 
+    from deepspec.training.spectral_module import SpectralModule
 
-LOSSES = {
-    "reconstruction": "val/reconstruction",
-    "mmd": "val/mmd",
-    "silhouette loss of batches": "val/silhouette",
-    "clustering": "val/clustering",
-    "target": "val/target",
-}
+
+TITLES = {SILHOUETTE: "silhouette loss of batches"}
+"""Of terms whose names alone could be mistaken; the others go by their names."""
+
 CLUSTERS = {"K": "ikmeans/k", "silhouette of the sample": "ikmeans/silhouette"}
 
 
@@ -31,7 +30,7 @@ class EpochLine(Callback):
         """Note the time."""
         self._started = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
         """Print the line."""
         if not trainer.is_global_zero:
             return
@@ -43,7 +42,11 @@ class EpochLine(Callback):
             for callback in trainer.callbacks  # type: ignore[attr-defined]
         )
         # What a few batches of a trial fall into is no finding.
-        told = LOSSES | CLUSTERS if clustered and not trainer.fast_dev_run else LOSSES  # type: ignore[attr-defined]
+        told = {
+            TITLES.get(name, name): f"val/{name}" for name in [*pl_module.final_weights.terms, CLUSTERING, "target"]
+        }
+        if clustered and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            told |= CLUSTERS
         for title, key in told.items():
             found = metrics.get(key, metrics.get(key.replace("val/", "train/")))
             single = key == "ikmeans/silhouette" and found is not None and math.isnan(float(found))

@@ -195,8 +195,8 @@ GROUPS = {
 }
 """Keys that have keys of their own: the class that they build, and what they are about."""
 
-LINKED = {"model.axis", "model.training_spectra", "data.seed", "ikmeans.seed"}
-"""Parameters that are no keys: `FitCLI` links them to the data and to `seed_everything`."""
+LINKED = {"model.axis", "model.training_spectra", "data.seed", "ikmeans.seed", "ikmeans.clusterer"}
+"""Parameters that are no keys: `FitCLI` links them to the data, to `seed_everything` and to `clusterer`."""
 
 TRAINER = {
     "max_epochs": ("int", "20", "epochs of training"),

@@ -13,6 +13,7 @@ from deepspec.presets import presets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deepspec.axis import SpectralAxis
 
@@ -65,10 +66,20 @@ def with_recommended(args: Sequence[str]) -> list[str]:
     composed = any(option in ("--config", "-c", "--model", "--model.preprocess") for option in options)
     if composed or root is None:
         return given
+    return ["--config", str(recommended_experiment(root)), *given]
+
+
+def recommended_experiment(root: str) -> Path:
+    """The file of the experiment that is recommended for a folder of shards; which one is printed.
+
+    Raises:
+        UserError: none is, or the shards cannot be read.
+    """
     shards = ShardSet(root)
     name, told = recommended(shards.axis, shards.dtype)
-    print(f"no --config: {told}, so --config {name} ({presets('experiments')[name]})", flush=True)
-    return ["--config", str(presets("experiments")[name]), *given]
+    path = presets("experiments")[name]
+    print(f"no --config: {told}, so --config {name} ({path})", flush=True)
+    return path
 
 
 def _root(args: Sequence[str]) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
 from deepspec.files import CONFIG, METRICS, MODEL, locked
-from deepspec.training.tracking import TRACKED
+from deepspec.training.tracking_config import TRACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
-from deepspec.training.clustering_callback import IKMeansCallback
-from deepspec.training.tracking_config import TrackingConfig
+from deepspec.training.clustering_callback import ikmeans_of
+from deepspec.training.tracking_config import WATCHED, TrackingConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,18 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepspec.training.epoch_log import EpochLog
-    from deepspec.training.module import DeepClustering
+    from deepspec.training.spectral_module import SpectralModule
     from deepspec.training.wandb_run import WandbRun
     from deepspec.training.watching import Sight, WatchedCube
-
-WATCHED = "watched"
-"""Folder within the run's, of the segmentation of the cube that was watched."""
-
-RUN_ID = "wandb_run_id"
-"""File in the run folder."""
-
-TRACKED = (WATCHED, RUN_ID, "wandb")
-"""What tracking leaves in a run folder."""
 
 
 class Tracking(Callback):
@@ -49,7 +40,7 @@ class Tracking(Callback):
         UserError: the cube to watch or its reference cannot be used.
     """
 
-    def __init__(self, config: TrackingConfig, run_dir: Path, log: EpochLog, model: DeepClustering) -> None:
+    def __init__(self, config: TrackingConfig, run_dir: Path, log: EpochLog, model: SpectralModule) -> None:
         self._config, self._run_dir, self._log = config, run_dir, log
         self._watched: WatchedCube | None = None
         if config.active and config.cube is not None:
@@ -59,7 +50,7 @@ class Tracking(Callback):
         self._run: WandbRun | None = None
         self._sent = -1
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
         """Open the run."""
         if not self._config.active or not trainer.is_global_zero:
             return
@@ -73,7 +64,7 @@ class Tracking(Callback):
         """Send the epochs that have been completed; of this one a callback may have logged something already."""
         self._send_rows(before=trainer.current_epoch)
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: DeepClustering) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
         """Warn of a collapse, and look at the cube if it is time."""
         if self._run is None:
             return
@@ -99,7 +90,7 @@ class Tracking(Callback):
         if self._run is not None:
             self._run.finish(failed=True)
 
-    def finish(self, trainer: lightning.Trainer, model: DeepClustering, checkpoint: Path) -> None:
+    def finish(self, trainer: lightning.Trainer, model: SpectralModule, checkpoint: Path) -> None:
         """Send pictures of the result and the result itself, and close the run.
 
         Args:
@@ -137,7 +128,7 @@ class Tracking(Callback):
                 # What a resumed run read from its file are texts.
                 self._run.log({name: float(value) for name, value in row.items() if value is not None})
 
-    def _look(self, model: DeepClustering, checkpoint: Path | None = None) -> Sight | None:
+    def _look(self, model: SpectralModule, checkpoint: Path | None = None) -> Sight | None:
         """The watched cube as the model sees it now; None without one, or if it cannot be segmented."""
         if self._watched is None or not int(model.clusters.count):
             return None
@@ -146,8 +137,3 @@ class Tracking(Callback):
         except (UserError, OSError) as error:
             print(f"tracking: {self._config.cube} was not segmented: {error}", flush=True)
             return None
-
-
-def ikmeans_of(trainer: lightning.Trainer) -> IKMeansCallback:
-    """The callback that clusters."""
-    return next(callback for callback in trainer.callbacks if isinstance(callback, IKMeansCallback))  # type: ignore[attr-defined]

@@ -13,6 +13,15 @@ from typing import Literal
 
 from deepspec.errors import UserError
 
+WATCHED = "watched"
+"""Folder within the run's, of the segmentation of the cube that was watched."""
+
+RUN_ID = "wandb_run_id"
+"""File in the run folder."""
+
+TRACKED = (WATCHED, RUN_ID, "wandb")
+"""What tracking leaves in a run folder."""
+
 
 @dataclass(frozen=True)
 class TrackingConfig:

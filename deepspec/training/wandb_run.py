@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import PIL.Image
 import wandb
 
-from deepspec.training.tracking import RUN_ID
+from deepspec.training.tracking_config import RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

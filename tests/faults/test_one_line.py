@@ -21,7 +21,7 @@ from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError, failure_of_the_system, without_passwords
 from deepspec.evaluation.reference import read_reference
 from deepspec.files import write_csv
-from deepspec.training.module import OptimiserConfig
+from deepspec.training.optimiser import OptimiserConfig
 
 ROOT = Path(__file__).parents[2]
 VERBS = {"segment": ["x.npy"], "fit": [], "sweep": [], "ingest": ["x.npy"]}

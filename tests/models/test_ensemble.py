@@ -10,8 +10,9 @@ from deepspec.axis import SpectralAxis
 from deepspec.errors import UserError
 from deepspec.models import Autoencoder, EnsembleAutoencoder, NetworkConfig, build_network
 from deepspec.training.deep_baselines import DeepBaselineConfig
-from deepspec.training.module import DeepClustering, OptimiserConfig
+from deepspec.training.module import DeepClustering
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
+from deepspec.training.optimiser import OptimiserConfig
 
 SHAPES = [
     {"encoder": [16], "decoder": [16], "output": "linear"},

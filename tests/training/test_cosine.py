@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
 from deepspec.fit import main
-from deepspec.training.module import DeepClustering, OptimiserConfig, cosine_rate
+from deepspec.training.module import DeepClustering
+from deepspec.training.optimiser import OptimiserConfig, cosine_rate
 from tests.states import same_state
 from tests.training.test_fit import arguments, rows_of
 

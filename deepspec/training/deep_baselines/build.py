@@ -25,6 +25,11 @@ def build_deep_baseline(config: DeepBaselineConfig | None, network: NetworkConfi
     if config is None:
         return None
     config.check()
+    if network.class_path is not None:
+        raise UserError(
+            f"model.deep_baseline.kind {config.kind} is published for deepspec's own layers: leave out "
+            f"model.network.class_path {network.class_path}"
+        )
     if network.ensemble > 1:
         raise UserError(
             f"model.deep_baseline.kind {config.kind} trains a single network: set model.network.ensemble 1, not "

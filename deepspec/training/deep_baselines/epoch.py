@@ -2,49 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from deepspec.errors import UserError
 from deepspec.models import Autoencoder
-from deepspec.training.encoding import encode_sample, refuse_diverged
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable, Iterable
+
+    import torch
+    from torch import Tensor, nn
 
     from deepspec.training.deep_baselines.method import DeepBaseline
-    from deepspec.training.module import DeepClustering
 
 
-def start_epoch(method: DeepBaseline, model: DeepClustering) -> None:
+def start_epoch(
+    method: DeepBaseline,
+    epoch: int,
+    network: nn.Module,
+    latents: Callable[[], Tensor],
+    *,
+    seed: int,
+    optimisers: Iterable[torch.optim.Optimizer],
+    share: Callable[[Any], Any],
+) -> None:
     """Begin after the epochs of pretraining; the same on every rank.
 
     Every rank has the same sample and seed, and takes rank 0's result: devices of two kinds may differ in the last
     bits of the latents.
 
+    Args:
+        method: that is being trained.
+        epoch: counted from 0.
+        network: that it is trained with.
+        latents: computes the latent points (N, L) of the sample of training spectra, on the CPU, finite.
+        seed: of the run.
+        optimisers: of the run.
+        share: gives every rank what rank 0 has.
+
     Raises:
         UserError: the training split is too small for so many clusters, or training has diverged.
     """
-    if model.current_epoch < method.config.pretrain:
+    if epoch < method.config.pretrain:
         return
-    network = model.network
     assert isinstance(network, Autoencoder)  # build_deep_baseline has seen to it
     if not method.begun:
-        z_NL = _latents_of_sample(method, model)
+        z_NL = latents()
         if len(z_NL) <= method.config.clusters:
             raise UserError(
                 f"model.deep_baseline.clusters: {method.config.clusters} clusters need more training spectra "
                 f"than the {len(z_NL)} there are"
             )
-        method.begin(z_NL, model.seed)
+        method.begin(z_NL, seed)
         method.begun = True
         state = {name: value.cpu() for name, value in method.state_dict().items()}
-        method.load_state_dict(model.trainer.strategy.broadcast(state))
+        method.load_state_dict(share(state))
         method.adapt(network)
-        for optimiser in model.trainer.optimizers:
+        for optimiser in optimisers:
             _forget_unmoved(optimiser)
-    method.refresh(network, lambda: _latents_of_sample(method, model))
+    method.refresh(network, latents)
 
 
 def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
@@ -54,13 +70,5 @@ def _forget_unmoved(optimiser: torch.optim.Optimizer) -> None:
     go on: the first steps of an ADAM without a past undid twenty epochs of the first stage.
     """
     for parameter, state in list(optimiser.state.items()):
-        if not state["exp_avg_sq"].any():
+        if "exp_avg_sq" in state and not state["exp_avg_sq"].any():
             del optimiser.state[parameter]
-
-
-def _latents_of_sample(method: DeepBaseline, model: DeepClustering) -> Tensor:
-    """Latents (N, L) of the sample, on the CPU, in evaluation mode."""
-    spectra = model.trainer.datamodule.sample("train", method.config.sample, seed=model.seed)  # type: ignore[attr-defined]
-    z_NL = encode_sample(model, spectra)
-    refuse_diverged(z_NL)
-    return z_NL

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from deepspec.training.loss_terms import CLUSTERING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deepspec.models import Autoencoder, Latent
     from deepspec.training.deep_baselines.config import DeepBaselineConfig
-    from deepspec.training.objective import LossParts
+    from deepspec.training.loss_terms import LossParts, OwnBatch
 
 
 class DeepBaseline(nn.Module, ABC):
@@ -48,7 +50,7 @@ class DeepBaseline(nn.Module, ABC):
 
         Args:
             z_NL: float32 latent points of a sample of the training split, more than K, on the CPU, finite.
-            seed: of everything random.
+            seed: of all random choices.
         """
 
     def adapt(self, network: Autoencoder) -> None:
@@ -74,27 +76,27 @@ class DeepBaseline(nn.Module, ABC):
             z_NL: the latent points that are decoded: drawn, for a variational network.
         """
 
-    def join(
-        self, parts: LossParts, target: Tensor, x_ND: Tensor, latent: Latent, z_NL: Tensor
-    ) -> tuple[LossParts, Tensor]:
-        """Loss parts and target with the clustering loss of the batch.
+    def join(self, parts: LossParts, own: OwnBatch) -> LossParts:
+        """Loss parts with the clustering loss of the batch, in total and target.
 
         In the first stage the target is infinite: it could not be compared with one that holds a clustering loss, and
         no epoch of the first stage shall be kept as the best. (An EarlyStopping on it wants `check_finite: false`.)
 
         Args:
             parts: without the clustering loss.
-            target: theirs.
-            x_ND: as for `loss`.
-            latent: as for `loss`.
-            z_NL: as for `loss`.
+            own: the batch.
         """
         if not self.begun:
-            total = parts.total + self._untouched(latent)
-            return replace(parts, total=total), torch.full_like(target, math.inf)
-        clustering = self.loss(x_ND, latent, z_NL)
-        weighted = self.scale(x_ND.shape[1]) * clustering
-        return replace(parts, total=parts.total + weighted, clustering=clustering), target + weighted.detach()
+            total = parts.total + self._untouched(own.latent)
+            return replace(parts, total=total, target=torch.full_like(parts.target, math.inf))
+        clustering = self.loss(own.x_ND, own.latent, own.z_NL)
+        weighted = self.scale(own.x_ND.shape[1]) * clustering
+        return replace(
+            parts,
+            total=parts.total + weighted,
+            target=parts.target + weighted.detach(),
+            terms={**parts.terms, CLUSTERING: clustering},
+        )
 
     def scale(self, channels: int) -> float:
         """What the clustering loss is multiplied by beside a mean squared error over so many channels D."""

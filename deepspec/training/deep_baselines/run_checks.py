@@ -5,35 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
-from deepspec.training.loss_schedule import LossSchedule
 
 if TYPE_CHECKING:
-    import lightning
+    from collections.abc import Mapping
 
+    from deepspec.schedules import Schedule
     from deepspec.training.deep_baselines.method import DeepBaseline
 
 
-def check_run(method: DeepBaseline | None, trainer: lightning.Trainer) -> None:
+def check_run(method: DeepBaseline | None, schedules: Mapping[str, Schedule], max_epochs: int | None) -> None:
     """Refuse what would be compared under a wrong name; None is always in order.
 
+    Args:
+        method: of the run.
+        schedules: of the weights of the loss, by their keys under `loss_schedule`.
+        max_epochs: of the run; None or -1 without a bound.
+
     Raises:
-        UserError: the silhouette (for vade, or the MMD) has a weight too, or the run ends before the method begins.
+        UserError: another clustering loss (for vade, also the MMD) has a weight too, or the run ends before the method
+            begins.
     """
     if method is None:
         return
     kind, pretrain = method.config.kind, method.config.pretrain
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, LossSchedule):
-            others = {"gamma": callback.gamma} | ({"beta": callback.beta} if kind == "vade" else {})
-            for name, schedule in others.items():
-                if max(schedule.value, schedule.initial) > 0:
-                    raise UserError(
-                        f"model.deep_baseline: {kind} brings its own loss, expected loss_schedule.{name}.value 0, "
-                        f"got {max(schedule.value, schedule.initial)}"
-                    )
-    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= pretrain:
+    for name, schedule in schedules.items():
+        allowed = name == "terms.reconstruction" or (name == "beta" and kind != "vade")
+        if not allowed and max(schedule.value, schedule.initial) > 0:
+            raise UserError(
+                f"model.deep_baseline: {kind} brings its own loss, expected loss_schedule.{name}.value 0, "
+                f"got {max(schedule.value, schedule.initial)}"
+            )
+    if max_epochs is not None and 0 <= max_epochs <= pretrain:
         raise UserError(
-            f"model.deep_baseline.pretrain: expected fewer epochs than trainer.max_epochs {trainer.max_epochs}, "
+            f"model.deep_baseline.pretrain: expected fewer epochs than trainer.max_epochs {max_epochs}, "
             f"got {pretrain}: the run would end before {kind} begins"
         )
 
