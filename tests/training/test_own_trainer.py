@@ -10,8 +10,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from deepspec import DeepClustering, SpectraDataModule, SpectralCube, segment_cube
+from deepspec.axis import SpectralAxis
 from deepspec.clustering import ClustererConfig
-from deepspec.data.axis import SpectralAxis
 from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError
 from deepspec.models import NetworkConfig, SpectralModel
