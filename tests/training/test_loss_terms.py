@@ -13,7 +13,8 @@ import yaml
 import deepspec
 from deepspec import DeepClustering
 from deepspec.errors import UserError
-from deepspec.reporting.training_figures import read_history, training_history
+from deepspec.reporting.training_figures import training_history
+from deepspec.runs.folder import read_history
 from deepspec.training.loss_schedule import LossSchedule
 from deepspec.training.loss_terms import loss_terms
 from deepspec.training.objective import Objective, ObjectiveConfig, Weights
