@@ -26,6 +26,10 @@ CLUSTERS = {"K": "ikmeans/k", "silhouette of the sample": "ikmeans/silhouette"}
 class EpochLine(Callback):
     """Prints the losses of every epoch, on rank 0."""
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note the time: a run that goes on where its steps had ended begins in an epoch, without its start."""
+        self._started = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note the time."""
         self._started = time.perf_counter()

@@ -31,11 +31,11 @@ class TrackingConfig:
         kind: wandb (Weights & Biases), or null for none.
         mode: online; offline: into the run folder, for `wandb sync` later; disabled: not at all; auto: what $WANDB_MODE
             says, else online if there is an API key, and offline if not.
-        project: of the service.
-        group: of runs that belong together; the trials of a sweep get the study's name.
-        name: of the run; default the run folder's.
-        tags: for filters.
-        checkpoint: whether model.ckpt goes along as an artifact.
+        project: name of the project on the service.
+        group: name of the group that the run belongs to; the trials of a sweep get the study's name.
+        name: name of the run; default that of the run folder.
+        tags: tags of the run, to filter by.
+        checkpoint: whether model.ckpt is uploaded as an artifact.
         cube: a scan that is segmented by the final model, into the folder `watched` of the run.
         reference: label map or picture of its size, to compare the clusters with.
         ignore: value of the label map that means no class, such as 0.
@@ -58,14 +58,21 @@ class TrackingConfig:
         """Refuse what could only fail after the training.
 
         Raises:
-            UserError: as said.
+            UserError: a package is missing, or a value is impossible or would have no effect.
         """
+        if self.kind is None and (self.cube, self.reference, self.every_n_epochs) != (None, None, None):
+            raise UserError(
+                "tracking: a cube is watched for a tracking service: give --tracking.kind wandb too (with "
+                "--tracking.mode offline it needs no account), or segment the cube after the training"
+            )
         if not self.active:
             return
         if find_spec("wandb") is None:
             raise UserError("tracking: wandb is not installed: pip install wandb, or leave tracking.kind out")
         if self.cube is None and (self.reference is not None or self.every_n_epochs is not None):
-            raise UserError("tracking: reference and every_n_epochs are of a cube to watch: give tracking.cube")
+            raise UserError(
+                "tracking.reference and tracking.every_n_epochs need tracking.cube, the scan that is segmented: give it, or leave them out"
+            )
         if self.every_n_epochs is not None and self.every_n_epochs < 1:
             raise UserError(f"tracking.every_n_epochs: expected at least 1, got {self.every_n_epochs}")
 

@@ -233,3 +233,13 @@ def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_s
 def test_the_line_of_an_epoch_says_how_far_the_run_is(tiny_shards, tmp_path, capsys, ends, first):
     main([*arguments(tiny_shards, tmp_path / "run"), *ends])
     assert first in capsys.readouterr().out
+
+
+def test_a_run_that_its_steps_ended_goes_on_with_more(tiny_shards, tmp_path, capsys):
+    """20 steps end in the middle of the second epoch of 12."""
+    ends = ["--trainer.max_epochs", "-1", "--keep", "last", "--ikmeans.every_n_epochs", "0"]
+    run = tmp_path / "run"
+    main([*arguments(tiny_shards, run), *ends, "--trainer.max_steps", "20"])
+    main([*arguments(tiny_shards, run), *ends, "--trainer.max_steps", "30", "--ckpt_path", "last"])
+    assert "step 30/30" in capsys.readouterr().out
+    assert read_checkpoint(run / "last.ckpt")["global_step"] == 30
