@@ -37,10 +37,10 @@ def baseline(
     """Segment a cube without a network: by clusters of components, of an embedding, of spectra or of colours.
 
     Args:
-        cube: the file.
+        cube: the file with the cube.
         method: pca, nmf: principal or non-negative components; umap: an embedding that keeps neighbours together
-            (needs the extra umap); raw: the spectra themselves; rgb: the colours of a picture. The first word of the
-            command line may say it.
+            (needs the extra umap); raw: the spectra themselves; rgb: the colours of a picture. `baseline pca CUBE` is
+            the same as `baseline CUBE --method pca`.
         out: folder for the results; default CUBE-METHOD in the current directory.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.
         options: how the method is fitted and its latent points are clustered.

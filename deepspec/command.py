@@ -157,6 +157,16 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
 
+def _described(text: str, parameter: str) -> str:
+    r"""What a Google-style docstring says of a parameter.
+
+    >>> _described("Draw.\n\nArgs:\n    cubes: the files,\n        or folders.\n    out: where to.", "cubes")
+    'the files, or folders.'
+    """
+    found = re.search(rf"^ +{parameter}: (.*(?:\n {{5,}}.*)*)", text, re.MULTILINE)
+    return "" if found is None else " ".join(found[1].split())
+
+
 def run_command(
     function: Callable[..., None],
     *,
@@ -183,14 +193,14 @@ def run_command(
     Raises:
         SystemExit: after an invalid command line, or as `one_line_errors`.
     """
-    summary = (function.__doc__ or "").strip().split("\n\n")[0]
-    parser = CommandParser(prog=prog, description=summary)
+    text = inspect.getdoc(function) or ""
+    parser = CommandParser(prog=prog, description=text.partition("\nArgs:")[0].strip())
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
-    name = positional.upper()
+    name, described = positional.upper(), _described(text, positional)
     if many:
-        parser.add_argument(positional, nargs="+", type=str, help="one or more files", metavar=name)
+        parser.add_argument(positional, nargs="+", type=str, help=described, metavar=name)
     else:
-        parser.add_argument(positional, type=str, metavar=name)
+        parser.add_argument(positional, type=str, help=described, metavar=name)
     groups = groups or {}
     parser.add_function_arguments(function, skip={positional, *groups})
     for group in groups.values():

@@ -40,12 +40,14 @@ def evaluate(
         segmentations: what `segment` or `baseline` wrote: its folder, its file segmentation.h5, or a folder of such
             folders.
         reference: picture whose colours are clustered, or label map (PNG, TIFF, NPY, HDF5, FITS, MATLAB), or another
-            segmentation; FILE or FILE:KEY. Without one, only what needs none is worked out. {name} in it stands for
+            segmentation; FILE or FILE:KEY. Without a reference only
+            the silhouette, the criteria for K and the stability are computed. {name} in it stands for
             the name of each segmentation's folder without -segmentation, as in labels/{name}.png.
         mask: image of the pixels that count (nonzero), FILE or FILE:KEY, which may have {name} too.
-        out: folder for the results; default SEGMENTATION-evaluation in the current directory. Of several one by one the
-            folder that theirs are put into, of several in a table default evaluation.
-        each: evaluate several one by one even against a single reference.
+        out: folder for the results; default SEGMENTATION-evaluation in the current directory. If several are evaluated
+            one by one, the folder in which each gets a folder of its own; if several are put into a table, default
+            evaluation.
+        each: evaluate several segmentations one by one against a single reference, instead of in one table.
         options: how they are evaluated.
         sharing: where several are evaluated one by one.
         reading: how the cube is to be taken, as it was when it was segmented.

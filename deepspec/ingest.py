@@ -50,22 +50,22 @@ def ingest(
     Args:
         cubes: the files, or folders of them; with `verify` folders of shards instead.
         out: folder to write the shards and their manifest to.
-        split: fractions of train, val and test, 0.8 0.1 0.1 by default. Giving them asks for whole images to be kept
-            for val and test, where there are three images or more; see `by`.
-        by: what is assigned to a split: whole images, or square blocks of each image, so that every image is trained
-            on; auto = blocks, or images if there are three or more and `split` is given; name = images, by the word
-            train, val or test in the name of the file or of the spectra in it.
+        split: shares of the pixels for training, validation and test; default 0.8 0.1 0.1. If it is given and there are
+            three images or more, whole images are kept for validation and test; see `by`.
+        by: what a split consists of. block: square blocks of each image, so that every image is trained on. image:
+            whole images. name: images, by the word train, val or test in the name of the file or of the spectra in it.
+            auto: image if `split` is given and there are three images or more, else block.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
             {name} for the name of each cube, as in masks/{name}.png.
         rebin: bring cubes on another axis onto that of the first.
-        keep: fraction of the pixels to keep, chosen at random.
-        rows_per_shard: spectra in one file.
-        seed: of the shuffle and every random choice.
+        keep: share of the pixels to keep, chosen at random.
+        rows_per_shard: largest number of spectra in one shard file.
+        seed: seed of the shuffling and of all other random choices.
         overwrite: replace the shards in `out`.
         verify: read the given folders of shards and compare every chunk with its checksum; writes nothing.
-        tube: anode of the X-ray tube (Rh, Mo, Ag, Pd, W, Cr), whose scattered lines the channels of XRF counts end
-            below; none where there is no tube. Without it the files' metadata are asked, and then the spectra. With
-            `channels` nothing more is left out.
+        tube: anode of the X-ray tube (Rh, Mo, Ag, Pd, W, Cr), or none. The channels of XRF counts end below the
+            scattered lines of this anode. Without this option the anode is taken from the file, or else found in the
+            spectra. If `channels` is given, it has no effect.
         reading: how each file is to be taken.
     """
     check_tube(tube)
@@ -74,7 +74,7 @@ def ingest(
             _verify(folder)
         return
     if out is None:
-        raise UserError("ingest needs --out FOLDER, where to write the shards")
+        raise UserError("--out is missing: give the folder that the shards are to be written into")
     check_output(Path(out), overwrite)
     cubes = cube_files(cubes, reading.spatial_shape)
     IngestPlan(split or SPLIT, keep=keep)  # a mistake in the numbers is told before files are opened
@@ -91,8 +91,8 @@ def ingest(
             print(scatter.sentence, file=sys.stderr)
         elif tube not in (None, NO_TUBE):
             print(
-                f"--tube {tube}: no channels are left out: this is done without --channels, for cubes of integer "
-                "counts over rising energies in keV which reach beyond the anode's K lines, and these from 15 keV on",
+                f"--tube {tube} had no effect: channels are left out only without --channels, of integer counts over "
+                "rising energies in keV that reach beyond the K lines of the anode, and from 15 keV on",
                 file=sys.stderr,
             )
         pixels = sum(cube.mask.size for cube in opened)

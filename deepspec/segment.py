@@ -37,8 +37,8 @@ def segment(
         cubes: the files, or folders of them. Of several each is segmented on its own; those whose folder was made from
             the same files with the same options are kept, and one that fails does not stop the others.
         checkpoint: the model: a run folder, or its model.ckpt.
-        out: folder for the results, default CUBE-segmentation in the current directory; of several cubes the folder
-            that theirs are put into.
+        out: folder for the results; default CUBE-segmentation in the current directory. If there are several cubes, the
+            folder in which each gets a folder NAME-segmentation.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with
             {name} for the name of each cube, as in masks/{name}.png.
         options: what clusters are looked for, and how pixels are labelled.

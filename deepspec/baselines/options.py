@@ -20,13 +20,14 @@ class BaselineOptions(SearchOptions):
     """How a baseline is fitted; how it then segments is said by `SearchOptions`.
 
     Args:
-        preprocess: steps before it, such as [sqrt, {step: standard, scale: global}]; default: those and no centring
-            for nmf where the cube holds counts, [minmax] elsewhere, none for rgb; it is printed.
+        preprocess: preprocessing steps, such as [sqrt, {step: standard, scale: global}]. The default is this list for
+            counts (without centring for nmf), [minmax] for other data, and no step for rgb; the steps that were taken
+            are printed.
         components: dimensions of pca (default 8), nmf (8) and umap (3).
         image: for rgb, a picture of the same scene.
         resample: take the nearest pixels of a picture that has another size.
-        neighbours: for umap, of each spectrum.
-        min_dist: for umap, least distance of points.
+        neighbours: number of neighbours of each spectrum, for umap.
+        min_dist: least distance between points of the embedding, for umap.
     """
 
     preprocess: list[str | dict[str, Any]] | None = None

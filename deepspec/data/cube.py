@@ -270,7 +270,7 @@ def read_cube(
     mask: str | Path | NDArray[Any] | None = None,
     training: bool = False,
 ) -> SpectralCube:
-    """Open a cube of any supported format, told by its content; the README lists them.
+    """Open a cube of any supported format, told by its content; docs/files.md lists them.
 
     What is guessed is printed to standard error, with the argument that overrides it. For a file with one row per
     spectrum, such as Jasper Ridge's `Y` (198, 10000) with pixels counted along the columns, give

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CubeOptions:
-    """How a file with a cube is to be taken, where a guess would be wrong; see `read_cube`.
+    """How the file is read, for what the file does not state or states wrongly; see `read_cube`.
 
     Args:
         dataset: name of the array in the file (HDF5 path, NPZ key, MATLAB variable, FITS extension, TIFF stack).
         spectral_dim: which dimension of the stored array is the spectral one, from 0.
         spatial_shape: rows and columns of the image, for files with one row per spectrum.
-        order: how such pixels are counted: C along the rows, F along the columns.
+        order: order of the pixels in a file with one row per spectrum: C along the rows, F along the columns.
         detector: number of the detector to take, or sum.
         detector_dim: which dimension of a 4-D array holds the detectors.
         channels: ranges of channels to keep, such as 0:107,113:153, or all. Without it, channels that the file marks as
@@ -69,7 +69,7 @@ def masks_of(mask: str | list[str] | None, cubes: Sequence[str]) -> list[str | N
         cubes: their files.
 
     Raises:
-        UserError: there are as many masks as neither.
+        UserError: the number of masks is neither 1 nor the number of cubes.
 
     >>> masks_of("masks/{name}.png", ["scans/a.h5", "b.npy"])
     ['masks/a.png', 'masks/b.png']

@@ -13,22 +13,24 @@ class EvaluateOptions:
     """How a segmentation is evaluated.
 
     Args:
-        kind: image or labels, where the reference is taken for the wrong one.
+        kind: what the reference is: a picture (image) or a label map (labels); default found from its content.
         ignore: value of the label map that means no class, such as 0.
         mapping: YAML file that merges classes which cannot be told apart, with lines like 'iron earths: [4, 7]'.
         resample: take the nearest pixels of a reference that has another size.
         cube: where the cube is now, its file or the folder that holds it; default where it was when it was segmented.
             It is read once more, for silhouette, Davies-Bouldin and Calinski-Harabasz of its preprocessed spectra;
             none leaves these out, and so does a cube that is not found.
-        checkpoint: where the run folder or its model.ckpt is now, whose preprocessing these need; default where it was.
+        checkpoint: run folder or model.ckpt of the segmentation, if it has moved; its preprocessing is needed for the
+            scores in the space of the spectra.
         k: fewest and most clusters, of the picture's colours and of the criteria for K.
-        refits: on resampled pixels, for the stability; 0 leaves it out.
+        refits: number of K-means refits on resampled pixels, from which the stability is computed; 0 leaves it out.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives in the Tversky index.
         export: the figures as vector graphics too: svg, pdf, or both with a comma; none.
-        seed: of all random choices.
+        seed: seed of all random choices.
         device: cpu, cuda, or auto: cuda where there is one; for K-means and silhouettes of the latent points.
-        overwrite: replace an earlier evaluation in the folder; of several one by one those made otherwise.
+        overwrite: replace an earlier evaluation in `out`. If several are evaluated one by one, replace those that were
+            made with other files or options.
     """
 
     kind: Literal["auto", "image", "labels"] = "auto"

@@ -29,11 +29,11 @@ class LineOptions:
     """What is known about the measurement when peaks are named.
 
     Args:
-        tube: anode of the X-ray tube (Rh, Mo, Ag, Pd, W, Cr), whose scattered lines are flagged; none where there is no
-            tube; without it, it is looked for.
+        tube: anode of the X-ray tube (Rh, Mo, Ag, Pd, W, Cr), whose scattered lines are flagged; none if there is no
+            tube. Without this option the anode is looked for in the spectra.
         significance: peaks stand out of the noise by at least this many standard deviations.
         medium: whether wavelengths are in air or in vacuum.
-        refine_axis: put energies right by the lines of the elements that are found, in all results.
+        refine_axis: correct the energy axis, in all results, by the lines of the elements that were found.
     """
 
     tube: str | None = None

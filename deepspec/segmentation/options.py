@@ -26,21 +26,22 @@ class SearchOptions:
     """How pixels are divided into clusters and labelled.
 
     Args:
-        k: how many clusters, or the fewest and most; with refit by default those that the training looked for, or what
-            its clusterer finds. With frozen, how many clusters to cut the checkpoint's merge tree into.
-        clusterer: of refit, what divides the pixels: ikmeans (K by silhouette), valleys (what no valley of density
-            divides is one; finds K, which may be 1), gmm (Gaussian mixtures), hdbscan, or one that another package
-            registers; default that of the training.
-        firm: of valleys, and of frozen clusters with a merge tree: a border is one if the valley ratio is below this,
-            0 to 1; the lower, the fewer clusters.
+        k: number of clusters, or the fewest and the most. With refit the default is the range of the training, or no
+            limit for a clusterer that finds K itself. With frozen: the number of clusters that the merge tree of the
+            checkpoint is cut into.
+        clusterer: method that finds new clusters: ikmeans (K-means, K by silhouette), valleys (merges clusters that no
+            valley of density divides; finds K, which may be 1), gmm (Gaussian mixtures), hdbscan, or one that another
+            package registers; default that of the training, and ikmeans for baselines.
+        firm: valley ratio, 0 to 1, below which a border counts as one, for clusters found by valleys. The lower it is,
+            the fewer clusters there are.
         spatial: strength 0 to 1 of the prior that neighbouring pixels are alike; default .5 for clusters of counts, 0
             for others.
-        unassigned: whether pixels that are like no cluster get label -1; default not for K-means, whose clusters reach
-            everywhere.
-        sample: pixels that are clustered, at most, before K-means refines its centres on all; and that a baseline is
-            fitted on.
-        restarts: K-means runs for each number of clusters.
-        seed: of all random choices.
+        unassigned: whether pixels that are like no cluster get the label -1; default true, but false for K-means, whose
+            clusters have no limits.
+        sample: largest number of pixels in which clusters are looked for, and which a baseline is fitted on; all pixels
+            are then labelled.
+        restarts: number of K-means runs for each number of clusters.
+        seed: seed of all random choices.
         device: where to compute: cpu, cuda, or auto: cuda where there is one.
     """
 
@@ -98,13 +99,15 @@ class ResultOptions:
     """How the folder of a segmentation is written.
 
     Args:
-        scale: of the intensities in the figures; auto is sqrt where peaks tower above the rest.
+        scale: scale of the intensity axis in the figures: linear, sqrt, log, or auto, which is sqrt if a few peaks are
+            far higher than the rest.
         export: what to write beside the segmentation and its figures, with commas between: report, tiff, fits, csv,
             msa, masks, memberships (probability of each cluster: a TIFF page of float32 per cluster, and a FITS cube
             with fits), svg, pdf, and of `segment` training, generated; auto: report, tiff, csv, and fits of a FITS
             cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
-        overwrite: replace an earlier segmentation in the folder; of several cubes those made otherwise.
+        overwrite: replace an earlier segmentation in `out`. If there are several cubes, replace the segmentations that
+            were made with other files or options.
     """
 
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto"

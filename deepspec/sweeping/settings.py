@@ -20,7 +20,7 @@ class SamplerSettings:
         kind: tpe (a model of what was good), random, qmc (evenly spread), nsga2 (evolution, for several objectives) or
             grid (every combination).
         startup: random trials before tpe uses its model.
-        population: of nsga2.
+        population: size of the population of nsga2.
     """
 
     kind: Literal["tpe", "random", "qmc", "nsga2", "grid"] = "tpe"
@@ -35,10 +35,10 @@ class PrunerSettings:
     Args:
         kind: none, median (worse than half of the earlier trials at the same epoch), halving (successive halving) or
             hyperband (several of these).
-        startup: trials that median lets run to their end first.
-        warmup: epochs that median lets every trial have.
-        min_epochs: that halving and hyperband let every trial have.
-        reduction: one in so many trials goes on at each rung of halving and hyperband.
+        startup: number of trials that the median pruner lets run to their end before it stops any.
+        warmup: number of epochs that the median pruner lets every trial have.
+        min_epochs: number of epochs that halving and hyperband let every trial have.
+        reduction: factor of halving and hyperband: one in this many trials goes on at each rung.
     """
 
     kind: Literal["none", "median", "halving", "hyperband"] = "none"
@@ -55,17 +55,21 @@ class SweepSettings:
     Args:
         study: folder of the study; made if missing, continued if not. Workers with the same study and storage share it.
         experiment: configuration of `fit` that is varied.
-        search: what is varied: name -> type, limits or choices, and perhaps `when`.
+        search: parameters that are varied: for each key its type, its limits or choices, and optionally `when`, the
+            condition under which it applies.
         objectives: column of metrics.csv -> minimize or maximize; with several, the Pareto front is sought.
         overrides: keys of the experiment that are set for all trials.
         sampler: how parameters are chosen.
         pruner: how bad trials are stopped early.
-        trials: in all, over all workers and restarts; a grid needs none, and takes at most so many of its points.
-        seed: of the sampler. The n-th trial of a lone worker is the same again; parallel ones depend on who ends first.
+        trials: number of trials, over all workers and restarts. The grid sampler needs none; if it is given, the grid
+            takes at most this many of its points.
+        seed: seed of the sampler. With one worker the n-th trial is the same again; with several it depends on the
+            order in which trials end.
         seeds: of training (`seed_everything`): the trials take them in turn, a grid runs every point with each.
-        epoch: whose metrics count: kept (whose weights are in model.ckpt), last, or the best of each objective.
-        time_limit_hours: after which this worker starts no new trial.
-        trial_limit_hours: after which a trial is stopped and counts as failed.
+        epoch: epoch whose metrics are the value of a trial: kept (the one whose weights are in model.ckpt), last, or
+            best (the best of each objective).
+        time_limit_hours: hours after which this worker starts no new trial.
+        trial_limit_hours: hours after which a trial is stopped and counts as failed.
         storage: journal (a file in the study's folder: one node), or URL of a PostgreSQL or MySQL database;
             environment variables such as $PGPASSWORD are filled in.
         workers: trials at once on this node; default as many as there are GPUs for, 1 without.
@@ -114,7 +118,7 @@ def check_settings(settings: SweepSettings) -> None:
     """Refuse combinations that make no sense.
 
     Raises:
-        UserError: as said.
+        UserError: the combination is impossible; the message names the key.
     """
     if not settings.objectives:
         raise UserError("objectives: expected at least one column of metrics.csv with minimize or maximize")

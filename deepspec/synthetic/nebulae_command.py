@@ -69,7 +69,7 @@ def nebulae(
             region has a spectrum of its own).
         threshold: mix classes by similarity of colour as ganX does, for example 0.2 as in the paper; default: pure.
         k_range: least and greatest number of colour clusters, with a threshold.
-        seed: of the spectra and of the first cube; the n-th has seed + n, counted from 0.
+        seed: seed of the first image; the n-th image, counted from 0, has seed + n.
         overwrite: replace the spectra in DIR/shards.
     """
     if min(spectra) < 0:

@@ -62,10 +62,11 @@ def xrf(
             next of the seven, and miniature:N the one it is painted with.
         counts: poisson, fixed (exactly mean_counts in each pixel) or absolute (with the pigments' own brightness).
         mean_counts: photons per pixel.
-        threshold: least colour similarity of a pigment, 0.6 for delta-E up to 40.
+        threshold: least similarity of colour, 0 to 1, that a pigment must have to enter a mixture; 0.6 is a delta-E of
+            40.
         weighting: linear (the paper: many pigments of nearly equal share) or softmin (the nearest dominate).
         top_k: most pigments in one mixture.
-        k_range: least and greatest number of colour clusters.
+        k_range: fewest and most clusters that the colours of the picture are divided into; the silhouette decides.
         colour_space: space in which the image's colours are clustered.
         mode: clusters (one mixture per cluster, as in the paper) or pixels (one per pixel).
         fwhm_ev: range of the detector resolution at Mn Ka, drawn for each scan, in eV.
@@ -73,7 +74,7 @@ def xrf(
         keep: share of the pixels that the dataset `mask` marks for training; 1, the default, writes no mask.
         shards: whether to write the spectra of all scans to DIR/shards as well, split as `ingest` does: by blocks
             of each image; those of preset:paper by their names.
-        seed: of the first image; the n-th has seed + n, counted from 0.
+        seed: seed of the first image; the n-th image, counted from 0, has seed + n.
         overwrite: replace the spectra in DIR/shards.
     """
     paper = images == ["preset:paper"]

@@ -71,7 +71,8 @@ class TrackingConfig:
             raise UserError("tracking: wandb is not installed: pip install wandb, or leave tracking.kind out")
         if self.cube is None and (self.reference is not None or self.every_n_epochs is not None):
             raise UserError(
-                "tracking.reference and tracking.every_n_epochs need tracking.cube, the scan that is segmented: give it, or leave them out"
+                "tracking.reference and tracking.every_n_epochs need tracking.cube, the scan that is segmented: give "
+                "it, or leave them out"
             )
         if self.every_n_epochs is not None and self.every_n_epochs < 1:
             raise UserError(f"tracking.every_n_epochs: expected at least 1, got {self.every_n_epochs}")

@@ -55,7 +55,7 @@ class Job(Protocol):
         """The same with absolute names of all files, for processes that work elsewhere."""
 
     def run(self) -> Finished:
-        """Do it.
+        """Run the job.
 
         Raises:
             RefusedError: no job of this kind can be done.

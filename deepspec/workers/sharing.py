@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Where several jobs are worked at.
+    """Processes and devices that share several files.
 
     Args:
-        workers: processes that several files are shared out to; default one for each GPU, or one.
-        devices: GPUs for them: auto for all, how many, or their numbers such as 0,1.
-        dask: share them out to the workers of a Dask cluster, tcp://SCHEDULER:PORT, which must see the same files
-            under the same names; local or local:N starts N here. Needs the extra dask.
+        workers: number of processes that share the files; default one for each GPU, or one.
+        devices: GPUs for these processes: auto for all, how many, or their numbers such as 0,1.
+        dask: address of a Dask scheduler, tcp://HOST:PORT, whose workers process the files; they must see the same
+            files under the same names. local or local:N starts N workers on this machine. Needs the extra dask.
     """
 
     workers: int | None = None

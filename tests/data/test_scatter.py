@@ -164,7 +164,7 @@ def test_ingest_of_an_unknown_tube_is_refused_in_one_line(tmp_path, capsys):
 
 def test_ingest_says_when_a_tube_that_is_given_changes_nothing(tmp_path, capsys):
     assert ingest(tmp_path, "--tube", "Cr").channels == 640
-    assert "--tube Cr: no channels are left out" in capsys.readouterr().err
+    assert "--tube Cr had no effect: channels are left out only without --channels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("axis", [None, "0:25.56:keV"], ids=["as recorded", "given again"])

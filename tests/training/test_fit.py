@@ -242,4 +242,4 @@ def test_a_run_that_its_steps_ended_goes_on_with_more(tiny_shards, tmp_path, cap
     main([*arguments(tiny_shards, run), *ends, "--trainer.max_steps", "20"])
     main([*arguments(tiny_shards, run), *ends, "--trainer.max_steps", "30", "--ckpt_path", "last"])
     assert "step 30/30" in capsys.readouterr().out
-    assert read_checkpoint(run / "last.ckpt")["global_step"] == 30
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 30
