@@ -21,6 +21,7 @@ import yaml
 
 from deepspec.__main__ import VERBS
 from deepspec.errors import UserError
+from deepspec.extensions import Extensible
 from deepspec.preprocess import Preprocess
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +120,23 @@ def test_the_start_and_readme_make_what_they_say(made):
         assert (made / name).is_file(), name
 
 
+@pytest.fixture
+def tables_as_before(monkeypatch):
+    """What a page adds to the tables of the package is taken away again, for other tests."""
+    added, register = [], Extensible.register
+
+    def noted(table, name, thing):
+        added.append((table, name))
+        return register(table, name, thing)
+
+    monkeypatch.setattr(Extensible, "register", noted)
+    yield
+    for table, name in added:
+        table.unregister(name)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("tables_as_before")
 @pytest.mark.parametrize("path", [page for page in PAGES if page not in (README, START)], ids=lambda path: path.name)
 def test_every_block_of_a_page_runs(path, made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
