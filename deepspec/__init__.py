@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepspec import functional, metrics, synthetic
+    from deepspec.axis import SpectralAxis
+    from deepspec.baselines import segment_by_baseline
     from deepspec.data.cube import SpectralCube, read_cube
     from deepspec.data.shards.datamodule import SpectraDataModule
+    from deepspec.evaluation import evaluate_segmentation, read_reference
+    from deepspec.models import SpectralModel
     from deepspec.segmentation import Segmentation, segment_cube
     from deepspec.training.module import DeepClustering
     from deepspec.training.run import Run, train
@@ -31,8 +35,13 @@ _HOME = {
     "Run": "deepspec.training.run",
     "Segmentation": "deepspec.segmentation",
     "SpectraDataModule": "deepspec.data.shards.datamodule",
+    "SpectralAxis": "deepspec.axis",
     "SpectralCube": "deepspec.data.cube",
+    "SpectralModel": "deepspec.models",
+    "evaluate_segmentation": "deepspec.evaluation",
     "read_cube": "deepspec.data.cube",
+    "read_reference": "deepspec.evaluation",
+    "segment_by_baseline": "deepspec.baselines",
     "segment_cube": "deepspec.segmentation",
     "train": "deepspec.training.run",
 }
@@ -42,10 +51,15 @@ __all__ = [
     "Run",
     "Segmentation",
     "SpectraDataModule",
+    "SpectralAxis",
     "SpectralCube",
+    "SpectralModel",
+    "evaluate_segmentation",
     "functional",
     "metrics",
     "read_cube",
+    "read_reference",
+    "segment_by_baseline",
     "segment_cube",
     "synthetic",
     "train",
