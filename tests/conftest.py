@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deepspec.axis import SpectralAxis
+from deepspec.clustering import structure
 from deepspec.data.neighbours import NeighbourPairs
 from deepspec.data.shards.writer import ShardWriter
 
@@ -58,3 +59,10 @@ def tiny_shards(tmp_path_factory) -> Path:
         pairs, _ = planted_spectra(200, materials=1, seed=5)
         writer.write_neighbours(NeighbourPairs(pairs, np.zeros((200, 3), dtype=np.int32)))
     return root
+
+
+@pytest.fixture
+def few_clouds(monkeypatch):
+    """The test of structure takes most of the time of a small cube: fewer clouds are drawn for it."""
+    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
+    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)

@@ -8,17 +8,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from deepspec import baseline as verb
 from deepspec.baselines import METHODS
-from deepspec.clustering import structure
 from deepspec.evaluate import main as evaluate
 from deepspec.segmentation import Segmentation
-from tests.planted import planted_cube
+from tests.support.errors import error_of
+from tests.support.planted import planted_cube
 
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+pytestmark = pytest.mark.usefixtures("few_clouds")
 
 
 @pytest.fixture
@@ -29,15 +24,6 @@ def scan(tmp_path, monkeypatch):
     np.save("scan.npy", cube.read_rows(0, 24))
     np.save("truth.npy", truth)
     return truth
-
-
-def error_of(capsys, *args):
-    with pytest.raises(SystemExit) as status:
-        verb.main([*args])
-    assert status.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_the_result_is_what_evaluate_takes(scan, capsys):
@@ -63,15 +49,23 @@ def test_preprocessing_is_given_as_in_an_experiment(scan, capsys):
     assert not (Path("scan-raw") / "report.html").exists()
 
 
+def refused(capsys, *args):
+    return error_of(capsys, lambda: verb.main([*args]))
+
+
 def test_mistakes_are_one_line(scan, capsys):
-    assert "expected one of pca, nmf, umap, raw, rgb, got 'scan.npy'" in error_of(capsys, "scan.npy")
-    assert "none.npy: no such file" in error_of(capsys, "pca", "none.npy")
-    assert "did you mean 'components'" in error_of(capsys, "pca", "scan.npy", "--componets", "3")
-    assert "rgb needs --image" in error_of(capsys, "rgb", "scan.npy")
+    assert "expected one of pca, nmf, umap, raw, rgb, got 'scan.npy'" in error_of(
+        capsys, lambda: verb.main(["scan.npy"])
+    )
+    assert "none.npy: no such file" in refused(capsys, "pca", "none.npy")
+    assert "did you mean 'components'" in refused(capsys, "pca", "scan.npy", "--componets", "3")
+    assert "rgb needs --image" in refused(capsys, "rgb", "scan.npy")
     Path("scan-nmf").mkdir()
     Path("scan-nmf/notes.txt").write_text("mine")
-    assert "something else than a segmentation (notes.txt)" in error_of(capsys, "nmf", "scan.npy")
-    assert "'training' needs metrics.csv" in error_of(capsys, "pca", "scan.npy", "--export", "training")
+    assert "something else than a segmentation (notes.txt)" in refused(capsys, "nmf", "scan.npy")
+    assert "'training' needs metrics.csv" in error_of(
+        capsys, lambda: verb.main(["pca", "scan.npy", "--export", "training"])
+    )
     assert sorted(path.name for path in Path().iterdir()) == ["scan-nmf", "scan.npy", "truth.npy"]
 
 

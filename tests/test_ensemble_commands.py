@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from deepspec import DeepClustering, SpectralCube
 from deepspec.axis import SpectralAxis
-from deepspec.clustering import Consensus, structure
+from deepspec.clustering import Consensus
 from deepspec.data.hdf5_file import seal
 from deepspec.evaluate import main as evaluate
 from deepspec.fit import main as fit
@@ -21,14 +21,9 @@ from deepspec.segmentation import Segmentation, segment_cube
 from tests.conftest import planted_spectra
 from tests.training.test_fit import arguments
 
+pytestmark = pytest.mark.usefixtures("few_clouds")
+
 AXIS = SpectralAxis.linear(0.5, 0.5, 64, "keV")
-
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 
 
 @pytest.fixture(scope="module")

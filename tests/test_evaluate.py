@@ -15,22 +15,17 @@ from sklearn.metrics import davies_bouldin_score, silhouette_score
 from deepspec import evaluate as verb
 from deepspec.axis import SpectralAxis
 from deepspec.baselines import BaselineOptions, segment_by_baseline
-from deepspec.clustering import structure
 from deepspec.data.cube import read_cube
 from deepspec.synthetic import degrade
 from deepspec.synthetic.cube_files import write_degraded
 from tests.evaluation.made import bands, segmentation
-from tests.planted import planted_cube
+from tests.support.errors import error_of
+from tests.support.planted import planted_cube
+
+pytestmark = pytest.mark.usefixtures("few_clouds")
 
 WITHOUT_REFERENCE = ["criteria.png", "evaluation.json", "maps.h5", "report.html", "stability.png"]
 EVERYTHING = sorted([*WITHOUT_REFERENCE, "clusters.csv", "comparison.png", "confusion.png", "errors.png"])
-
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +49,6 @@ def run(folder, *args):
 
 def names(out):
     return sorted(path.name for path in out.iterdir())
-
-
-def error_of(capsys, call):
-    with pytest.raises(SystemExit, match="2"):
-        call()
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_labels_masks_and_mappings(folder, tmp_path, capsys):

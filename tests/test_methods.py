@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from deepspec.clustering import structure
 from tests.conftest import load_experiment
-from tests.planted import planted_cube
+from tests.support.planted import planted_cube
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "methods.py"
 

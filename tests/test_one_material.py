@@ -11,20 +11,14 @@ import torch
 from PIL import Image
 
 from deepspec import evaluate, segment
-from deepspec.clustering import structure
 from deepspec.drawing import cluster_colours
 from deepspec.models import NetworkConfig
 from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
-from tests.planted import AXIS, planted_cube
+from tests.support.planted import AXIS, planted_cube
 
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+pytestmark = pytest.mark.usefixtures("few_clouds")
 
 
 @pytest.fixture(scope="module")

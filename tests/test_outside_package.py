@@ -11,7 +11,7 @@ import pytest
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
 from deepspec.segmentation import Segmentation
-from tests.planted import planted_cube
+from tests.support.planted import planted_cube
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,23 +8,18 @@ import pytest
 import torch
 
 from deepspec import segment as verb
-from deepspec.clustering import structure
 from deepspec.models import NetworkConfig
 from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
-from tests.planted import AXIS, planted_cube, planted_rates
+from tests.support.errors import error_of
+from tests.support.planted import AXIS, planted_cube, planted_rates
 from tests.undrawn import save_undrawn
+
+pytestmark = pytest.mark.usefixtures("few_clouds")
 
 FIGURES = [f"{n}.png" for n in ("clusters", "difference", "integrated", "labels", "latents", "masks", "spectra")]
 EXPORTS = ["labels.tif", "peaks.csv", "report.html", "spectra-decoded.csv", "spectra.csv"]
-
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 
 
 @pytest.fixture
@@ -62,16 +57,6 @@ def save_checkpoint(model, path):
 def run(scan, *args):
     folder, _ = scan
     verb.main([str(folder / "scan.npy"), "--checkpoint", str(folder / "model.ckpt"), "--axis", "1:15.75:keV", *args])
-
-
-def error_of(capsys, call):
-    """The one line on standard error of a call that must end with status 2."""
-    with pytest.raises(SystemExit) as exit_status:
-        call()
-    assert exit_status.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_frozen_writes_and_prints_everything(scan, tmp_path, capsys):

@@ -1,10 +1,8 @@
-import pytest
+"""Fixtures of the tests of baselines."""
 
-from deepspec.clustering import structure
+import pytest
 
 
 @pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
+def quick_structure(few_clouds):
     """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)

@@ -13,7 +13,7 @@ from deepspec.baselines import BaselineOptions, fit_baseline, fitting, segment_b
 from deepspec.baselines.fitting import sample_cube, suitable_chain
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
-from tests.planted import AXIS, planted_cube, spoilt_cube
+from tests.support.planted import AXIS, planted_cube, spoilt_cube
 
 
 def spectra_of(cube):

@@ -14,7 +14,7 @@ from deepspec.data.cube import SpectralCube
 from deepspec.evaluation import evaluate_segmentation
 from deepspec.reporting.report import write_report
 from deepspec.segmentation import Segmentation, segment_cube
-from tests.planted import LinearModel, planted_cube, spoilt_cube
+from tests.support.planted import LinearModel, planted_cube, spoilt_cube
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import torch
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
 
 from deepspec.baselines import BaselineOptions, segment_by_baseline
-from deepspec.clustering import structure
 from deepspec.data.cube import SpectralCube, read_cube
 from deepspec.data.cube_options import CubeOptions
 from deepspec.errors import UserError
@@ -18,16 +17,11 @@ from deepspec.evaluation.pipeline import method_of
 from deepspec.models import NetworkConfig
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.training.module import DeepClustering
-from tests.planted import AXIS, LinearModel, planted_cube, spoilt_cube
+from tests.support.planted import AXIS, LinearModel, planted_cube, spoilt_cube
+
+pytestmark = pytest.mark.usefixtures("few_clouds")
 
 input_space = module.input_space
-
-
-@pytest.fixture(autouse=True)
-def few_clouds(monkeypatch):
-    """The test of structure has tests of its own."""
-    monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-    monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
 
 
 def blurred(labels, seed=0):

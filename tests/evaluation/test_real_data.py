@@ -6,7 +6,7 @@ from deepspec.data.cube import SpectralCube
 from deepspec.evaluation import evaluate_segmentation, read_reference
 from deepspec.evaluation.result import summary
 from deepspec.segmentation import segment_cube
-from tests.planted import LinearModel
+from tests.support.planted import LinearModel
 
 
 def test_salinas_ground_truth(shared_data):

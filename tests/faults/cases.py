@@ -20,7 +20,7 @@ from deepspec.files import recover_folder
 from deepspec.models.spectral_model import read_checkpoint
 from deepspec.segmentation import Segmentation
 from tests.conftest import planted_spectra
-from tests.planted import AXIS, planted_cube, planted_rates
+from tests.support.planted import AXIS, planted_cube, planted_rates
 
 
 class Case:

@@ -17,7 +17,7 @@ from deepspec.models import SpectralModel
 from deepspec.models.spectral_model import FORMAT, read_checkpoint
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.workers.job import kept_result
-from tests.planted import LinearModel, planted_cube
+from tests.support.planted import LinearModel, planted_cube
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
-import pytest
+"""Fixtures of the tests of segmentation."""
 
-from deepspec.clustering import structure
+import pytest
 
 
 @pytest.fixture(autouse=True)
-def few_clouds(request, monkeypatch):
+def quick_structure(request):
     """The test of structure takes most of the time of a small cube; only its own tests need all of it."""
     if request.module.__name__.rpartition(".")[2] != "test_structure":
-        monkeypatch.setattr(structure, "NULL_DRAWS", 2)
-        monkeypatch.setattr(structure, "FRESH_DRAWS", 1)
+        request.getfixturevalue("few_clouds")

@@ -5,7 +5,7 @@ from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube
 from deepspec.errors import UserError
 from deepspec.segmentation import segment_cube
-from tests.planted import AXIS, LinearModel, planted_cube
+from tests.support.planted import AXIS, LinearModel, planted_cube
 
 
 def test_an_axis_of_other_channels_is_refused_by_name():

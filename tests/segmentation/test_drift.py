@@ -12,7 +12,7 @@ from deepspec.data.cube import SpectralCube
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.segmentation.drift import judged, record_training
 from deepspec.segmentation.response import noise_of
-from tests.planted import LinearModel
+from tests.support.planted import LinearModel
 
 ENERGY = np.linspace(0.6, 38, 256)
 LINES = ([3.7, 6.4], [3.7, 8.0, 8.9], [3.7, 10.5, 12.6], [6.4, 11.9, 13.8])

@@ -13,7 +13,7 @@ from deepspec.data.cube import read_cube
 from deepspec.data.hdf5_file import seal
 from deepspec.errors import UserError
 from deepspec.segmentation import Segmentation, provenance, segment_cube
-from tests.planted import LinearModel, planted_cube, spoilt_cube
+from tests.support.planted import LinearModel, planted_cube, spoilt_cube
 
 
 def test_a_saved_segmentation_comes_back_as_it_was(tmp_path):

@@ -10,7 +10,7 @@ from deepspec.errors import UserError
 from deepspec.functional import silhouette_score as differentiable_silhouette
 from deepspec.models.autoencoder import Latent
 from deepspec.segmentation import segment_cube, spectra
-from tests.planted import AXIS, LinearModel, planted_cube, spoilt_cube, train_by_heart
+from tests.support.planted import AXIS, LinearModel, planted_cube, spoilt_cube, train_by_heart
 
 
 def reference(cube, model, labels, k):

@@ -5,7 +5,7 @@ import torch
 
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.segmentation import spectra as spectra_module
-from tests.planted import LinearModel, planted_cube, spoilt_cube
+from tests.support.planted import LinearModel, planted_cube, spoilt_cube
 
 
 def test_sample_holds_what_the_model_makes_of_its_pixels(monkeypatch):

@@ -20,7 +20,7 @@ from deepspec.reporting.segmentation_folder import save_segmentation_folder
 from deepspec.segmentation import Segmentation, segment_cube
 from deepspec.segmentation.scatter import scatter_note, scatter_share
 from tests.lines.test_xray import drawn, scattered
-from tests.planted import LinearModel
+from tests.support.planted import LinearModel
 
 AXIS = SpectralAxis.linear(0.0, 0.04, 640, "keV")
 

@@ -9,7 +9,7 @@ from deepspec.clustering import structure
 from deepspec.clustering.structure import find_structure
 from deepspec.data.cube import SpectralCube
 from deepspec.segmentation import segment_cube
-from tests.planted import AXIS, LinearModel, planted_cube, planted_rates, train_by_heart
+from tests.support.planted import AXIS, LinearModel, planted_cube, planted_rates, train_by_heart
 
 
 def one_material(n, channels=60, counts=300.0, seed=0):

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from sqlalchemy.pool import NullPool
 
 from deepspec.sweeping.lost import counted
+from tests.support.waiting import until
 from tests.sweeping.conftest import FakeSweep
-from tests.sweeping.test_worker import until
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,13 @@ from optuna.trial import TrialState
 
 from deepspec.errors import UserError
 from deepspec.sweeping.study import _devices
+from tests.support.waiting import until
 from tests.sweeping.conftest import FAKE, ROOT
 
 GRID = {
     "model.x": {"type": "int", "low": 0, "high": 3},
     "model.kind": {"type": "categorical", "choices": ["good", "nan", "fail"]},
 }
-
-
-def until(condition, seconds=240):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

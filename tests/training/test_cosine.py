@@ -10,8 +10,9 @@ from deepspec.errors import UserError
 from deepspec.fit import main
 from deepspec.training.module import DeepClustering
 from deepspec.training.optimiser import OptimiserConfig, cosine_rate
-from tests.states import same_state
-from tests.training.test_fit import arguments, rows_of
+from tests.support.runs import rows_of
+from tests.support.states import same_state
+from tests.training.test_fit import arguments
 
 COSINE = ["--model.optimiser.schedule", "cosine", "--model.optimiser.lr", "0.01"]
 

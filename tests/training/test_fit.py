@@ -1,6 +1,5 @@
 """The real command: runs, resumes exactly, refuses what it must."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -17,7 +16,8 @@ from deepspec.fit import main
 from deepspec.models import SpectralModel
 from deepspec.models.spectral_model import read_checkpoint
 from deepspec.training.callbacks import CollapseWarning
-from tests.states import same_state
+from tests.support.runs import rows_of
+from tests.support.states import same_state
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -32,11 +32,6 @@ def arguments(shards, run_dir, *more, epochs=3):
     return [
         "--data.root", str(shards), "--run_dir", str(run_dir), "--trainer.max_epochs", str(epochs), *SMALL, *more
     ]  # fmt: skip
-
-
-def rows_of(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from deepspec.models.spectral_model import read_checkpoint
 from deepspec.segmentation import Segmentation
 from deepspec.training.module import DeepClustering
 from tests.conftest import planted_spectra
-from tests.states import same_state
+from tests.support.states import same_state
 from tests.training.test_run import CONFIG
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,5 @@
 """bf16-mixed and compiled networks against plain float32 ones: nothing changes but speed and rounding."""
 
-import csv
 import math
 import os
 import shutil
@@ -16,15 +15,11 @@ from deepspec import DeepClustering
 from deepspec.fit import main
 from deepspec.training.module import Weights
 from tests.conftest import planted_spectra
+from tests.support.runs import rows_of
 from tests.training.test_fit import arguments
 from tests.training.test_module import batch, model
 
 QUICK = ["--model.optimiser.lr", "0.01"]
-
-
-def rows_of(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 def labels_of(run_dir):

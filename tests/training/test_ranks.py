@@ -1,7 +1,6 @@
 """Several ranks against one process: gathered losses, whole runs through the real command, and ranks that die."""
 
 import contextlib
-import csv
 import os
 import re
 import signal
@@ -26,7 +25,8 @@ from deepspec.training.objective import MMDConfig, ObjectiveConfig, Weights
 from deepspec.training.ranks import joint_names, joint_rows
 from tests.conftest import planted_spectra
 from tests.metrics.two_ranks import on_two_ranks
-from tests.states import same_state
+from tests.support.runs import rows_of
+from tests.support.states import same_state
 
 ROOT = Path(__file__).parents[2]
 BATCH = 48
@@ -171,11 +171,6 @@ def start(arguments, **options):
         [sys.executable, "-m", "deepspec.fit", *arguments],
         env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
-
-
-def rows_of(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.ddp

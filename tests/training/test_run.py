@@ -19,7 +19,7 @@ import deepspec
 from deepspec.errors import UserError
 from deepspec.fit import main
 from deepspec.models.spectral_model import read_checkpoint
-from tests.states import same_state
+from tests.support.states import same_state
 
 CONFIG = {
     "data": {"batch_size": 128},

@@ -18,7 +18,7 @@ from deepspec.fit import main  # noqa: E402
 from deepspec.training import tracking_config, wandb_run  # noqa: E402
 from deepspec.training.callbacks import EpochLine  # noqa: E402
 from tests.conftest import planted_spectra  # noqa: E402
-from tests.states import same_state  # noqa: E402
+from tests.support.states import same_state  # noqa: E402
 from tests.training.test_fit import arguments  # noqa: E402
 from tests.training.wandb_file import StoredRun  # noqa: E402
 

@@ -20,8 +20,8 @@ from deepspec.errors import UserError
 from deepspec.evaluation.options import EvaluateOptions
 from deepspec.workers.evaluating import EvaluateJob, EvaluateRequest, name_of, segmentation_files
 from tests.evaluation.made import bands, segmentation
-from tests.planted import planted_cube
-from tests.workers.test_segmenting import until
+from tests.support.planted import planted_cube
+from tests.support.waiting import until
 
 NAMES = ("a", "b", "c")
 

@@ -2,13 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from deepspec.workers.pool import run_in_processes
+from tests.support.waiting import until
 from tests.workers.conftest import ROOT
 from tests.workers.fake import FakeJob
 
@@ -21,13 +21,6 @@ def gone(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
 
 
 def pid_of(marker):

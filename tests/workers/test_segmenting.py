@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from deepspec.segmentation import Segmentation
 from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
 from deepspec.workers.segmenting import SegmentJob, SegmentRequest
-from tests.planted import AXIS, planted_cube, planted_rates
+from tests.support.planted import AXIS, planted_cube, planted_rates
+from tests.support.waiting import until
 from tests.undrawn import save_undrawn
 
 NAMES = ("a", "b", "c")
@@ -61,13 +61,6 @@ def arguments(scans, out, *more, names=NAMES):
 
 def result(out, name):
     return out / f"{name}-segmentation" / "segmentation.h5"
-
-
-def until(condition, seconds=200):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ from deepspec.training.callbacks import EpochLine
 from deepspec.training.deep_baselines import DeepBaselineConfig, build_deep_baseline
 from deepspec.training.deep_baselines.vade import responsibilities
 from tests.conftest import planted_spectra
-from tests.states import same_state
-from tests.training.test_fit import arguments, rows_of
+from tests.support.runs import rows_of
+from tests.support.states import same_state
+from tests.training.test_fit import arguments
 
 KINDS = ("dcn", "idec", "vade")
 WEIGHTS = {"dcn": 0.1, "idec": 0.1, "vade": 0.5}

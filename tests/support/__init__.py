@@ -1,0 +1,1 @@
+"""What several tests build or wait for, once."""
