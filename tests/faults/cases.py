@@ -139,7 +139,7 @@ class SegmentAgain(Segment):
         self.result(folder)
 
 
-def two_figures(segmentation, out, scale, *, labels, formats):
+def two_figures(segmentation, out, scale, *, labels, formats, exports):
     paths = [out / name for name in ("labels.png", "spectra.png")]
     for path in paths:
         path.write_bytes(b"picture" * 10_000)
