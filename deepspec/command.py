@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import os
 import re
+import select
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -73,12 +75,35 @@ def fail(prog: str, message: str, status: int = 2) -> NoReturn:
     raise SystemExit(status)
 
 
+NOBODY_READS = 141
+"""Exit status of a command whose output is not read to its end, as in `deepspec ... | head`: 128 + SIGPIPE."""
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of standard output has gone; what is still to be written then goes nowhere."""
+    if not hasattr(select, "poll"):
+        return False
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file, as in a notebook
+        return False
+    pipe = select.poll()
+    pipe.register(number, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in pipe.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    return True
+
+
 @contextmanager
 def one_line_errors(prog: str) -> Iterator[None]:
     """Turn what the user or the system has to mend into one line and an exit status; anything else is a bug of ours.
 
     Raises:
-        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full.
+        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full, 141 without a word
+            where nobody reads the output any more.
     """
     try:
         yield
@@ -88,6 +113,10 @@ def one_line_errors(prog: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         wrong = f"byte {error.object[error.start]:#04x} at place {error.start}"
         fail(prog, f"a configuration or another text is not in UTF-8 ({wrong}): save it in that encoding")
+    except BrokenPipeError as error:
+        if not _nobody_reads():
+            fail(prog, *(failure_of_the_system(error) or (str(error), 2)))
+        raise SystemExit(NOBODY_READS) from None
     except Exception as error:
         found = failure_of_the_system(error)
         if found is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
 
-from deepspec.command import run_command
+from deepspec.command import one_line_errors, run_command
 from deepspec.errors import UserError
 
 calls = []
@@ -82,3 +85,20 @@ def test_other_errors_are_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         run_command(broken, prog="broken", positional="cube", args=["x"])
+
+
+def test_a_reader_that_has_seen_enough_gets_no_complaint():
+    """As in `deepspec ... | head -1`."""
+    code = (
+        "import time\nfrom deepspec.command import one_line_errors\n"
+        "with one_line_errors('x'):\n    for _ in range(100):\n        print('line', flush=True); time.sleep(.01)"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "line\n", "")
+
+
+def test_another_pipe_that_breaks_is_told(capsys):
+    with pytest.raises(SystemExit, match="2"), one_line_errors("x"):
+        raise BrokenPipeError(32, "Broken pipe")
+    assert "x: error: Broken pipe" in capsys.readouterr().err
