@@ -217,7 +217,7 @@ def test_mistakes(folder, capsys, args, message):
 
 
 def test_out_is_needed_and_not_overwritten_by_accident(folder, capsys):
-    assert "--out FOLDER" in fail(capsys, folder / "0.npy")
+    assert "--out is missing" in fail(capsys, folder / "0.npy")
     ingest(folder / "0.npy", "--out", folder / "out")
     assert "holds a set of shards" in fail(capsys, folder / "0.npy", "--out", folder / "out")
     ingest(folder / "1.npy", "--out", folder / "out", "--overwrite", "true")

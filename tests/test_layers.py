@@ -23,7 +23,7 @@ LAYERS = [
     {"data"},
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
-    {"files", "extensions", "progress", "threads", "texts"},
+    {"files", "extensions", "notes", "progress", "threads", "texts"},
     {"errors", "lazy_names"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -6,7 +6,6 @@ Shapes: H rows, W columns, C channels, D detectors, n rows of a block.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +21,7 @@ from deepspec.data.readers import open_stored
 from deepspec.data.readers.stored import Stored, reading
 from deepspec.data.readers.unpacked import unpacked_once
 from deepspec.errors import UserError, described
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -342,8 +342,8 @@ def read_cube(
     except BaseException:
         stored.close()
         raise
-    for note in stored.notes:
-        print(f"{stored.name}: {note}", file=sys.stderr)
+    for said in stored.notes:
+        note(f"{stored.name}: {said}")
     return cube
 
 

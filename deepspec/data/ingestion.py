@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +23,7 @@ from deepspec.data.rebin import rebin
 from deepspec.data.shards.writer import SPLITS, ShardWriter
 from deepspec.data.spectra_file import SpectraTable
 from deepspec.errors import UserError
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -277,10 +277,9 @@ def _say_rounded(cubes: Sequence[SpectralCube]) -> None:
             default=0,
         )
         if largest > 2**24:
-            print(
+            note(
                 f"{cube.path}: integers up to {largest} are rounded to single precision, seven digits: "
-                f"by up to {largest / 2**24:.0f}",
-                file=sys.stderr,
+                f"by up to {largest / 2**24:.0f}"
             )
 
 

@@ -6,7 +6,6 @@ same instrument if it has as many stored channels, and if its file gives the sam
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from deepspec.axis import SpectralAxis
 from deepspec.data.cube_options import NAME
 from deepspec.data.scatter import begins_with, keep_first
 from deepspec.errors import UserError
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ def open_as_recorded(
             + (f" ({kept} of {stored} channels)" if given and kept != stored else "")
         )
     if said:
-        print(f"{path}: took {', '.join(said)} from the checkpoint, as its training data were read", file=sys.stderr)
+        note(f"{path}: took {', '.join(said)} from the checkpoint, as its training data were read")
     return cube
 
 

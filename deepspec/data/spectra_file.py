@@ -8,7 +8,6 @@ Each name becomes an "image" of N x 1 pixels, so that whatever takes cubes takes
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from deepspec.data.layout import Layout, UnfoldedPixels
 from deepspec.data.pixels import parse_channels
 from deepspec.data.readers.stored import Stored, reading
 from deepspec.errors import UserError
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,10 +120,9 @@ def _read_places(name: str, stored: StoredArray, rows: int) -> NDArray[np.int32]
     """Rows and columns; a single number per spectrum, the authors' pixel id, is taken as the column of one long row."""
     shape = tuple(stored.shape)
     if np.dtype(stored.dtype).kind not in "iu" or shape not in ((rows,), (rows, 1), (rows, 2)):
-        print(
+        note(
             f"{name}: '{_PLACES}' {stored.dtype} {shape} is not used: expected integers ({rows}, 2), y and x, "
-            f"or ({rows},)",
-            file=sys.stderr,
+            f"or ({rows},)"
         )
         return None
     places = np.asarray(stored[tuple(slice(None) for _ in shape)]).reshape(rows, -1)

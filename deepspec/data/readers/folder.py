@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.data.readers.signature import PARTS, file_format, header_of, is_zarr_folder
 from deepspec.data.readers.table import READERS
 from deepspec.errors import UserError
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,9 +59,7 @@ def _in_folder(folder: Path) -> list[str]:
                 taken.append(str(path))
     if not taken:
         raise UserError(f"{folder}: no file with a cube in this folder")
-    print(
-        f"{folder}: {len(taken)} files with cubes" + (f", left out: {', '.join(left)}" if left else ""), file=sys.stderr
-    )
+    note(f"{folder}: {len(taken)} files with cubes" + (f", left out: {', '.join(left)}" if left else ""))
     return taken
 
 

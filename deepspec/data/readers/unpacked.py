@@ -15,13 +15,13 @@ import itertools
 import math
 import os
 import shutil
-import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def spooled_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, order
             "set TMPDIR to a folder with more room"
         )
     if size > _BIG:
-        print(f"{name}: decompressing {size / 1e9:.1f} GB once into a temporary file in {folder}", file=sys.stderr)
+        note(f"{name}: decompressing {size / 1e9:.1f} GB once into a temporary file in {folder}")
     with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, size)  # a map into a file with holes is a crash once the disk is full
         return np.memmap(file, dtype, mode="r+", shape=shape, order=order)
@@ -156,7 +156,7 @@ class UnpackedOnce:
         try:
             unpacked = spooled_array(self.shape, self.dtype.newbyteorder("="), self._name)
         except UserError as error:
-            print(f"{error}; until then the chunks are unpacked again for each block of rows", file=sys.stderr)
+            note(f"{error}; until then the chunks are unpacked again for each block of rows")
             return
         total = math.prod(self.shape)
         with progress_bars() as show:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Literal, get_args
 
 import lightning
@@ -23,6 +22,7 @@ from deepspec.data.shards.order import (
 )
 from deepspec.data.shards.rows import MemoryRows, StreamedRows
 from deepspec.errors import UserError
+from deepspec.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +173,7 @@ class SpectraDataModule(lightning.LightningDataModule):
         said += [f"an epoch goes over them {passes} times"] if passes > 1 else []
         if said:
             spectra = f"{rows} training spectra" + (f" for {world} processes" if world > 1 else "")
-            print(f"{self.shards.root}: {spectra}: {', '.join(said)}", file=sys.stderr)
+            note(f"{self.shards.root}: {spectra}: {', '.join(said)}")
 
     def setup(self, stage: str) -> None:
         """Check every shard against the manifest, and let rank 0 decide where the rows are kept.
@@ -190,7 +190,7 @@ class SpectraDataModule(lightning.LightningDataModule):
             if "val" not in self.shards.splits and stage == "fit":
                 self.trainer.limit_val_batches = 0  # what Lightning documents as "no validation"
                 if self.trainer.is_global_zero:
-                    print(f"{self.shards.root}: no split 'val', so no validation", file=sys.stderr)
+                    note(f"{self.shards.root}: no split 'val', so no validation")
             if stage == "fit" and self.trainer.is_global_zero:
                 self._say_what_is_other_than_asked_for()
         stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
@@ -315,10 +315,9 @@ class SpectraDataModule(lightning.LightningDataModule):
                 "beside it: ingest with a larger keep, or take data.target self"
             )
         if self._place()[0] == 0 and not count_N.all():
-            print(
+            note(
                 f"{self.shards.root}: {(count_N == 0).sum()} of {len(count_N)} training spectra have no neighbour "
-                "among them and are their own targets",
-                file=sys.stderr,
+                "among them and are their own targets"
             )
 
     def _pieces(self, split: str) -> list[Piece]:
