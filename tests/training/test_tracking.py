@@ -167,7 +167,8 @@ def test_disabled_and_not_asked_for_are_the_same(monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--tracking.reference", "truth.npy"], "give tracking.cube"),
+        (["--tracking.reference", "truth.npy"], "tracking.reference and tracking.every_n_epochs need tracking.cube"),
+        (["--tracking.kind", "null", "--tracking.cube", "scan.h5"], "give --tracking.kind wandb too"),
         (["--tracking.cube", "none.h5"], "tracking.cube: none.h5: no such file"),
         (["--tracking.cube", "scan.h5", "--tracking.every_n_epochs", "0"], "expected at least 1, got 0"),
         (["--tracking.cube", "scan.h5", "--tracking.reference", "small.npy"], "has shape (3, 4), the cube (12, 20)"),
