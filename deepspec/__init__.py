@@ -6,10 +6,11 @@ commands need only one of them.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deepspec.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from deepspec import functional, metrics, synthetic
@@ -39,10 +40,13 @@ _HOME = {
     "SpectralCube": "deepspec.data.cube",
     "SpectralModel": "deepspec.models",
     "evaluate_segmentation": "deepspec.evaluation",
+    "functional": __name__,
+    "metrics": __name__,
     "read_cube": "deepspec.data.cube",
     "read_reference": "deepspec.evaluation",
     "segment_by_baseline": "deepspec.baselines",
     "segment_cube": "deepspec.segmentation",
+    "synthetic": __name__,
     "train": "deepspec.training.run",
 }
 
@@ -66,12 +70,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    if name in __all__:
-        return importlib.import_module(f"deepspec.{name}")
-    raise AttributeError(f"module 'deepspec' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -32,7 +32,7 @@ def read_axis(text: str, channels: int) -> SpectralAxis:
         UserError: if the text has another form, or the file another number of values.
     """
     file, _, unit = text.rpartition(":")
-    if not file or (re.fullmatch(r"[^:]*:[^:]*", file) and all(_is_number(part) for part in file.split(":"))):
+    if not file or (file.count(":") == 1 and all(_is_number(part) for part in file.split(":"))):
         return SpectralAxis.parse(text, channels)
     normalise_unit(unit)
     values = read_array(file, "the spectral axis").squeeze()
