@@ -11,8 +11,8 @@ import deepspec.synthetic
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis", "SpectralCube", "SpectralModel",
-        "evaluate_segmentation", "functional", "metrics", "read_cube", "read_reference", "segment_by_baseline",
+        "DeepClustering", "DeepSpectralClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis", "SpectralCube", "SpectralModel",
+        "auto_segment", "evaluate_segmentation", "functional", "metrics", "read_cube", "read_reference", "segment_by_baseline",
         "segment_cube", "synthetic", "train",
     }  # fmt: skip
     for name in deepspec.__all__:
