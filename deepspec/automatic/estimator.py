@@ -155,7 +155,7 @@ class DeepSpectralClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._assigned(encode_evenly(self.model_, x_NC), x_NC)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Latent points, float32 (N, L).
+        """Latent points, float32 (N, L); those of an ensemble of networks stand side by side.
 
         Args:
             X: (N, C) spectra on the channels of `fit`.
