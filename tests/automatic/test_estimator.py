@@ -1,6 +1,7 @@
 """DeepSpectralClustering against scikit-learn's own checks, planted spectra, and numpy."""
 
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -64,16 +65,23 @@ def test_latents_decode_to_the_means_of_their_materials(planted, fitted):
         assert found.sum() == pytest.approx(mean.sum(), rel=0.1)
 
 
+def states():
+    """Of the random generators that belong to the process."""
+    return torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+
+
 def test_a_seed_decides_and_the_process_keeps_its_states(planted):
     x = planted[0][:400]
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    before = states()
     make = DeepSpectralClustering(4, max_iter=40, random_state=5)
     first, second = clone(make).fit(x), clone(make).fit(x)
     np.testing.assert_array_equal(first.transform(x), second.transform(x))
     other = clone(make).set_params(random_state=6).fit(x)
     assert not np.array_equal(first.transform(x), other.transform(x))
-    assert torch.equal(states[0], torch.random.get_rng_state())
-    np.testing.assert_array_equal(states[1], np.random.get_state()[1])
+    after = states()
+    assert torch.equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+    assert before[2] == after[2]
     again = pickle.loads(pickle.dumps(first))
     np.testing.assert_array_equal(again.predict(x), first.labels_)
 
