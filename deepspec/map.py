@@ -86,7 +86,6 @@ def map_scans(
         tuple(scans),
         folder,
         experiment if kind is None else kind.experiment,  # type: ignore[arg-type]
-        None if kind is None else kind.split,
         k,
         mask,
         tube,

@@ -5,7 +5,9 @@ Shapes: C channels, n spectra of a sample.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,10 +50,15 @@ class Kind:
         """For the user: what they are taken for, why, and what follows."""
         return f"taken for {self.name} ({self.why}), so trained by the experiment {self.experiment}"
 
-    @property
-    def split(self) -> tuple[float, float, float] | None:
-        """Shares of training, validation and test that the experiment was measured with; None: those of `ingest`."""
-        return (1.0, 0.0, 0.0) if self.experiment == WHOLE_IMAGE else None
+
+def split_for(experiment: object) -> tuple[float, float, float] | None:
+    """Shares of training, validation and test that an experiment was measured with; None: those of `ingest`.
+
+    Args:
+        experiment: name of a preset, path of a YAML file of that name, or anything else.
+    """
+    named = isinstance(experiment, (str, os.PathLike)) and Path(experiment).stem == WHOLE_IMAGE
+    return (1.0, 0.0, 0.0) if named else None
 
 
 def kind_of(cube: SpectralCube) -> Kind:

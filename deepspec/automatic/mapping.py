@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepspec.automatic.experiment import keys_of
+from deepspec.automatic.kind import split_for
 from deepspec.data.fingerprint import fingerprint
 from deepspec.data.readers.folder import cube_files
 from deepspec.data.shards.manifest import MANIFEST
@@ -44,7 +45,6 @@ class MapRequest:
         scans: files or folders, as the user gives them.
         out: folder for everything.
         experiment: name of a preset, or path of a YAML file.
-        split: shares of training, validation and test; None: those of `ingest`.
         k: how many clusters, or the fewest and most; None: found from the data.
         mask: as `ingest` and `segment` take it.
         tube: as `ingest` takes it.
@@ -55,7 +55,6 @@ class MapRequest:
     scans: tuple[str, ...]
     out: Path
     experiment: str
-    split: tuple[float, float, float] | None
     k: int | tuple[int, int] | None
     mask: str | list[str] | None
     tube: str | None
@@ -108,7 +107,8 @@ def planned(request: MapRequest) -> list[Step]:
             raise UserError(f"{files[first]} and {files[place]} have one name; map them apart, or rename one")
     fit_k, segment_k = _where_k_goes(request, several=len(files) > 1)
     out, seed = request.out, request.seed
-    split = [] if request.split is None else ["--split", *(f"{share:g}" for share in request.split)]
+    shares = split_for(request.experiment)
+    split = [] if shares is None else ["--split", *(f"{share:g}" for share in shares)]
     tube = [] if request.tube is None else ["--tube", request.tube]
     many = len(files) > 1
     data, run = str(out / "shards"), str(out / "run")

@@ -5,8 +5,9 @@ Shapes: H rows, W columns, C channels, N spectra, K clusters.
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.automatic.experiment import keys_of, without_neighbours
 from deepspec.automatic.inputs import as_cube
-from deepspec.automatic.kind import Kind, kind_of
+from deepspec.automatic.kind import kind_of, split_for
 from deepspec.automatic.watching import lines_as_progress
 from deepspec.data.ingestion import SPLIT, IngestPlan, ingest_cubes
 from deepspec.data.scatter import leave_out_scatter
@@ -26,10 +27,11 @@ from deepspec.segmentation import SegmentOptions, segment_cube
 from deepspec.training.run import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from deepspec.automatic.kind import Kind
     from deepspec.axis import SpectralAxis
     from deepspec.clustering import Clusterer, ClustererConfig
     from deepspec.data.cube import SpectralCube
@@ -100,11 +102,12 @@ def auto_segment(
         _say(kind, cube, experiment)
         show = stack.enter_context(_shown(progress))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepspec-")))
-        keys = keys_of(kind.experiment if experiment is None else experiment)
+        chosen = kind.experiment if experiment is None else experiment
+        keys = keys_of(chosen)
         if given.is_table:
             keys = without_neighbours(keys)
         folder = scratch if out is None else Path(out)
-        run = _trained(cube, keys, kind, folder / RUN, scratch / "shards", seed, device, show)
+        run = _trained(cube, keys, split_for(chosen) or SPLIT, folder / RUN, scratch / "shards", seed, device, show)
         checkpoint = None if out is None else run.folder / MODEL
         found = segment_cube(cube, run.model, options, clusterer=clusterer, checkpoint=checkpoint, progress=show)
         found = replace(found, image_axes=given.image_axes, notes=(kind.sentence, *found.notes))
@@ -151,7 +154,7 @@ def _shown(progress: bool | Callable[[str, int, int], None]) -> Any:
 def _trained(
     cube: SpectralCube,
     keys: Mapping[str, Any],
-    kind: Kind,
+    split: tuple[float, float, float],
     folder: Path,
     shards: Path,
     seed: int,
@@ -169,11 +172,27 @@ def _trained(
         done[step] += count
         show("reading" if step == "read" else "writing", done[step], pixels)
 
-    ingest_cubes([below_scatter], shards, IngestPlan(kind.split or SPLIT, seed=seed), progress=counted)
+    ingest_cubes([below_scatter], shards, IngestPlan(split, seed=seed), progress=counted)
     more = {} if device == "auto" else {"trainer.accelerator": "gpu" if device.startswith("cuda") else device}
     overrides = {"data.root": shards, "run_dir": folder, "seed_everything": seed, "trainer.enable_progress_bar": False}
-    with lines_as_progress(show):
+    with lines_as_progress(show), _named(str(shards), str(cube.path or "the data")):
         return train(keys, **overrides, **more)
+
+
+@contextmanager
+def _named(folder: str, name: str) -> Iterator[None]:
+    """Call a folder that nobody will find by another name in what the logger says while the block runs."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg = str(record.msg).replace(folder, name)
+        return True
+
+    logger = logging.getLogger("deepspec")
+    logger.addFilter(rename)
+    try:
+        yield
+    finally:
+        logger.removeFilter(rename)
 
 
 def _written(found: Segmentation, cube: SpectralCube, out: Path, options: dict[str, Any]) -> Segmentation:
