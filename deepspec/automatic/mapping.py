@@ -13,17 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepspec.automatic.experiment import keys_of
 from deepspec.automatic.kind import split_for
+from deepspec.data.cube_options import masks_of
 from deepspec.data.fingerprint import fingerprint
 from deepspec.data.readers.folder import cube_files
 from deepspec.data.shards.manifest import MANIFEST
 from deepspec.errors import UserError
 from deepspec.files import MODEL, SEGMENTATION, complete_or_absent, recover_folder
+from deepspec.presets import find_config
 from deepspec.workers.job import by_content, companions
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ def planned(request: MapRequest) -> list[Step]:
     split = [] if shares is None else ["--split", *(f"{share:g}" for share in shares)]
     tube = [] if request.tube is None else ["--tube", request.tube]
     many = len(files) > 1
+    masks = masks_of(request.mask, files)
     data, run = str(out / "shards"), str(out / "run")
     reading = _reading_words(request.reading)
     ingest = [*request.scans, "--out", data, *split, *tube, *_option("--seed", seed), *reading]
@@ -132,7 +135,7 @@ def planned(request: MapRequest) -> list[Step]:
     for place, file in enumerate(files):
         folder = out / f"{names[place]}-segmentation"
         segment = [file, "--checkpoint", run, *([] if many else ["--clusters", "refit"]), "--out", str(folder)]
-        own_mask = _mask_words(request.mask[place] if isinstance(request.mask, list) else request.mask)
+        own_mask = _mask_words(masks[place])
         steps.append(
             Step(
                 "segment",
@@ -143,7 +146,7 @@ def planned(request: MapRequest) -> list[Step]:
                 folder,
             )
         )
-    return _with_keys(steps, request, files)
+    return _with_keys(steps, request, files, masks)
 
 
 def _where_k_goes(request: MapRequest, *, several: bool) -> tuple[list[str], list[str]]:
@@ -194,19 +197,21 @@ def _reading_words(reading: CubeOptions) -> list[str]:
     return words
 
 
-def _with_keys(steps: Sequence[Step], request: MapRequest, files: Sequence[str]) -> list[Step]:
+def _with_keys(
+    steps: Sequence[Step], request: MapRequest, files: Sequence[str], masks: Sequence[str | None]
+) -> list[Step]:
     """The same with their keys: scans and other files count by their contents, and `out` by no name."""
     contents = {file: {"content": fingerprint(Path(file)), "others": companions(Path(file))} for file in files}
-    of_folder = [contents[file] for file in files]
+    known: dict[str, Any] = {scan: list(contents.values()) for scan in request.scans}  # a folder of scans
+    known |= {request.experiment: fingerprint(find_config(request.experiment, "experiments")), **contents}
+    known |= {word: [by_content(mask) for mask in masks] for word in _mask_words(request.mask)[1:]}
     found: list[Step] = []
     before = ""
     for step in steps:
         words: list[Any] = []
         for word in step.words:
-            if word in contents:
-                words.append(contents[word])
-            elif word in request.scans:  # a folder of scans
-                words.append(of_folder)
+            if word in known:
+                words.append(known[word])
             elif Path(word).is_relative_to(request.out):
                 words.append(f"{{out}}/{Path(word).relative_to(request.out)}")
             else:
@@ -214,9 +219,8 @@ def _with_keys(steps: Sequence[Step], request: MapRequest, files: Sequence[str])
         if step.verb == "segment":  # each scan by itself
             before = next(earlier.key for earlier in reversed(found) if earlier.verb == "fit")
         text = json.dumps([before, step.verb, words], sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Step(step.verb, step.words, step.about, step.folder, key))
-        before = key
+        before = hashlib.sha256(text.encode()).hexdigest()
+        found.append(replace(step, key=before))
     return found
 
 

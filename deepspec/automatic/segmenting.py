@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from deepspec.automatic.experiment import keys_of, without_neighbours
 from deepspec.automatic.inputs import as_cube
 from deepspec.automatic.kind import kind_of, split_for
@@ -91,7 +93,8 @@ def auto_segment(
     Raises:
         UserError: the data hold no usable spectra, an argument does not fit, or `out` holds something; in one line.
     """
-    _check(k, seed, out)
+    _check(seed, out)
+    k = _checked_k(k)
     options = SegmentOptions(clusters="refit", k=k, seed=seed, device=device)
     with ExitStack() as stack:
         given = as_cube(data, axis, mask)
@@ -118,10 +121,17 @@ def auto_segment(
     return found
 
 
-def _check(k: object, seed: object, out: str | Path | None) -> None:
+def _checked_k(k: object) -> int | tuple[int, int] | None:
+    """A number, or the fewest and the most; those of NumPy as Python's."""
+    parts = k if isinstance(k, tuple) and len(k) == 2 else (k,)
+    whole = [int(part) for part in parts if isinstance(part, (int, np.integer)) and not isinstance(part, bool)]
+    if k is not None and len(whole) < len(parts):
+        raise UserError(f"k: expected a whole number, a pair (fewest, most) or None, got {k!r}")
+    return None if k is None else whole[0] if len(whole) == 1 else (whole[0], whole[1])
+
+
+def _check(seed: object, out: str | Path | None) -> None:
     """Refuse what would fail after minutes."""
-    if isinstance(k, list):
-        raise UserError(f"k: expected a number or a pair (fewest, most), got the list {k}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed: expected a whole number of 0 or more, got {seed!r}")
     if out is None:

@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_map_and_an_array_without_axis_is_said(plan
     np.testing.assert_array_equal(first.labels, second.labels)
     assert not np.array_equal(first.latents, deepspec.auto_segment(counts, seed=4, experiment=QUICK).latents)
     capsys.readouterr()
-    found = deepspec.auto_segment(counts[:, :15], experiment=QUICK, k=2)
+    found = deepspec.auto_segment(counts[:, :15], experiment=QUICK, k=np.int64(2))
     assert found.k == 2
     said = capsys.readouterr().err
     assert "as asked for" in said
@@ -257,7 +257,8 @@ def test_scans_of_two_kinds_are_refused_and_dead_rows_are_passed_over():
         (COUNTS, {"axis": SpectralAxis.linear(0, 1, 5, "keV")}, "5 channels"),
         (COUNTS, {"mask": np.ones((3, 3))}, r"expected shape \(12, 12\)"),
         (COUNTS, {"mask": np.zeros((12, 12))}, "got none"),
-        (COUNTS, {"k": [3, 4]}, "expected a number or a pair"),
+        (COUNTS, {"k": [3, 4]}, "expected a whole number, a pair"),
+        (COUNTS, {"k": 2.5}, "expected a whole number, a pair"),
         (COUNTS, {"k": 0}, "k: expected 1 <= fewest"),
         (COUNTS, {"seed": -1}, "seed: expected a whole number"),
         (COUNTS, {"experiment": "xfr"}, "did you mean 'xrf'"),

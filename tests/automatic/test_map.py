@@ -133,20 +133,24 @@ def test_scans_of_one_object_share_a_model_and_the_numbers_of_their_clusters(her
     (here / "scans").mkdir()
     for number in (0, 1):
         (here / f"scan{number}.h5").rename(here / "scans" / f"scan{number}.h5")
-    main(["scans", "--experiment", "quick.yaml"])
+    for number in (0, 1):
+        np.save(f"scan{number}.npy", np.arange(30)[:, None] >= number + np.zeros(40, int))
+    words = ["scans", "--experiment", "quick.yaml", "--mask", "{name}.npy"]
+    main(words)
     verbs = [verb for verb, *_ in ran(capsys.readouterr().out)]
     assert verbs == ["ingest", "fit", "segment", "segment"]
     first, second = (mapped(here / "scans-map" / f"scan{number}-segmentation") for number in (0, 1))
     assert first.provenance.clusters == "frozen"
     assert first.k == 4
-    assert np.mean(first.labels == second.labels) > 0.99  # the same numbers, not only the same clusters
+    assert (second.labels[0] == -1).all()
+    assert np.mean(first.labels[1:] == second.labels[1:]) > 0.99  # the same numbers, not only the same clusters
     # One scan that cannot be segmented stops no other, and the status tells.
     (here / "scans-map" / "scan0-segmentation").rename(here / "away")
     (here / "scans-map" / "scan0-segmentation").mkdir()
     (here / "scans-map" / "scan0-segmentation" / "mine.txt").write_text("kept")
     (here / "scans-map" / "scan1-segmentation" / "segmentation.h5").unlink()
     with pytest.raises(SystemExit) as stop:
-        main(["scans", "--experiment", "quick.yaml"])
+        main(words)
     assert stop.value.code == 2
     assert "holds something else" in capsys.readouterr().err
     assert mapped(here / "scans-map" / "scan1-segmentation").k == 4
@@ -168,6 +172,16 @@ def test_options_reach_the_commands(here, capsys):
     assert (found.labels[:5] == -1).all()
     assert found.axis.channels == 50
     assert found.provenance.seed == 3
+    # A file that is named counts by what is in it.
+    mask[:10] = 0
+    np.save("mask.npy", mask)
+    again = ["scan0.h5", "--experiment", "quick.yaml", "--out", "m", *options]
+    assert "made otherwise" in refused(capsys, *again)
+    np.save("mask.npy", np.where(np.arange(30)[:, None] < 5, 0, np.ones((30, 40), np.uint8)))
+    main(again)
+    assert ran(capsys.readouterr().out) == []
+    (here / "quick.yaml").write_text(yaml.safe_dump({**QUICK, "seed_everything": 1}))
+    assert "(fit)" in refused(capsys, *again)
 
 
 def test_where_a_number_of_clusters_goes(here, capsys):
