@@ -205,6 +205,22 @@ def underscored(args: Sequence[str], switches: Collection[str]) -> list[str]:
     return [spelt.get(arg, arg) for arg in args]
 
 
+def in_brackets(args: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Write `--levels 0.3` as `--levels [0.3]`, for options that are lists.
+
+    >>> in_brackets(["--levels", "0.3", "--seed", "1"], {"levels"})
+    ['--levels', '[0.3]', '--seed', '1']
+    >>> in_brackets(["--levels=[0.3,0.4]", "--levels", "[0.5]", "--levels", "null"], {"levels"})
+    ['--levels=[0.3,0.4]', '--levels', '[0.5]', '--levels', 'null']
+    """
+    named = {f"--{name}" for name in lists}
+    alone = [
+        before in named and word[:1] not in ("[", "-") and word != "null"
+        for before, word in itertools.pairwise(["", *args])
+    ]
+    return [f"[{word}]" if bare else word for word, bare in zip(args, alone, strict=True)]
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
@@ -257,11 +273,12 @@ def run_command(
     parser.add_function_arguments(function, skip={positional, *groups})
     for group in groups.values():
         parser.add_class_arguments(group)
-    switches = {
-        name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
-    } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}
+    annotations = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+    annotations |= {field.name: field.type for group in groups.values() for field in dataclasses.fields(group)}
+    switches = {name for name, annotation in annotations.items() if annotation == "bool"}
+    lists = {name for name, annotation in annotations.items() if str(annotation).startswith("list[")} - {positional}
     words = underscored(sys.argv[1:] if args is None else args, switches)
-    given = complete_flags(join_numbers(join_signs(words)), switches)
+    given = complete_flags(in_brackets(join_numbers(join_signs(words)), lists), switches)
     with as_command(prog):
         values: dict[str, Any] = parser.parse_args(given).as_dict()
         values.pop("config", None)

@@ -113,3 +113,12 @@ def test_collecting_garbage_is_afterwards_as_it_was():
     with pytest.raises(SystemExit), as_command("x"):
         raise UserError("no")
     assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("given", [["0.5"], ["[0.5]"], ["0.5", "0.25"], ["[0.5,0.25]"]])
+def test_a_list_takes_one_value_as_it_takes_several(given):
+    def degrade(cube: str, levels: list[float] = [1.0]) -> None:  # noqa: B006
+        calls.append(levels)
+
+    run_command(degrade, prog="degrade", positional="cube", args=["x", "--levels", *given])
+    assert calls.pop() == ([0.5, 0.25] if "0.25" in "".join(given) else [0.5])
