@@ -8,7 +8,8 @@ Shapes: N spectra, C channels, D preprocessed channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from deepspec.schedules import Schedule
 from deepspec.training.module import DeepClustering
 from deepspec.training.objective import ObjectiveConfig
 from deepspec.training.optimiser import LearningRate, OptimiserConfig, build_optimiser
+from deepspec.training.step_threads import SMALL_STEP, operations
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,30 +121,45 @@ def train_in_memory(
     optimiser = build_optimiser(model.parameters(), model.optimiser, model.network.members)
     rate = LearningRate(optimiser, model.optimiser, model.scheduler, steps)
     model.train()
-    losses: list[Tensor] = []
-    order_N = torch.empty(0, dtype=torch.int64)
-    for step in range(steps):
-        place = step % per_pass
-        if place == 0:
-            order_N = torch.from_numpy(rng.permutation(len(y_ND))).to(device)
-        batch_ND = y_ND[order_N[place * size : (place + 1) * size]]
-        z_NL = model.network.encode(batch_ND).mean_NL
-        decoded_ND = model.network.reconstructions(z_NL)
-        loss = model.objective(batch_ND, decoded_ND, z_NL, z_NL, model.weights, model.final_weights).total
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if rate.is_cosine:
-            rate.before_step(step)
-        optimiser.step()
-        losses.append(loss.detach())
-        if len(losses) == epoch or step == steps - 1:
-            last = float(torch.stack(losses).mean())
-            if not np.isfinite(last):
-                raise UserError("the loss is no longer finite: training has diverged; lower model.optimiser.lr")
-            rate.after_epoch(last)
-            losses = []
+    # Dropout draws from the process' own generators.
+    with _one_thread_if_small(model, size, device), torch.random.fork_rng(devices=[] if device == "cpu" else None):
+        torch.manual_seed(seed)
+        losses: list[Tensor] = []
+        order_N = torch.empty(0, dtype=torch.int64)
+        for step in range(steps):
+            place = step % per_pass
+            if place == 0:
+                order_N = torch.from_numpy(rng.permutation(len(y_ND))).to(device)
+            batch_ND = y_ND[order_N[place * size : (place + 1) * size]]
+            z_NL = model.network.encode(batch_ND).mean_NL
+            decoded_ND = model.network.reconstructions(z_NL)
+            loss = model.objective(batch_ND, decoded_ND, z_NL, z_NL, model.weights, model.final_weights).total
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if rate.is_cosine:
+                rate.before_step(step)
+            optimiser.step()
+            losses.append(loss.detach())
+            if len(losses) == epoch or step == steps - 1:
+                last = float(torch.stack(losses).mean())
+                if not np.isfinite(last):
+                    raise UserError("the loss is no longer finite: training has diverged; lower model.optimiser.lr")
+                rate.after_epoch(last)
+                losses = []
     model.eval()
     return last
+
+
+@contextmanager
+def _one_thread_if_small(model: DeepClustering, rows: int, device: str) -> Iterator[None]:
+    """One thread of torch for small steps on the CPU, as `StepThreads` has it for a trainer."""
+    before = torch.get_num_threads()
+    if device == "cpu" and operations(model, rows) < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()
