@@ -136,7 +136,7 @@ class DeepSpectralClustering(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             if clusterer.evidence == "counts" or are_counts(x_NC[chosen], axis.unit):
                 measured = z_NL[chosen], x_NC[chosen]
         partition = find_clusters(clusterer, z_NL, k, measured, generator, sample=_SAMPLE)
-        model.clusters.set(partition)
+        model.clusters.set(partition.to(next(model.parameters()).device))
         model.clusterer = config
         self.model_, self.partition_, self.experiment_ = model, partition, told
         self.n_iter_, self.n_clusters_ = steps, partition.k

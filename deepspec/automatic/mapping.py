@@ -117,7 +117,8 @@ def planned(request: MapRequest) -> list[Step]:
     data, run = str(out / "shards"), str(out / "run")
     reading = _reading_words(request.reading)
     ingest = [*request.scans, "--out", data, *split, *tube, *_option("--seed", seed), *reading]
-    fit = ["--config", request.experiment, "--data.root", data, "--run_dir", run, *fit_k]
+    # The experiments are measured on one device; several would take larger batches and fewer steps.
+    fit = ["--config", request.experiment, "--data.root", data, "--run_dir", run, "--trainer.devices", "1", *fit_k]
     steps = [
         Step(
             "ingest",

@@ -184,7 +184,13 @@ def _trained(
 
     ingest_cubes([below_scatter], shards, IngestPlan(split, seed=seed), progress=counted)
     more = {} if device == "auto" else {"trainer.accelerator": "gpu" if device.startswith("cuda") else device}
-    overrides = {"data.root": shards, "run_dir": folder, "seed_everything": seed, "trainer.enable_progress_bar": False}
+    overrides: dict[str, Any] = {
+        "data.root": shards,
+        "run_dir": folder,
+        "seed_everything": seed,
+        "trainer.enable_progress_bar": False,
+    }
+    overrides["trainer.devices"] = 1  # a call starts no processes on other devices
     with lines_as_progress(show), _named(str(shards), str(cube.path or "the data")):
         return train(keys, **overrides, **more)
 

@@ -1,6 +1,7 @@
 """auto_segment against what was planted, and against the three commands; what it takes data for."""
 
 import tempfile
+from dataclasses import replace
 
 import dask.array
 import numpy as np
@@ -291,6 +292,10 @@ def test_coordinates_come_back_in_xarray_and_from_the_file(planted, tmp_path):
     )
     found = deepspec.auto_segment(frame, experiment=QUICK, k=2)
     found.save(tmp_path / "kept.h5")
+    row, column = found.image_axes
+    replace(found, image_axes=(column, row)).save(tmp_path / "turned.h5")
+    with pytest.raises(UserError, match="damaged segmentation: image_axes"):
+        deepspec.Segmentation.load(tmp_path / "turned.h5")
     for each in (found, deepspec.Segmentation.load(tmp_path / "kept.h5"), found.cut(1)):
         table = each.to_xarray()
         assert table["labels"].dims == ("time", "lon")
