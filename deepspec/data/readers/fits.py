@@ -113,12 +113,18 @@ _ERRORS: dict[str, ErrorKind] = {
     "SIGMA": "deviation",
     "NOISE": "deviation",
     "STD": "deviation",
+    "STDEV": "deviation",
+    "STDDEV": "deviation",
+    "UNC": "deviation",
+    "EFLUX": "deviation",
+    "E_FLUX": "deviation",
     "RMS": "deviation",
     "STAT": "variance",
     "VAR": "variance",
     "VARIANCE": "variance",
     "IVAR": "inverse variance",
     "INVVAR": "inverse variance",
+    "IVARIANCE": "inverse variance",
 }
 _FLAGS = ("DQ", "MASK", "QUALITY", "QUAL", "FLAGS", "FLAG", "BADPIX", "BPM")
 _OTHERS = ("WEIGHT", "WEIGHTS", "WMAP", "EXPOSURE", "COVAR", "DISP", "PREDISP", "SPECRES", "SKY", "EXPMAP", "ERRWEIGHT")
@@ -204,14 +210,20 @@ def _of(images: Mapping[str, Any], hdu: Any, said: str, words: tuple[str, ...], 
     }
     named = {key: other for key, other in fitting.items() if said and other.name.upper() == said}
     found = named or {key: other for key, other in fitting.items() if _word(other.name, words) is not None}
-    ranked = sorted(found, key=lambda key: (found[key].ver != hdu.ver, found[key].shape != hdu.shape))
+    # IFU.2.NOISE goes with IFU.2.DATA, ERR1 not with SCI2.
+    own = re.findall(r"\d+", hdu.name)
+    numbers = {key: re.findall(r"\d+", other.name) for key, other in found.items()}
+    ranked = sorted(
+        (key for key in found if named or not own or numbers[key] in (own, [])),
+        key=lambda key: (numbers[key] != own, found[key].ver != hdu.ver, found[key].shape != hdu.shape),
+    )
     return ranked[0] if ranked else None
 
 
 def _word(name: str, words: tuple[str, ...]) -> str | None:
-    """The word that a name is, or ends or starts with behind or before a separator: ERR, FLUX_ERR, IFU.1.NOISE."""
-    parts = [part for part in re.split(r"[_.\-\s]+", name.upper()) if part]
-    return next((part for part in (parts[-1:] + parts[:1]) if part in words), None)
+    """The word that a name is, or ends or starts with behind or before a separator: ERR, FLUX_ERR, IFU.1.NOISE, ERR2."""
+    parts = [part for part in re.split(r"[_.\-\s\d]+", name.upper()) if part]
+    return next((part for part in (name.upper(), *parts[-1:], *parts[:1]) if part in words), None)
 
 
 _KEYWORDS = ("OBJECT", "INSTRUME", "TELESCOP", "EXPTIME", "DATE-OBS", "BUNIT")
