@@ -12,6 +12,7 @@ import numpy as np
 
 from deepspec.axis import SpectralAxis, find_unit, normalise_unit
 from deepspec.data.arrays import read_array
+from deepspec.data.readers.stored import is_counting
 from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -212,11 +213,13 @@ def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[Sp
 
 def _guess_unit(candidate: AxisCandidate, notes: list[str]) -> str:
     """Unit of positions given as bare numbers, from their name and size."""
-    if np.array_equal(candidate.values, np.arange(candidate.values.size)):
+    if is_counting(candidate.values):
         return "channel"
     largest = float(np.abs(candidate.values).max())
     if "energ" in candidate.name.lower():
         unit = "eV" if largest > 200 else "keV"
+    elif re.search(r"wave_?number|raman", candidate.name.lower()):
+        unit = "1/cm"
     else:
         unit = "um" if largest < 30 else "nm" if largest < 3000 else "angstrom"
     notes.append(f"took '{candidate.name}' as the spectral axis in {unit}; choose the unit with --axis UNIT")

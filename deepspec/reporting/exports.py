@@ -290,7 +290,7 @@ def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
     axis = segmentation.axis
     step = float(axis.values[-1] - axis.values[0]) / max(1, axis.channels - 1)
     even = np.abs(axis.values - (axis.values[0] + step * np.arange(axis.channels))).max() <= 1e-3 * abs(step)
-    signal = {"keV": "XRF", "channel": ""}.get(axis.unit, "CLS")
+    signal = {"keV": "XRF", "channel": "", "1/cm": ""}.get(axis.unit, "CLS")
     paths = []
     for cluster in np.flatnonzero(segmentation.sizes):
         spectrum = segmentation.mean_raw[cluster]

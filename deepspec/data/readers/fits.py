@@ -221,7 +221,7 @@ def _of(images: Mapping[str, Any], hdu: Any, said: str, words: tuple[str, ...], 
 
 
 def _word(name: str, words: tuple[str, ...]) -> str | None:
-    """The word that a name is, or ends or starts with behind or before a separator: ERR, FLUX_ERR, IFU.1.NOISE, ERR2."""
+    """The word that a name is, or ends or starts with at a separator or number: ERR, FLUX_ERR, IFU.1.NOISE, ERR2."""
     parts = [part for part in re.split(r"[_.\-\s\d]+", name.upper()) if part]
     return next((part for part in (name.upper(), *parts[-1:], *parts[:1]) if part in words), None)
 

@@ -139,7 +139,7 @@ def _converted(
 
 def _redshifted(values: NDArray[np.float64], kind: str, rest: float) -> NDArray[np.float64] | None:
     """Wavelengths in angstrom of redshifts or of velocities in units of c; None if the line at rest is not known."""
-    if not rest or np.abs(values).max() >= 1 and kind.upper().startswith("BETA"):
+    if not rest or (kind.upper().startswith("BETA") and np.abs(values).max() >= 1):
         return None
     if kind.upper().startswith("BETA"):
         return np.asarray(rest * 1e10 * np.sqrt((1 + values) / (1 - values)))
@@ -223,7 +223,7 @@ def _linear(header: fits.Header, number: int, length: int, notes: list[str]) -> 
         unit = inner[1] if inner is not None else unit if find_unit(unit or ".") else "angstrom"
     name = f"{kind} of the header"
     if unit:
-        if find_unit(unit) is None:
+        if not _is_known(unit):
             try:
                 values, unit = _converted(values, units.Unit(unit), kind, {})
             except (ValueError, units.UnitsError):
@@ -283,10 +283,16 @@ def _centres(table: Any, channels: int) -> Iterator[AxisCandidate]:
 def _list_candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
     if name.startswith("LOG") or unit.lower().startswith("log"):
         return AxisCandidate(name, 10.0**values, "angstrom", "stated")
-    if unit and find_unit(unit) is None:
+    if unit and not _is_known(unit):
         with suppress(ValueError, units.UnitsError):  # what is not understood is said where the axis is chosen
             return AxisCandidate(name, *_converted(values, units.Unit(unit), name, {}), "stated")
     return AxisCandidate(name, values, unit or None, "stated")
+
+
+def _is_known(unit: str) -> bool:
+    """Whether a unit is kept; wavenumbers in FITS are those of light, and become wavelengths like its frequencies."""
+    found = find_unit(unit)
+    return found is not None and found[0] != "1/cm"
 
 
 def _number(header: fits.Header, key: str, default: float) -> float:

@@ -11,17 +11,20 @@ import numpy as np
 
 from deepspec.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.readers.described import Described, text_of
+from deepspec.data.readers.described import Described, is_spectral_name, text_of
+from deepspec.data.readers.hdf5_attributes import attribute_axes, prisma
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import (
-    AXIS_NAMES,
     AxisCandidate,
     Stored,
+    axis_unit,
     check_dims,
     choose_key,
     has_dims,
+    is_counting,
+    is_list,
     is_sum,
     pixel_grid,
     reading,
@@ -33,12 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from deepspec.data.readers.stored import StoredArray
 
 _SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts")  # what XRF-Maps and PyXRF write
 _BEAM = re.compile(r"mono|beam|source|undulator|incident|insertion_device", re.IGNORECASE)
 _BEAM_CLASSES = ("NXmonochromator", "NXbeam", "NXsource", "NXinsertion_device")
 _DETECTOR = re.compile(r"det|mca|xmap|sdd|element|sensor|fluo|channel", re.IGNORECASE)
+_GOOD = ("good_wavelengths", "good_bands", "good_band", "bbl")  # 1 for a channel that may be used
 _ERRORS = ("errors", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
 
 
@@ -88,8 +94,19 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     channel_first = place.startswith("MAPS_RAW") or re.match(r"MAPS/(Spectra/)?mca_arr", place) is not None
     if described.spectral_dim is None and (channel_first or (reversed_dims and arrays[0].ndim == 3)):
         described.spectral_dim = 0
+    values = [physical_dataset(array, links.values(array), links, notes) for array in arrays]
+    space = prisma(file, arrays[0]) if len(arrays) == 1 else None
+    if space is not None:
+        described.spectral_dim, described.image, described.axes = 1, (0, 2), [space.axis]
+        values = [space.physical(values[0], notes)]
+    axes = described.axes + _axes(found, arrays[0], place, described)
+    if not axes:
+        for candidate, dim in attribute_axes(arrays[0]):
+            axes.append(candidate)
+            if dim is not None and described.spectral_dim is None:
+                described.spectral_dim = dim
     return Stored(
-        arrays=[physical_dataset(array, links.values(array), links, notes) for array in arrays],
+        arrays=values,
         name=f"{path}:{place}",
         spectral_dim=described.spectral_dim,
         rows_last=reversed_dims,
@@ -97,7 +114,8 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
         spatial_shape=None if grid is None else grid[1],
         order="F",
         detector_dim=described.detector_dim,
-        axes=described.axes + _axes(found, arrays[0], place, described),
+        axes=axes,
+        bad_channels=_bad_channels(found, arrays[0], described) if space is None else space.bad_channels,
         errors=_errors(links, arrays),
         metadata={**_attributes(file), **_attributes(arrays[0])},
         notes=notes,
@@ -252,12 +270,23 @@ def _axes(
     candidates = []
     for name, item in found.items():
         leaf = name.rsplit("/", 1)[-1].lower()
-        if leaf not in AXIS_NAMES or max(item.shape) != item.size or item.size < 2 or _is_of_the_beam(name, item):
+        named = axis_unit(leaf)
+        usual = named is not None
+        # PACE's blue_wavelength and red_wavelength: told apart by the dimension that they share with the cube.
+        if not (usual or is_spectral_name(leaf.rpartition("_")[2])) or not is_list(item.shape, array.shape):
+            continue
+        if _is_of_the_beam(name, item):
             continue
         attributes = _attributes(item)
-        unit = next((str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), None)
+        unit = next(
+            (str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), named or None
+        )
         values = np.asarray(item[()], dtype=np.float64).ravel()
         shared = on_the_same_scale(array, item)
+        if leaf == "bands" and is_counting(values):
+            continue  # their numbers
+        if not usual and (shared is None or np.unique(values).size < values.size):
+            continue
         if shared is not None and described.spectral_dim in (None, shared):
             described.spectral_dim = shared
             candidates.append(AxisCandidate(name, values, unit, "stated"))
@@ -269,6 +298,19 @@ def _axes(
         near = group == place.rpartition("/")[0] or group == place
         candidates.append(AxisCandidate(name, values, unit, "near" if near else "far"))
     return sorted(candidates, key=lambda c: ("stated", "near", "far").index(c.origin))
+
+
+def _bad_channels(
+    found: Mapping[str, h5py.Dataset], array: h5py.Dataset, described: Described
+) -> NDArray[np.bool_] | None:
+    """(C,) True where a list on the same scale as the channels says that they are not good (EMIT)."""
+    for name, item in found.items():
+        if name.rsplit("/", 1)[-1].lower() not in _GOOD or item.ndim != 1 or described.spectral_dim is None:
+            continue
+        if on_the_same_scale(array, item) == described.spectral_dim:
+            good = np.asarray(item[()])
+            return None if good.all() else np.asarray(good == 0)
+    return None
 
 
 def _is_of_the_beam(name: str, item: h5py.Dataset) -> bool:

@@ -147,7 +147,12 @@ def _ncem(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | N
         if isinstance(found, h5py.Dataset):
             axes[dim] = found
     names = [text_of(axes[d].attrs.get("name")) if d in axes else "" for d in range(array.ndim)]
-    return _describe(array, names, axes, second_is_slope=False)
+    # The format's own way to write units: [eV], and [n_m] with a line between prefix and unit.
+    units = [
+        text_of(axes[d].attrs.get("units")).strip("[] ").replace("_", "") if d in axes else ""
+        for d in range(array.ndim)
+    ]
+    return _describe(array, names, axes, second_is_slope=False, units=units)
 
 
 def _scales(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
@@ -182,14 +187,20 @@ def on_the_same_scale(array: h5py.Dataset, axis: h5py.Dataset) -> int | None:
 
 
 def _describe(
-    array: h5py.Dataset, names: Sequence[str], axes: Mapping[int, h5py.Dataset], *, second_is_slope: bool = True
+    array: h5py.Dataset,
+    names: Sequence[str],
+    axes: Mapping[int, h5py.Dataset],
+    *,
+    second_is_slope: bool = True,
+    units: Sequence[str] | None = None,
 ) -> Described:
     """What names of dimensions, with the datasets of their positions, say.
 
     Two numbers for many channels are a straight line: the first position and the step (silx), or the second position
     (EMD).
     """
-    units = [text_of(axes[d].attrs.get("units", _unit(axes[d]))) if d in axes else "" for d in range(array.ndim)]
+    if units is None:
+        units = [text_of(axes[d].attrs.get("units", _unit(axes[d]))) if d in axes else "" for d in range(array.ndim)]
     found = roles([Named(name, unit) for name, unit in zip(names, units, strict=True)])
     described = Described(array)
     spectral = [dim for dim, role in enumerate(found) if role == "spectral"]

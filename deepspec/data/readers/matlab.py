@@ -21,7 +21,15 @@ import numpy as np
 
 from deepspec.data.layout import spectral_by_shape
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, pixel_grid, reading
+from deepspec.data.readers.stored import (
+    AxisCandidate,
+    Stored,
+    axis_unit,
+    choose_key,
+    is_list,
+    pixel_grid,
+    reading,
+)
 from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 
@@ -213,8 +221,10 @@ def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored
         chosen, notes = choose_key(path, shapes, variable, dims) if grid is None else (grid[0], [])
         axes = []
         for name, shape in shapes.items():
-            if name.lower() in AXIS_NAMES and max(shape) == np.prod(shape) > 0:
-                axes.append(AxisCandidate(name, load_whole(path, name, variables[name]).astype(float).ravel(), None))
+            unit = axis_unit(name)
+            if unit is not None and is_list(shape, shapes[chosen]):
+                values = load_whole(path, name, variables[name]).astype(float).ravel()
+                axes.append(AxisCandidate(name, values, unit or None))
         array = load_variable(path, chosen, variables[chosen])
     return Stored(
         arrays=[array],

@@ -10,7 +10,7 @@ from numpy.lib import format as npy_format
 
 from deepspec.data.archive_check import check_members
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.data.readers.stored import AxisCandidate, Stored, axis_unit, check_dims, choose_key, is_list, reading
 from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 
@@ -58,9 +58,9 @@ def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
         shapes = {name: header.shape for name, header in headers.items()}
         chosen, notes = choose_key(path, shapes, key, dims)
         axes = [
-            AxisCandidate(name, np.asarray(load_member(path, archive, name), dtype=np.float64).ravel(), None)
+            AxisCandidate(name, np.asarray(load_member(path, archive, name), dtype=np.float64).ravel(), unit or None)
             for name, shape in shapes.items()
-            if name.lower() in AXIS_NAMES and shape and max(shape) == np.prod(shape) and min(shape) > 0
+            if (unit := axis_unit(name)) is not None and is_list(shape, shapes[chosen])
         ]
         array = load_member(path, archive, chosen)
     return Stored(arrays=[array], name=f"{path}:{chosen}", axes=axes, notes=notes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles
 from deepspec.data.readers.hyperspy import hyperspy_described
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.stored import AxisCandidate, Stored, axis_unit, choose_key, is_list, reading
 from deepspec.data.readers.values import described_values
 from deepspec.errors import UserError
 
@@ -142,9 +142,10 @@ def _axes(arrays: Mapping[str, Any], chosen: str) -> list[AxisCandidate]:
     candidates = []
     for name, item in arrays.items():
         group, _, leaf = name.rpartition("/")
-        if leaf.lower() not in AXIS_NAMES or max(item.shape) != np.prod(item.shape) or max(item.shape) < 2:
+        named = axis_unit(leaf)
+        if named is None or name == chosen or not is_list(tuple(item.shape), tuple(arrays[chosen].shape)):
             continue
-        unit = dict(item.attrs).get("units", dict(item.attrs).get("unit"))
+        unit = dict(item.attrs).get("units", dict(item.attrs).get("unit", named or None))
         values = np.asarray(item[...], dtype=np.float64).ravel()
         near = group == chosen.rpartition("/")[0]
         candidates.append(AxisCandidate(name, values, None if unit is None else str(unit), "near" if near else "far"))
