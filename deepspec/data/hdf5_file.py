@@ -25,9 +25,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import h5py
@@ -219,6 +220,44 @@ def read_hdf5(path: Path, **options: Any) -> h5py.File:
         file.close()
         raise UserError(f"{path}: damaged HDF5 file: {' '.join(str(error).split())}") from error
     return file
+
+
+def other_files(path: Path) -> list[Path]:
+    """The files that an HDF5 file takes data from, and those that they take data from, as far as they are there.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Their names, sorted, without `path` itself; nothing for a file that is damaged, which its reader will say.
+
+    Raises:
+        UserError: the file is damaged, or takes data from elsewhere; see `read_hdf5`.
+        OSError: it is no HDF5 file, or cannot be read.
+    """
+    found: set[Path] = set()
+    left = [path]
+    while left:
+        here = left.pop()
+        with read_hdf5(here, locking=False) as file:
+            names = {other for _, other, _ in _others(file)}
+        for name in names:
+            for place in _places(here.absolute().parent, name):
+                if place.is_file() and place.resolve() not in {known.resolve() for known in (*found, path)}:
+                    found.add(place)
+                    if h5py.is_hdf5(place):
+                        left.append(place)
+    return sorted(found)
+
+
+def _places(folder: Path, name: str) -> Iterator[Path]:
+    """Where a file that another one names may lie: as it says, or beside; "%b" counts the parts of a virtual set."""
+    for number in itertools.count():
+        numbered = name.replace("%b", str(number))
+        places = [folder / numbered, folder / PureWindowsPath(numbered).name]
+        yield from places
+        if numbered == name or not any(place.is_file() for place in places):
+            return
 
 
 def _folders(path: Path) -> set[Path]:
