@@ -13,6 +13,7 @@ EXTVER is taken.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import FITSFixedWarning
 
+from deepspec.data.memory import check_memory
 from deepspec.data.readers.file_numbers import map_raw
 from deepspec.data.readers.fits_axis import spectral_axis, stokes_axis, stokes_i
 from deepspec.data.readers.stored import Stored, choose_key, reading
@@ -97,11 +99,62 @@ def stored_image(path: Path, hdu: Any) -> StoredArray:
         UserError: if the file ends within the image.
     """
     if isinstance(hdu, fits.CompImageHDU):
+        _check_tiles(path, hdu)
+        check_datasum(path, hdu)
         return TiledImage(hdu)
     stored = map_raw(path, np.dtype(_TYPES[hdu.header["BITPIX"]]), tuple(hdu.shape), hdu.fileinfo()["datLoc"])
+    check_datasum(path, hdu)
     scale, zero = float(hdu.header.get("BSCALE", 1)), float(hdu.header.get("BZERO", 0))
     blank = int(hdu.header["BLANK"]) if stored.dtype.kind != "f" and "BLANK" in hdu.header else None
     return stored if (scale, zero, blank) == (1, 0, None) else ScaledImage(stored, scale, zero, blank)
+
+
+def _check_tiles(path: Path, hdu: fits.CompImageHDU) -> None:
+    """Refuse a header that asks for more tiles than the table has, or for tiles that the memory does not hold."""
+    tiles = math.prod(-(-n // tile) for n, tile in zip(hdu.shape, hdu.tile_shape, strict=True))
+    found = len(hdu.compressed_data)
+    if tiles != found:
+        raise UserError(
+            f"{path}: damaged: an image of shape {tuple(hdu.shape)} in tiles of {tuple(map(int, hdu.tile_shape))} has "
+            f"{tiles} of them, the file has {found}"
+        )
+    size = math.prod(map(int, hdu.tile_shape)) * abs(int(hdu.header["BITPIX"])) // 8
+    check_memory(2 * size, f"{path}: a tile of '{hdu.name}'")
+
+
+_SUMMED_BYTES = 2**30
+"""Larger units are not compared with their checksum: reading them once more takes longer than a second."""
+
+
+def check_datasum(path: Path, hdu: Any) -> None:
+    """Compare the data of a unit with the DATASUM of its header, if there is one (FITS standard 4.0, 4.4.2.7).
+
+    The sum of all its 32-bit words, big-endian, in ones' complement.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    unit = getattr(hdu, "_bintable", hdu)  # of a compressed image the table that it lies in
+    said = str(unit.header.get("DATASUM", "")).strip()
+    where = unit.fileinfo()
+    if not said.isdigit() or int(said) == 0 or where is None or where["datSpan"] > _SUMMED_BYTES:
+        return
+    total, left = 0, int(where["datSpan"])
+    with path.open("rb") as file:
+        file.seek(where["datLoc"])
+        while left:
+            piece = file.read(min(left, 2**24))
+            if not piece or len(piece) % 4:
+                return  # a file that is cut short is told elsewhere
+            total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
+            left -= len(piece)
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    if total != int(said):
+        raise UserError(
+            f"{path}: damaged: the data of '{hdu.name}' do not match their checksum; copy the file again, or take the "
+            "card DATASUM out of its header if a program has changed the data on purpose"
+        )
 
 
 _ERRORS: dict[str, ErrorKind] = {

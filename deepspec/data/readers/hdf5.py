@@ -11,6 +11,7 @@ import numpy as np
 
 from deepspec.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
+from deepspec.data.hdf5_file import check_stored, whole
 from deepspec.data.readers.described import Described, is_spectral_name, text_of
 from deepspec.data.readers.hdf5_attributes import attribute_axes, prisma
 from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
@@ -84,7 +85,7 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     grid = None
     if reversed_dims and 2 not in dims:
         shapes = {name: item.shape for name, item in found.items()}
-        grid = pixel_grid(shapes, dataset, lambda name: float(np.ravel(found[name][()])[0]))
+        grid = pixel_grid(shapes, dataset, lambda name: float(np.ravel(whole(found[name]))[0]))
     if grid is None:
         arrays, place = _arrays(path, links, dataset, dims, found, plots, notes)
     else:
@@ -94,6 +95,8 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     channel_first = place.startswith("MAPS_RAW") or re.match(r"MAPS/(Spectra/)?mca_arr", place) is not None
     if described.spectral_dim is None and (channel_first or (reversed_dims and arrays[0].ndim == 3)):
         described.spectral_dim = 0
+    for stored in arrays:
+        check_stored(stored)
     values = [physical_dataset(array, links.values(array), links, notes) for array in arrays]
     space = prisma(file, arrays[0]) if len(arrays) == 1 else None
     if space is not None:
@@ -144,12 +147,14 @@ def _open_own(path: Path, links: Links, dims: Sequence[int]) -> Stored:
     check_dims(path, "img", image.shape, dims)
     mask = file.get("mask")
     training = mask is not None and mask.attrs.get("use") == TRAINING
-    valid = None if mask is None else np.asarray(mask[()])
+    valid = None if mask is None else whole(mask)
+    if valid is not None and valid.shape != image.shape[:2]:
+        raise UserError(f"{path}: damaged: its mask has shape {valid.shape}, its cube {image.shape}")
     return Stored(
         arrays=[links.values(image)],
         name=f"{path}:img",
         spectral_dim=2,
-        axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]), "stated")],
+        axes=[AxisCandidate("axis", np.asarray(whole(axis), dtype=np.float64), str(axis.attrs["unit"]), "stated")],
         mask=None if training else valid,
         training=valid if training else None,
         whole=True,
@@ -281,7 +286,7 @@ def _axes(
         unit = next(
             (str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), named or None
         )
-        values = np.asarray(item[()], dtype=np.float64).ravel()
+        values = np.asarray(whole(item), dtype=np.float64).ravel()
         shared = on_the_same_scale(array, item)
         if leaf == "bands" and is_counting(values):
             continue  # their numbers
@@ -308,7 +313,7 @@ def _bad_channels(
         if name.rsplit("/", 1)[-1].lower() not in _GOOD or item.ndim != 1 or described.spectral_dim is None:
             continue
         if on_the_same_scale(array, item) == described.spectral_dim:
-            good = np.asarray(item[()])
+            good = whole(item)
             return None if good.all() else np.asarray(good == 0)
     return None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from deepspec.data.hdf5_file import whole
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles, text_of
 from deepspec.data.readers.hyperspy import hyperspy_described
 
@@ -134,7 +135,7 @@ class _AxisGroup:
             return self._group.attrs[name]
         item = self._group.get(name)
         if isinstance(item, h5py.Dataset):
-            return item[()]
+            return whole(item)
         return _AxisGroup(item) if isinstance(item, h5py.Group) else default
 
 
@@ -221,7 +222,7 @@ def _positions(axis: h5py.Dataset, length: int, second_is_slope: bool) -> NDArra
     """Centres of the channels: as given, between given borders, or from the two numbers of a straight line."""
     if axis.dtype.kind not in "iuf" or axis.size != max(axis.shape, default=0):
         return None
-    values = np.asarray(axis[()], dtype=np.float64).ravel()
+    values = np.asarray(whole(axis), dtype=np.float64).ravel()
     if values.size == length + 1:  # borders of the channels
         return np.asarray((values[1:] + values[:-1]) / 2)
     if values.size == 2 and length > 2:

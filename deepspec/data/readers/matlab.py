@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.archive_check import MOST_DEFLATED
 from deepspec.data.layout import spectral_by_shape
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
 from deepspec.data.readers.stored import (
@@ -262,7 +263,12 @@ def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any] | F
     Raises:
         UserError: if the file is cut short or its compressed part is damaged.
     """
+    size = math.prod(variable.shape) * variable.dtype.itemsize
     if variable.compressed:
+        if size > MOST_DEFLATED * variable.length:
+            raise UserError(
+                f"{path}: damaged: {variable.length} bytes of '{name}' cannot hold {variable.shape} {variable.dtype}"
+            )
         with path.open("rb") as file:
             file.seek(variable.start)
             stream = inflated(file, variable.length)

@@ -6,11 +6,13 @@ The package `zarr` is imported when such a file is opened; it comes with the ext
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.memory import check_memory
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles
 from deepspec.data.readers.hyperspy import hyperspy_described
 from deepspec.data.readers.stored import AxisCandidate, Stored, axis_unit, choose_key, is_list, reading
@@ -76,7 +78,11 @@ def _open(path: Path, root: Any, wanted: str | None, dims: Sequence[int], close:
     shapes = {name: tuple(a.shape) for name, a in numeric.items()}
     chosen, notes = choose_key(path, shapes, None if wanted is None else wanted.strip("/"), dims)
     array = numeric[chosen]
+    chunk = math.prod(getattr(array, "shards", None) or array.chunks) * array.dtype.itemsize
+    check_memory(2 * chunk, f"{path}: a chunk of '{chosen}'")
     missing = array.nchunks - array.nchunks_initialized
+    if missing == array.nchunks:
+        raise UserError(f"{path}: '{chosen}' should have shape {array.shape}, but none of its chunks is there")
     if missing > 0:
         notes.append(f"{missing} of its {array.nchunks} chunks are not there: they are read as {array.fill_value}")
     described = _described(array, chosen, numeric, groups)
