@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 
 from deepspec.data.cube import read_cube
+from deepspec.errors import UserError
 
 RNG = np.random.default_rng(0)
 
@@ -49,3 +50,20 @@ def test_compressed_image(tmp_path):
     hdus.writeto(tmp_path / "a.fits")
     with read_cube(tmp_path / "a.fits", axis="channel") as found:
         np.testing.assert_array_equal(found.read_rows(3, 20), cube.transpose(1, 2, 0)[3:20])
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_data_are_compared_with_their_checksum(tmp_path, compressed):
+    image = np.random.default_rng(0).integers(0, 900, (70, 5, 6)).astype(np.int32)
+    unit = fits.CompImageHDU(data=image, name="DATA") if compressed else fits.ImageHDU(image, name="DATA")
+    path = tmp_path / "a.fits"
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path, checksum=True)
+    with read_cube(path) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), image.transpose(1, 2, 0))
+    with fits.open(path) as units:
+        place = units[1].fileinfo()["datLoc"] if not compressed else path.stat().st_size - 2880
+    content = bytearray(path.read_bytes())
+    content[place + 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.fits: damaged: the data of 'DATA' do not match their checksum"):
+        read_cube(path)
