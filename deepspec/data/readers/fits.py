@@ -85,7 +85,12 @@ class TiledImage:
         self.chunks: tuple[int, ...] = tuple(hdu.tile_shape)
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self._section[index])
+        try:
+            return np.asarray(self._section[index])
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # astropy's own of a bad tile derive from nothing more
+            raise ValueError(f"a tile cannot be unpacked: {error}") from error
 
 
 def stored_image(path: Path, hdu: Any) -> StoredArray:
@@ -118,8 +123,36 @@ def _check_tiles(path: Path, hdu: fits.CompImageHDU) -> None:
             f"{path}: damaged: an image of shape {tuple(hdu.shape)} in tiles of {tuple(map(int, hdu.tile_shape))} has "
             f"{tiles} of them, the file has {found}"
         )
+    if hdu.compression_type == "HCOMPRESS_1":
+        _check_hcompressed(path, hdu)
     size = math.prod(map(int, hdu.tile_shape)) * abs(int(hdu.header["BITPIX"])) // 8
     check_memory(2 * size, f"{path}: a tile of '{hdu.name}'")
+
+
+def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
+    """Compare the size that each tile's own stream gives with the tile's, which the library for it does not.
+
+    It would write past the end of the tile, or divide by zero, and either ends the process. A stream begins with the
+    bytes DD 99 and two big-endian integers, rows and columns.
+    """
+    lengths = [
+        np.minimum(tile, n - np.arange(0, n, tile)) for n, tile in zip(hdu.shape, map(int, hdu.tile_shape), strict=True)
+    ]
+    sizes = np.ones(1, dtype=np.int64)  # of the tiles, the last dimension fastest
+    for along in lengths:
+        sizes = np.multiply.outer(sizes, along).ravel()
+    table = hdu._bintable
+    heap = table.fileinfo()["datLoc"] + int(table.header.get("THEAP", table.header["NAXIS1"] * table.header["NAXIS2"]))
+    places = np.array(hdu.compressed_data["COMPRESSED_DATA"])  # length and offset in the heap
+    with path.open("rb") as file:
+        for (length, offset), size in zip(places.reshape(-1, 2).tolist(), sizes.tolist(), strict=True):
+            if length == 0:  # kept in another way
+                continue
+            file.seek(heap + offset)
+            head = file.read(10)
+            rows, columns = (int.from_bytes(head[i : i + 4], "big", signed=True) for i in (2, 6))
+            if len(head) < 10 or head[:2] != b"\xdd\x99" or rows < 1 or columns < 1 or rows * columns != size:
+                raise UserError(f"{path}: damaged: a tile of '{hdu.name}' at byte {heap + offset} is not of its size")
 
 
 _SUMMED_BYTES = 2**30

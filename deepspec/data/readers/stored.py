@@ -161,6 +161,7 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         ValueError,  # also what NumPy raises for a short memory map
         TypeError,
         LookupError,
+        ArithmeticError,  # divisions by a length of zero in a damaged header
         EOFError,
         NotImplementedError,
         RuntimeError,

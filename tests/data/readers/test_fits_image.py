@@ -67,3 +67,21 @@ def test_data_are_compared_with_their_checksum(tmp_path, compressed):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"a\.fits: damaged: the data of 'DATA' do not match their checksum"):
         read_cube(path)
+
+
+@pytest.mark.parametrize("tile", [(1, 20, 24), (1, 16, 16)])
+def test_hcompressed_tiles_are_of_the_size_that_they_say(tmp_path, tile):
+    """The library that unpacks them believes the stream, and ends the process where it is wrong."""
+    image = np.random.default_rng(0).poisson(5, (70, 20, 24)).astype(np.int16)
+    path = tmp_path / "a.fits"
+    unit = fits.CompImageHDU(data=image, name="DATA", compression_type="HCOMPRESS_1", tile_shape=tile)
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path)
+    with read_cube(path) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 20), image.transpose(1, 2, 0))
+    content = path.read_bytes()
+    place = content.rfind(b"\xdd\x99\0\0\0")
+    for rows in (0, 2**16, -1):
+        changed = content[: place + 2] + rows.to_bytes(4, "big", signed=True) + content[place + 6 :]
+        (tmp_path / "b.fits").write_bytes(changed)
+        with pytest.raises(UserError, match="a tile of 'DATA' at byte .* is not of its size"):
+            read_cube(tmp_path / "b.fits")
