@@ -50,6 +50,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
+_LEAST_NM = 300
 _EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806, or more of them"
 
 
@@ -160,7 +161,9 @@ def choose_axis(
         return wanted, None
     if wanted is not None and (wanted == "channel" or ":" in wanted):
         return read_axis(wanted, channels), None
-    fitting = [c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all()]
+    fitting = [
+        c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all() and not _are_numbers(c)
+    ]
     stated = [c for c in stored.axes if c.origin == "stated"]
     if stated and not any(c.origin == "stated" for c in fitting):
         wrong = stated[0]
@@ -176,6 +179,11 @@ def choose_axis(
             raise UserError(
                 f"{stored.name}: axis '{wanted}' names a unit, but the file holds no axis with {channels} values; "
                 "give FIRST:LAST:UNIT or FILE:UNIT"
+            )
+        if beside := [c for c in stored.axes if c.origin == "near" and c.values.size not in (1, channels)]:
+            stored.notes.append(
+                f"the file gives {beside[0].values.size} positions in '{beside[0].name}', the cube has {channels} "
+                "channels, which are counted; give the right ones with --axis FIRST:LAST:UNIT or FILE:UNIT"
             )
         return SpectralAxis.linear(0, 1, channels, "channel"), None
     candidate = fitting[0]
@@ -198,6 +206,14 @@ def choose_axis(
         raise UserError(
             f"{stored.name}: '{candidate.name}' cannot be the spectral axis: {error}; give another with --axis"
         ) from error
+
+
+def _are_numbers(candidate: AxisCandidate) -> bool:
+    """Whether `bands` are numbers of bands rather than wavelengths: whole, and below any wavelength in nm."""
+    values = candidate.values
+    if candidate.unit is not None or candidate.name.rpartition("/")[2].lower() != "bands" or not values.size:
+        return False
+    return bool((values == np.floor(values)).all() and values.max() < _LEAST_NM)
 
 
 def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[SpectralAxis, NDArray[np.int64] | None]:

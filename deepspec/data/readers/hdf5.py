@@ -24,7 +24,6 @@ from deepspec.data.readers.stored import (
     check_dims,
     choose_key,
     has_dims,
-    is_counting,
     is_list,
     is_sum,
     pixel_grid,
@@ -288,8 +287,6 @@ def _axes(
         )
         values = np.asarray(whole(item), dtype=np.float64).ravel()
         shared = on_the_same_scale(array, item)
-        if leaf == "bands" and is_counting(values):
-            continue  # their numbers
         if not usual and (shared is None or np.unique(values).size < values.size):
             continue
         if shared is not None and described.spectral_dim in (None, shared):

@@ -83,5 +83,5 @@ def test_hcompressed_tiles_are_of_the_size_that_they_say(tmp_path, tile):
     for rows in (0, 2**16, -1):
         changed = content[: place + 2] + rows.to_bytes(4, "big", signed=True) + content[place + 6 :]
         (tmp_path / "b.fits").write_bytes(changed)
-        with pytest.raises(UserError, match="a tile of 'DATA' at byte .* is not of its size"):
+        with pytest.raises(UserError, match=r"a tile of 'DATA' at byte .* is not of its size"):
             read_cube(tmp_path / "b.fits")
