@@ -367,7 +367,16 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
         detector_dim = len(hdu.shape) - stokes
         default = stokes_i(hdu.header, stokes, hdu.shape[detector_dim])
         notes.append(f"took Stokes I of {hdu.shape[detector_dim]} parameters; choose with --detector NUMBER")
-    flags = None if beside.flags is None else images[beside.flags]
+    mask = None
+    if beside.flags is not None:
+        mask = unflagged(path, images[beside.flags], hdu, spectral_dim, hdus[0].header)
+    if mask is not None and not mask.all():
+        left_out = f"{np.count_nonzero(~mask)} of {mask.size} pixels"
+        if mask.any():
+            notes.append(f"left out {left_out}, which '{beside.flags}' flags in half of their channels or more")
+        else:
+            notes.append(f"'{beside.flags}' flags {left_out}, all there are: it is not used")
+            mask = None
     return Stored(
         arrays=[stored_image(path, hdu)],
         name=f"{path}:{chosen}",
@@ -375,7 +384,7 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
         detector_dim=detector_dim,
         default_detector=default,
         axes=axes,
-        mask=None if flags is None else unflagged(path, flags, hdu, spectral_dim, hdus[0].header),
+        mask=mask,
         errors=None if beside.errors is None else stored_image(path, images[beside.errors]),
         errors_are=beside.errors_are,
         metadata={key: header[key] for key in _KEYWORDS if key in header},

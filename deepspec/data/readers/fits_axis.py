@@ -39,6 +39,7 @@ _DOPPLER = {
     "VELO": units.doppler_relativistic,
     "FELO": units.doppler_optical,
 }
+_LONGEST_M, _MOST_J, _LEAST_HZ = 0.05, 1e-9, 1e5
 _ERRORS = (ValueError, MemoryError, KeyError, AttributeError, TypeError, IndexError)  # of wcslib on a bad header
 
 
@@ -111,6 +112,8 @@ def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[
     name = f"world coordinates {kind}"
     if f"CUNIT{number}" not in header and np.allclose(values, np.arange(length) + round(values[0]), rtol=0, atol=1e-6):
         return number, []  # slices that are counted
+    if not str(header.get(f"CUNIT{number}", "")).strip() and (bare := _without_unit(kind, values, notes)) is not None:
+        return number, bare
     if unit == units.dimensionless_unscaled:
         if (shifted := _redshifted(values, kind, rest["wavelength"])) is not None:
             return number, [AxisCandidate(name, shifted, "angstrom", "stated")]
@@ -135,6 +138,22 @@ def _converted(
         at = rest["frequency"] * units.Hz if rest["frequency"] else rest["wavelength"] * units.m
         values, unit = (values * unit).to_value(units.Hz, doppler(at)), units.Hz
     return np.asarray((values * unit).to_value(units.Unit(target), rules), dtype=np.float64), target
+
+
+def _without_unit(kind: str, values: NDArray[np.float64], notes: list[str]) -> list[AxisCandidate] | None:
+    """What to make of numbers whose unit the header leaves out; None if they are in SI, as the standard then has it.
+
+    No spectrograph has wavelengths of 5 cm or energies of nanojoules: these are in other units, to be guessed by size.
+    """
+    largest = float(np.abs(values).max())
+    if kind[:4].upper() in ("WAVE", "AWAV") and largest > _LONGEST_M:
+        return [AxisCandidate(f"wavelength {kind} of the header", values, None, "stated")]
+    if kind[:4].upper() == "ENER" and largest > _MOST_J:
+        return [AxisCandidate(f"energy {kind} of the header", values, None, "stated")]
+    if kind[:4].upper() == "FREQ" and largest < _LEAST_HZ:
+        notes.append(f"{kind} of the header has no unit, and {largest:g} Hz is no frequency: channels are counted")
+        return []
+    return None
 
 
 def _redshifted(values: NDArray[np.float64], kind: str, rest: float) -> NDArray[np.float64] | None:

@@ -276,3 +276,26 @@ def test_frequencies_in_a_table(tmp_path):
     np.testing.assert_allclose(
         axis_of(write(tmp_path, SKY, more=[table])).to("angstrom").values, LIGHT * 10 / (115 + 0.01 * I_C)
     )
+
+
+@pytest.mark.parametrize("kind", ["WAVE", "AWAV"])
+@pytest.mark.parametrize("factor", [1.0, 0.1, 1e-4])
+def test_wavelengths_without_a_unit_are_no_kilometres(tmp_path, kind, factor, capsys):
+    """The standard takes metres; pipelines that leave the unit out write angstrom, nm or um."""
+    cards = SKY | {"CTYPE3": kind, "CRVAL3": 7300 * factor, "CRPIX3": 1.0, "CD3_3": 1.25 * factor}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards)).to("angstrom").values, LINEAR, rtol=1e-9)
+    assert "choose the unit with --axis UNIT" in capsys.readouterr().err
+
+
+def test_wavelengths_without_a_unit_in_metres(tmp_path):
+    cards = {"CTYPE3": "WAVE", "CRVAL3": 7.3e-7, "CRPIX3": 1.0, "CDELT3": 1.25e-10}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards)).to("angstrom").values, LINEAR, rtol=1e-9)
+
+
+def test_energies_and_frequencies_without_a_unit(tmp_path, capsys):
+    axis = axis_of(write(tmp_path, {"CTYPE3": "ENER", "CRVAL3": 1.0, "CRPIX3": 1.0, "CDELT3": 0.01}))
+    np.testing.assert_allclose(axis.to("keV").values, 1 + 0.01 * I_C)
+    (tmp_path / "cube.fits").unlink()
+    axis = axis_of(write(tmp_path, {"CTYPE3": "FREQ", "CRVAL3": 115.0, "CRPIX3": 1.0, "CDELT3": 0.01}))
+    assert axis.unit == "channel"
+    assert "115.49 Hz is no frequency" in capsys.readouterr().err

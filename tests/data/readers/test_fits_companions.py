@@ -122,3 +122,19 @@ def test_uncertainties_of_the_same_number(tmp_path):
         np.testing.assert_allclose(cube.read_errors(0, 6), 2 * SIGMA.transpose(1, 2, 0), rtol=1e-6)
     with read_cube(path, dataset="IFU.3.DATA") as cube:
         assert cube.read_errors(0, 6) is None
+
+
+def test_pixels_that_are_flagged_are_counted(tmp_path, capsys):
+    flags = np.zeros((6, 7), np.uint8)
+    flags[1, 2:5] = 1
+    with read_cube(write(tmp_path, unit(IMAGE, "DATA"), fits.ImageHDU(flags, name="MASK"))) as cube:
+        np.testing.assert_array_equal(cube.mask, flags == 0)
+    assert "left out 3 of 42 pixels, which 'MASK' flags" in capsys.readouterr().err
+
+
+def test_flags_on_every_pixel_are_none(tmp_path, capsys):
+    """Some programs write 1 for good."""
+    path = write(tmp_path, unit(IMAGE, "DATA"), fits.ImageHDU(np.ones((6, 7), np.uint8), name="MASK"))
+    with read_cube(path) as cube:
+        assert cube.mask.all()
+    assert "'MASK' flags 42 of 42 pixels, all there are: it is not used" in capsys.readouterr().err
