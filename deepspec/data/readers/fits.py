@@ -141,7 +141,7 @@ def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
     sizes = np.ones(1, dtype=np.int64)  # of the tiles, the last dimension fastest
     for along in lengths:
         sizes = np.multiply.outer(sizes, along).ravel()
-    table = hdu._bintable
+    table = getattr(hdu, "_bintable", hdu)
     heap = table.fileinfo()["datLoc"] + int(table.header.get("THEAP", table.header["NAXIS1"] * table.header["NAXIS2"]))
     places = np.array(hdu.compressed_data["COMPRESSED_DATA"])  # length and offset in the heap
     with path.open("rb") as file:
