@@ -5,7 +5,9 @@ Shapes: H rows, W columns, C channels, K clusters.
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,8 +150,15 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
     if path.is_dir():
         return None
     with path.open("rb") as file:
-        if file.read(9) != b"SIMPLE  =":
+        head = file.read(9)
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(path) as packed:
+                head = packed.read(9)
+        except (OSError, EOFError, zlib.error):
             return None
+    if head != b"SIMPLE  =":
+        return None
     import warnings
 
     from astropy.io import fits
