@@ -73,6 +73,6 @@ def test_damage_and_bombs(tmp_path, temporary):
         read_cube(tmp_path / "notes.tar.gz")
     assert cube_files([str(tmp_path)]) == [str(damaged), str(path)]
     damaged.write_bytes(gzip.compress(content))
-    with pytest.raises(UserError, match="a gzip file within a gzip file"):
+    with pytest.raises(UserError, match=r"b\.fits\.gz: of files that gzip packed"):
         read_cube(damaged)
     assert list(temporary.iterdir()) == []
