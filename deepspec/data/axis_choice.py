@@ -187,6 +187,8 @@ def choose_axis(
             )
         return SpectralAxis.linear(0, 1, channels, "channel"), None
     candidate = fitting[0]
+    if candidate.unit is None and is_counting(candidate.values):  # a dimension that is only numbered
+        candidate = next((c for c in fitting if c.origin != "far" and not is_counting(c.values)), candidate)
     if candidate.origin == "far" and wanted is None:
         stored.notes.append(
             f"took '{candidate.name}' as the spectral axis, as it has as many values; choose with --axis"

@@ -26,6 +26,7 @@ _SPECTRAL = re.compile(
     r"energ|wave_?len|wave_?number|lambda|channel|spectr|band|mca|freq|raman|photon|^(c|e|ch|chan|wl|wave|wav|lam|nu|bins?)$"
 )
 _INCIDENT = re.compile(r"incident|beam|mono|source|excit|primary")
+_OF_A_DETECTOR = re.compile(r"mca|chan|bin|emi|fluo|xrf|det|spectr")
 _DETECTOR = re.compile(r"detector|element|sensor|module|^(det|dets|sdd|elem)$")
 _ROW = re.compile(r"^(y|row|rows|line|lines|lat|latitude|height|northing)$|down_?track|along_?track|_y$|^y[_ ]|^y\b")
 _COLUMN = re.compile(
@@ -55,6 +56,8 @@ def roles(dims: Sequence[Named]) -> list[Role | None]:
     by_name = [i for i, dim in enumerate(dims) if is_spectral_name(dim.name) and found[i] is None]
     emitted = [i for i in by_name if not _INCIDENT.search(dims[i].name.lower())] or by_name
     by_unit = [i for i, dim in enumerate(dims) if found[i] is None and not by_name and _is_spectral_unit(dim)]
+    if len(emitted) > 1:  # the energies of the beam without a word that says so, in a scan over them
+        emitted = [i for i in emitted if _OF_A_DETECTOR.search(dims[i].name.lower())] or emitted
     spectral = emitted or by_unit
     if len(spectral) == 1:
         found[spectral[0]] = "spectral"

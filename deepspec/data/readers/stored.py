@@ -31,6 +31,7 @@ AXIS_NAMES = (
 _UNIT_ENDINGS = {"nm": "nm", "um": "um", "angstrom": "angstrom", "kev": "keV", "ev": "eV", "cm1": "1/cm"}
 _LONGEST_LIST = 2**20  # values
 _LONGEST_REASON = 600  # characters; some libraries print what they found
+_SMALL_SIDE = 16  # pixels; a picture has more
 _PICTURE_WORDS = ("preview", "thumb", "overview", "snapshot", "icon")
 
 
@@ -224,12 +225,22 @@ def choose_key(
     plain = [name for name in cubes if not any(word in name.lower() for word in _PICTURE_WORDS)] or cubes
     # Maps of one value for each pixel (survey images) are no cubes where there is one.
     deep = [name for name in plain if sum(n > 1 for n in shapes[name]) >= min(dims)] or plain
+    deep = [name for name in deep if not _is_coloured(shapes[name])] or deep
     usual = [name for name in deep if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or deep
     chosen = max(usual, key=lambda name: (_size(shapes[name]), is_sum(name)))
     if len(fitting) == 1:
         return chosen, []
     others = ", ".join(name for name in fitting if name != chosen)
     return chosen, [f"took '{chosen}' {shapes[chosen]} (others: {others}); choose with --dataset NAME"]
+
+
+def _is_coloured(shape: tuple[int, ...]) -> bool:
+    """Whether a shape is that of a picture with three or four colours."""
+    lengths = [length for length in shape if length > 1]
+    return len(lengths) == 3 and any(
+        colours in (3, 4) and min(sides) > _SMALL_SIDE
+        for colours, sides in ((lengths[2], lengths[:2]), (lengths[0], lengths[1:]))
+    )
 
 
 def is_sum(name: str) -> bool:

@@ -508,3 +508,28 @@ def test_prisma(tmp_path, level):
         np.testing.assert_allclose(cube.axis.to("nm").values, listed[3:])
         expected = numbers / 100.0 - 0.5 if level == 1 else 0.01 + numbers / 65535 * 0.9
         np.testing.assert_allclose(cube.read_rows(0, 40), expected.transpose(0, 2, 1)[..., 3:], rtol=1e-5)
+
+
+def test_energies_of_the_beam_and_of_the_detector(file):
+    """Spectra over a scan of the beam's energy: only the detector's channels are the spectral dimension."""
+    scan = np.stack([CUBE, CUBE + 1, CUBE + 2])
+    made = group(file, "entry/data", ["energy", "y", "x", "mca_energy"], scan)
+    for name, values in (("energy", np.array([7.0, 7.1, 7.2])), ("mca_energy", ENERGY)):
+        made[name] = values
+        made[name].attrs["units"] = "keV"
+    with read(file, detector=1) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE + 1)
+        np.testing.assert_allclose(cube.axis.values, ENERGY)
+
+
+def test_wavelengths_go_before_numbers_of_bands(file):
+    """netCDF-4 with bands that are only numbered, and their wavelengths over the same dimension."""
+    file["r"] = CUBE.transpose(2, 0, 1)
+    for dim, (name, length) in enumerate((("band", 70), ("y", 5), ("x", 4))):
+        file[name] = np.arange(1.0, length + 1)
+        file[name].make_scale(name)
+        file["r"].dims[dim].attach_scale(file[name])
+    shared(file, file["r"], 0, "wavelength", np.linspace(400, 900, 70), units="nm")
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(400, 900, 70))
