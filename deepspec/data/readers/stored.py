@@ -226,7 +226,7 @@ def choose_key(
     # Maps of one value for each pixel (survey images) are no cubes where there is one.
     deep = [name for name in plain if sum(n > 1 for n in shapes[name]) >= min(dims)] or plain
     deep = [name for name in deep if not _is_coloured(shapes[name])] or deep
-    usual = [name for name in deep if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or deep
+    usual = [name for name in deep if re.split(r"[/.]", name)[-1].lower() in CUBE_NAMES] or deep
     chosen = max(usual, key=lambda name: (_size(shapes[name]), is_sum(name)))
     if len(fitting) == 1:
         return chosen, []
