@@ -121,7 +121,9 @@ def _fits(path: Path) -> _Contents:
 
     try:
         with fits.open(path) as hdus:
-            images = [(hdu.name or str(i), hdu) for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+            images = [
+                (hdu.name or str(i), hdu) for i, hdu in enumerate(hdus) if hdu.is_image and getattr(hdu, "shape", None)
+            ]
             content = {name: np.array(hdu.data) for name, hdu in images}
     except fits.VerifyError as error:
         raise UserError(f"{path}: a header is damaged: {' '.join(str(error).split())}") from error

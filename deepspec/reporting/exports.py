@@ -170,7 +170,9 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
         for number, unit in enumerate(units):
             names = (unit.name, f"{unit.name},{unit.ver}", str(number))
             wanted = extension is None or extension.upper() in names
-            if not (wanted and unit.is_image and len(unit.shape) >= 3 and tuple(unit.shape[-2:]) == shape):
+            if not (
+                wanted and unit.is_image and len(getattr(unit, "shape", ())) >= 3 and tuple(unit.shape[-2:]) == shape
+            ):
                 continue
             try:
                 coordinates = WCS(unit.header, units).celestial

@@ -256,6 +256,30 @@ def tiff_gdal(stem, cube):
     return stem.with_suffix(".tif")
 
 
+def fits_companions(stem, cube):
+    """A cube with uncertainties, flags, wavelengths, and a table of borders."""
+    image = np.ascontiguousarray(cube.transpose(2, 0, 1))
+    line = fits.Header({"CTYPE3": "WAVE", "CUNIT3": "Angstrom", "CRVAL3": 5000.0, "CDELT3": 1.0, "CRPIX3": 1.0})
+    positions = np.arange(len(image), dtype=float)
+    borders = [fits.Column(n, "D", "keV", array=positions + i) for i, n in enumerate(("E_MIN", "E_MAX"))]
+    units = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(image, line, "SCI"),
+        fits.ImageHDU(image.astype(np.float32), name="ERR"),
+        fits.ImageHDU(np.zeros(image.shape, np.uint8), name="DQ"),
+        fits.ImageHDU(5000 + positions, fits.Header({"BUNIT": "Angstrom"}), "WAVE"),
+        fits.BinTableHDU.from_columns(borders, name="EBOUNDS"),
+    ]
+    fits.HDUList(units).writeto(stem.with_suffix(".fits"))
+    return stem.with_suffix(".fits")
+
+
+def matlab_structure(stem, cube):
+    content = {"scene": {"info": "x", "cube": cube, "wavelengths": np.linspace(400, 700, cube.shape[2])}}
+    scipy.io.savemat(stem.with_suffix(".mat"), content, do_compression=True)
+    return stem.with_suffix(".mat")
+
+
 def attributes(stem, cube):
     """Wavelengths in an attribute of the array."""
     with h5py.File(stem.with_suffix(".h5"), "w") as file:

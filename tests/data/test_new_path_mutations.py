@@ -15,11 +15,13 @@ from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
 from tests.data.cube_formats import (
     attributes,
+    fits_companions,
     fits_summed,
     fits_table,
     fits_tiles,
     hyperspy,
     linked,
+    matlab_structure,
     netcdf,
     tiff_gdal,
     tiff_tiles,
@@ -169,7 +171,9 @@ def test_tiles_tags_and_checksums(tmp_path, capsys, batch):
     """Packed FITS and TIFF, GDAL's tag, and attributes; a bit of data under a checksum is never another value."""
     intact = tmp_path / "intact"
     kinds = {name: fits_tiles(name) for name in ("RICE_1", "GZIP_2", "HCOMPRESS_1", "RICE_1+")}
-    kinds |= {w.__name__: w for w in (fits_summed, tiff_tiles, tiff_gdal, attributes)}
+    kinds |= {
+        w.__name__: w for w in (fits_summed, tiff_tiles, tiff_gdal, attributes, fits_companions, matlab_structure)
+    }
     originals = {}
     for name, writer in kinds.items():
         (intact / name).mkdir(parents=True)

@@ -395,7 +395,7 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
 def _images(hdus: fits.HDUList) -> dict[str, Any]:
     """Image units by name, those without one by number; a further one of the same name as NAME,EXTVER."""
     images: dict[str, Any] = {}
-    units = [(number, hdu) for number, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+    units = [(number, hdu) for number, hdu in enumerate(hdus) if hdu.is_image and getattr(hdu, "shape", None)]
     for number, hdu in sorted(units, key=lambda pair: (pair[1].ver, pair[0])):
         key = hdu.name or str(number)
         if key in images:

@@ -273,7 +273,7 @@ def _listed(hdus: fits.HDUList, channels: int) -> Iterator[AxisCandidate]:
     """Lists of wavelengths in other units of the file: images of one dimension, columns, and tables of one row."""
     for hdu in hdus:
         name = hdu.name.upper()
-        if hdu.is_image and hdu.shape and name in _LISTS and max(hdu.shape) == np.prod(hdu.shape) > 1:
+        if hdu.is_image and getattr(hdu, "shape", None) and name in _LISTS and max(hdu.shape) == np.prod(hdu.shape) > 1:
             values = np.asarray(hdu.data, dtype=np.float64).ravel()
             yield _list_candidate(name, values, str(hdu.header.get("BUNIT", hdu.header.get("CUNIT1", ""))))
         if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(hdu, fits.CompImageHDU):

@@ -85,3 +85,15 @@ def test_hcompressed_tiles_are_of_the_size_that_they_say(tmp_path, tile):
         (tmp_path / "b.fits").write_bytes(changed)
         with pytest.raises(UserError, match=r"a tile of 'DATA' at byte .* is not of its size"):
             read_cube(tmp_path / "b.fits")
+
+
+@pytest.mark.parametrize("bits", [26, 0, 99])
+def test_a_unit_with_numbers_of_no_known_type(tmp_path, bits):
+    image = np.ones((70, 5, 6), np.int16)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, name="DATA")]).writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    card = b"BITPIX  = %20d"
+    place = content.rfind(card % 16)
+    (tmp_path / "a.fits").write_bytes(content[:place] + card % bits + content[place + 30 :])
+    with pytest.raises(UserError, match=r"a\.fits"):
+        read_cube(tmp_path / "a.fits")
