@@ -129,6 +129,9 @@ def _check_tiles(path: Path, hdu: fits.CompImageHDU) -> None:
     check_memory(2 * size, f"{path}: a tile of '{hdu.name}'")
 
 
+_SHORTEST_TILE = 23  # bytes of its header
+
+
 def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
     """Compare the size that each tile's own stream gives with the tile's, which the library for it does not.
 
@@ -142,7 +145,9 @@ def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
     for along in lengths:
         sizes = np.multiply.outer(sizes, along).ravel()
     table = getattr(hdu, "_bintable", hdu)
-    heap = table.fileinfo()["datLoc"] + int(table.header.get("THEAP", table.header["NAXIS1"] * table.header["NAXIS2"]))
+    start, rows_end = table.fileinfo()["datLoc"], table.header["NAXIS1"] * table.header["NAXIS2"]
+    heap = start + int(table.header.get("THEAP", rows_end))
+    end = start + rows_end + int(table.header["PCOUNT"])
     places = np.array(hdu.compressed_data["COMPRESSED_DATA"])  # length and offset in the heap
     with path.open("rb") as file:
         for (length, offset), size in zip(places.reshape(-1, 2).tolist(), sizes.tolist(), strict=True):
@@ -151,7 +156,8 @@ def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
             file.seek(heap + offset)
             head = file.read(10)
             rows, columns = (int.from_bytes(head[i : i + 4], "big", signed=True) for i in (2, 6))
-            if len(head) < 10 or head[:2] != b"\xdd\x99" or rows < 1 or columns < 1 or rows * columns != size:
+            within = heap <= heap + offset and length >= _SHORTEST_TILE and heap + offset + length <= end
+            if not within or head[:2] != b"\xdd\x99" or rows < 1 or columns < 1 or rows * columns != size:
                 raise UserError(f"{path}: damaged: a tile of '{hdu.name}' at byte {heap + offset} is not of its size")
 
 

@@ -85,6 +85,12 @@ def test_hcompressed_tiles_are_of_the_size_that_they_say(tmp_path, tile):
         (tmp_path / "b.fits").write_bytes(changed)
         with pytest.raises(UserError, match=r"a tile of 'DATA' at byte .* is not of its size"):
             read_cube(tmp_path / "b.fits")
+    with fits.open(path) as units:
+        length = units[1]._bintable.header["PCOUNT"]
+    short = content.replace(b"PCOUNT  = %20d" % length, b"PCOUNT  = %20d" % (length - 40))  # ends within the last tile
+    (tmp_path / "b.fits").write_bytes(short)
+    with pytest.raises(UserError, match=r"a tile of 'DATA' at byte .* is not of its size"):
+        read_cube(tmp_path / "b.fits")
 
 
 @pytest.mark.parametrize("bits", [26, 0, 99])
