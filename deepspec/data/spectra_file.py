@@ -134,8 +134,9 @@ def _from_hdf5(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Call
         file = read_hdf5(path, locking=False)
         try:
             groups = {name: item for name, item in file.items() if isinstance(item, h5py.Group)} | {"": file}
-            alone = {dataset: groups[dataset]} if dataset in groups else groups
-            tables = _tables(path, alone)
+            if dataset is not None and dataset in groups:
+                groups = {dataset: groups[dataset]}
+            tables = _tables(path, groups)
         except BaseException:
             file.close()
             raise

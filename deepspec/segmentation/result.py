@@ -544,6 +544,7 @@ def _read(file: h5py.File) -> Segmentation:
     values: dict[str, Any] = {name: whole(file[name]) for name in _ARRAYS}
     axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
     values |= {name: SpectralAxis(whole(file[name]), file[name].attrs["unit"]) for name in axes}
+    values |= {name: whole(file[name]) for name in _OPTIONAL_ARRAYS if name in file}
     records = _RECORDS | {name: kind for name, kind in _OPTIONAL_RECORDS.items() if name in file}
     for name, record in records.items():
         values[name] = _record(file[name], record)
@@ -559,7 +560,6 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: whole(sample[field.name]) for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
-        **{name: whole(file[name]) for name in _OPTIONAL_ARRAYS if name in file},
         **values,
     )
 

@@ -60,8 +60,8 @@ def spectral_axis(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int |
     by_position = dims - 3 if dims >= 3 and stokes != 3 else None
     found = _world_coordinates(hdus, hdu, notes)
     if found is not None and found[1]:
-        dim = dims - found[0]
-        return dim, _with_lists(found[1][0], list(_listed(hdus, hdu.shape[dim])), notes)
+        known = dims - found[0]
+        return known, _with_lists(found[1][0], list(_listed(hdus, hdu.shape[known])), notes)
     number = found[0] if found is not None else _linear_axis(header, dims)
     dim = by_position if number is None else dims - number
     if dim is None:
