@@ -14,7 +14,13 @@ from deepspec.data.cube_file import MARK, TRAINING, VERSION
 from deepspec.data.hdf5_file import check_stored, whole
 from deepspec.data.readers.described import Described, is_spectral_name, text_of
 from deepspec.data.readers.hdf5_attributes import attribute_axes, prisma
-from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
+from deepspec.data.readers.hdf5_axes import (
+    calibration,
+    described_beside,
+    is_picture,
+    nexus_data,
+    on_the_same_scale,
+)
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import (
@@ -102,6 +108,9 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
         described.spectral_dim, described.image, described.axes = 1, (0, 2), [space.axis]
         values = [space.physical(values[0], notes)]
     axes = described.axes + _axes(found, arrays[0], place, described)
+    if not axes and (calibrated := calibration(links, arrays[0], described.spectral_dim, notes)) is not None:
+        described.spectral_dim, energies = calibrated
+        axes.append(energies)
     if not axes:
         for candidate, dim in attribute_axes(arrays[0]):
             axes.append(candidate)

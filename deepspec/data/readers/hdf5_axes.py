@@ -17,6 +17,7 @@ import numpy as np
 from deepspec.data.hdf5_file import whole
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles, text_of
 from deepspec.data.readers.hyperspy import hyperspy_described
+from deepspec.data.readers.stored import AxisCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,36 @@ def described_beside(links: Links, array: h5py.Dataset) -> Described:
     described = Described(array)
     _interpret(described, text_of(array.attrs.get("interpretation")))
     return described
+
+
+def calibration(
+    links: Links, array: h5py.Dataset, spectral_dim: int | None, notes: list[str]
+) -> tuple[int, AxisCandidate] | None:
+    """The energies by the `calibration` that PyMca and silx keep beside spectra: a + b i + c i^2 in keV.
+
+    It lies in the array's group, or in the group `info` there or a step up, next to the numbers i in `channels`.
+
+    Args:
+        links: the file.
+        array: the spectra.
+        spectral_dim: their spectral dimension, if it is known; else the last one.
+        notes: gets a line on what was taken.
+    """
+    dim = array.ndim - 1 if spectral_dim is None else spectral_dim
+    for group, name in ((array.parent, ""), (array.parent, "info/"), (array.parent.parent, "info/")):
+        found = links.get(group, f"{name}calibration")
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iuf" or found.size not in (2, 3):
+            continue
+        a, b, c = [*np.asarray(found[()], dtype=np.float64).ravel().tolist(), 0.0][:3]
+        if not np.isfinite([a, b, c]).all() or b <= 0 or (a, b, c) == (0, 1, 0):  # none was made
+            continue
+        i = np.arange(array.shape[dim], dtype=np.float64)
+        numbers = links.get(group, f"{name}channels")
+        if isinstance(numbers, h5py.Dataset) and numbers.shape == i.shape and numbers.dtype.kind in "iuf":
+            i = np.asarray(whole(numbers), dtype=np.float64)
+        notes.append(f"took the energies {a:g} + {b:g} i + {c:g} i^2 keV from '{found.name}'; choose with --axis")
+        return dim, AxisCandidate("calibration", a + b * i + c * i**2, "keV", "stated")
+    return None
 
 
 def is_picture(array: h5py.Dataset) -> bool:

@@ -533,3 +533,27 @@ def test_wavelengths_go_before_numbers_of_bands(file):
     with read(file) as cube:
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
         np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(400, 900, 70))
+
+
+@pytest.mark.parametrize("place", ["calibration", "info/calibration", "../info/calibration"])
+@pytest.mark.parametrize("channels", [None, np.arange(1, 71)])
+def test_the_calibration_of_pymca(file, place, channels, capsys):
+    file["scan/mca_0/det/spectra"] = CUBE
+    where = {"..": "scan/mca_0/info/"}.get(place[:2], "scan/mca_0/det/" + place.removesuffix("calibration"))
+    file[where + "calibration"] = [-0.01, 0.02, 1e-6]
+    if channels is not None:
+        file[where + "channels"] = channels
+    i = np.arange(70) if channels is None else channels
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        assert cube.axis.unit == "keV"
+        np.testing.assert_allclose(cube.axis.values, -0.01 + 0.02 * i + 1e-6 * i**2)
+    assert "took the energies -0.01 + 0.02 i" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("numbers", [[0.0, 1.0, 0.0], [0.0, -0.02, 0.0], [0.0, np.nan], np.ones(70)])
+def test_calibrations_that_are_none(file, numbers):
+    file["spectra"] = CUBE
+    file["calibration"] = numbers
+    with read(file) as cube:
+        assert cube.axis.unit == "channel"
