@@ -89,7 +89,7 @@ def stokes_i(header: fits.Header, axis: int, length: int) -> int:
 
 def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int, list[AxisCandidate]] | None:
     """Number of the spectral FITS axis and its values, as far as wcslib knows them; None if it knows of none."""
-    header = hdu.header
+    header = _with_own_steps(hdu.header, len(hdu.shape))
     try:
         wcs = WCS(header, hdus, fix=True)
         position = wcs.wcs.spec
@@ -138,6 +138,21 @@ def _converted(
         at = rest["frequency"] * units.Hz if rest["frequency"] else rest["wavelength"] * units.m
         values, unit = (values * unit).to_value(units.Hz, doppler(at)), units.Hz
     return np.asarray((values * unit).to_value(units.Unit(target), rules), dtype=np.float64), target
+
+
+def _with_own_steps(header: fits.Header, dims: int) -> fits.Header:
+    """The header with CDi_i for each axis that has CDELTi alone, where others have a CD matrix.
+
+    The standard does not allow the mixture, and wcslib takes 1 for the missing CD3_3; pipelines write it all the same.
+    """
+    if not any(re.fullmatch(r"CD\d_\d", key) for key in header):
+        return header
+    completed = header.copy()
+    for i in range(1, dims + 1):
+        row = any(f"CD{i}_{j}" in header or f"CD{j}_{i}" in header for j in range(1, dims + 1))
+        if not row and (step := _number(header, f"CDELT{i}", 0.0)):
+            completed[f"CD{i}_{i}"] = step
+    return completed
 
 
 def _without_unit(kind: str, values: NDArray[np.float64], notes: list[str]) -> list[AxisCandidate] | None:

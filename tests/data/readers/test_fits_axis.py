@@ -299,3 +299,12 @@ def test_energies_and_frequencies_without_a_unit(tmp_path, capsys):
     axis = axis_of(write(tmp_path, {"CTYPE3": "FREQ", "CRVAL3": 115.0, "CRPIX3": 1.0, "CDELT3": 0.01}))
     assert axis.unit == "channel"
     assert "115.49 Hz is no frequency" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["WAVE", "AWAV", "LAMBDA"])
+def test_a_step_beside_a_matrix_for_the_sky_alone(tmp_path, kind):
+    """wcslib takes 1 for the CD3_3 that is missing, whatever CDELT3 says."""
+    cards = SKY | {"CTYPE3": kind, "CUNIT3": "nm", "CRVAL3": 730.0, "CRPIX3": 1.0, "CDELT3": 0.125}
+    path = write(tmp_path, cards)
+    np.testing.assert_allclose(axis_of(path).to("angstrom").values, LINEAR, rtol=1e-9)
+    assert celestial_header(path, (6, 7))["CTYPE1"] == "RA---TAN"
