@@ -46,12 +46,13 @@ if TYPE_CHECKING:
 
     from deepspec.data.readers.stored import StoredArray
 
-_SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts")  # what XRF-Maps and PyXRF write
+# What XRF-Maps, PyXRF and Larch write.
+_SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts", "xrmmap/mcasum/counts")
 _BEAM = re.compile(r"mono|beam|source|undulator|incident|insertion_device", re.IGNORECASE)
 _BEAM_CLASSES = ("NXmonochromator", "NXbeam", "NXsource", "NXinsertion_device")
 _DETECTOR = re.compile(r"det|mca|xmap|sdd|element|sensor|fluo|channel", re.IGNORECASE)
 _GOOD = ("good_wavelengths", "good_bands", "good_band", "bbl")  # 1 for a channel that may be used
-_ERRORS = ("errors", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
+_ERRORS = ("errors", "uncertainties", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
 
 
 def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
@@ -332,10 +333,12 @@ def _is_of_the_beam(name: str, item: h5py.Dataset) -> bool:
 def _errors(links: Links, arrays: Sequence[h5py.Dataset]) -> StoredArray | None:
     """Standard deviations beside the array, as NeXus names them."""
     leaf = arrays[0].name.rsplit("/", 1)[-1]
-    for pattern in _ERRORS if len(arrays) == 1 else ():
-        item = links.get(arrays[0].parent, pattern.format(leaf))
+    said = text_of(arrays[0].attrs.get("uncertainties"))  # NeXus: the name of the dataset that has them
+    names = [*([said] if said else []), *(pattern.format(leaf) for pattern in _ERRORS)]
+    for name in names if len(arrays) == 1 else ():
+        item = links.get(arrays[0].parent, name)
         if isinstance(item, h5py.Dataset) and item.shape == arrays[0].shape:
-            return links.values(item)
+            return physical_dataset(item, links.values(item), links, [])
     return None
 
 

@@ -245,7 +245,7 @@ def _is_coloured(shape: tuple[int, ...]) -> bool:
 
 def is_sum(name: str) -> bool:
     """Whether the path of an array says that a program summed its detectors."""
-    return re.search(r"(^|[^a-z])(det)?sum(med)?([^a-z]|$)", name.lower()) is not None
+    return re.search(r"(^|[^a-z])(det|mca)?sum(med)?([^a-z]|$)", name.lower()) is not None
 
 
 def has_dims(shape: tuple[int, ...], dims: Sequence[int]) -> bool:

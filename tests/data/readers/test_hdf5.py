@@ -128,3 +128,13 @@ def test_colour_pictures_of_any_type_are_no_cubes_where_there_is_one(tmp_path, s
     with read_cube(tmp_path / "a.h5") as cube:
         assert cube.shape == (5, 6, 70)
         assert (cube.read_rows(0, 5) == 2).all()
+
+
+def test_the_sum_of_larch_goes_before_its_detectors(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, value in (("mca1", 2), ("mca2", 3), ("mcasum", 7)):  # a sum that is corrected for dead times
+            file[f"xrmmap/{name}/counts"] = np.full((5, 6, 70), value, np.uint32)
+            file[f"xrmmap/{name}/energy"] = 0.01 * np.arange(1, 71)
+    with read_cube(tmp_path / "a.h5") as cube:
+        assert (cube.read_rows(0, 5) == 7).all()
+        np.testing.assert_allclose(cube.axis.values, 0.01 * np.arange(1, 71))

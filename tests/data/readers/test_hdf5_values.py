@@ -109,9 +109,12 @@ def test_a_factor_of_zero_is_said(read, capsys):
 
 def test_errors_beside_the_array(tmp_path):
     sigma = np.sqrt(np.abs(RAW) + 1.0)
-    for name in ("errors", "rad_errors"):
+    for name in ("errors", "rad_errors", "uncertainties", "sigma"):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["rad"], file[name] = RAW, sigma
+            file["rad"], file[name] = RAW, 4 * sigma
+            file[name].attrs["scale_factor"] = 0.25  # errors have a scale of their own
+            if name == "sigma":
+                file["rad"].attrs["uncertainties"] = name
         with read_cube(tmp_path / f"{name}.h5", dataset="rad", spectral_dim=2) as cube:
             np.testing.assert_allclose(cube.read_errors(1, 4), sigma[1:4])
 
