@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from importlib.util import find_spec
 
 import h5py
 import numpy as np
@@ -250,6 +251,42 @@ CUBES = {
     "EDF": text("a.edf", _EDF),
     "TIFF": tiff(),
 }  # fmt: skip
+
+
+def zarr_store(fill):
+    def write(folder):
+        import zarr
+
+        fill(zarr.open_group(folder / "a.zarr", mode="w", zarr_format=2))
+        return folder / "a.zarr"
+
+    return write
+
+
+def _zarr_hyperspy(root):
+    group = root.create_group("Experiments/map")
+    group.create_array("data", data=CUBE)
+    for dim, (name, size) in enumerate(zip(("y", "x", "Energy"), CUBE.shape, strict=True)):
+        axis = group.create_group(f"axis-{dim}")
+        axis.attrs.update({"name": name, "units": "keV", "size": size, "navigate": dim < 2})
+    group["axis-2"].create_array("axis", shape=(HUGE,), chunks=CHUNK, dtype="f8")
+
+
+def _zarr_labels(root):
+    root.create_array("counts", data=CUBE).attrs["_ARRAY_DIMENSIONS"] = ["y", "x", "energy"]
+    root.create_array("energy", shape=(HUGE,), chunks=CHUNK, dtype="f8")
+
+
+def _zarr_one_chunk(root):
+    root.create_array("counts", shape=(10**4, 10**4, 10**4), chunks=(10**4, 10**4, 10**4), dtype="f8")
+
+
+if find_spec("zarr") is not None:  # an extra
+    CUBES |= {
+        "zarr, a chunk": zarr_store(_zarr_one_chunk),
+        "zarr, HyperSpy axis": zarr_store(_zarr_hyperspy),
+        "zarr, axis": zarr_store(_zarr_labels),
+    }
 MASKS = {
     "NPY": npy((10**6, 10**6), "|u1"),
     "NPZ": npz(mask=npy_header((10**6, 10**6), "|u1")),

@@ -51,7 +51,7 @@ def outcomes(tmp_path_factory):
     for kind, writers in (("cube", CUBES), ("mask", MASKS), ("harmless", HARMLESS)):
         for name, write in writers.items():
             path = write(tmp_path_factory.mktemp("bomb"))
-            assert sum(file.stat().st_size for file in path.parent.iterdir()) < 2**20
+            assert sum(file.stat().st_size for file in path.parent.rglob("*")) < 2**20
             files.append((name if name == "segmentation" else kind, name, str(path)))
     command = [sys.executable, "-c", MEASURED, json.dumps(files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LONGEST = 2**24  # values of an axis, 128 MiB
+
+
 def open_zarr(path: Path, array: str | None, dims: Sequence[int]) -> Stored:
     """Open a cube in a zarr store.
 
@@ -100,6 +103,17 @@ def _open(path: Path, root: Any, wanted: str | None, dims: Sequence[int], close:
     )
 
 
+def _whole(array: Any) -> NDArray[Any]:
+    """All values of a small array, such as positions of channels, which nobody has by the hundred million.
+
+    Raises:
+        ValueError: it is far larger.
+    """
+    if math.prod(array.shape) > _LONGEST:
+        raise ValueError(f"'{array.path}' should have shape {tuple(array.shape)}, too many for an axis")
+    return np.asarray(array[...])
+
+
 class _AxisGroup:
     """The attributes, arrays and groups of a group as one mapping."""
 
@@ -112,7 +126,7 @@ class _AxisGroup:
         if name in self._attributes:
             return self._attributes[name]
         if inner in self._arrays:
-            return np.asarray(self._arrays[inner][...])
+            return _whole(self._arrays[inner])
         return _AxisGroup(inner, self._arrays, self._groups) if inner in self._groups else default
 
 
@@ -138,7 +152,7 @@ def _described(array: Any, name: str, arrays: Mapping[str, Any], groups: Mapping
         dim = described.spectral_dim = spectral[0]
         position = positions[dim]
         if position is not None and position.ndim == 1:
-            values = np.asarray(position[...], dtype=np.float64)
+            values = _whole(position).astype(np.float64)
             described.axes = [candidate(texts[dim], values, units[dim])]
     place_image(described, found)
     return described
@@ -152,7 +166,7 @@ def _axes(arrays: Mapping[str, Any], chosen: str) -> list[AxisCandidate]:
         if named is None or name == chosen or not is_list(tuple(item.shape), tuple(arrays[chosen].shape)):
             continue
         unit = dict(item.attrs).get("units", dict(item.attrs).get("unit", named or None))
-        values = np.asarray(item[...], dtype=np.float64).ravel()
+        values = _whole(item).astype(np.float64).ravel()
         near = group == chosen.rpartition("/")[0]
         candidates.append(AxisCandidate(name, values, None if unit is None else str(unit), "near" if near else "far"))
     return candidates
