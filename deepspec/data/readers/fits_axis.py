@@ -317,6 +317,8 @@ def _centres(table: Any, channels: int) -> Iterator[AxisCandidate]:
 def _list_candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
     if name.startswith("LOG") or unit.lower().startswith("log"):
         return AxisCandidate(name, 10.0**values, "angstrom", "stated")
+    if name.startswith("FREQ") and not unit:
+        unit = "Hz" if values.size and values.min() > _LEAST_HZ else "an unknown unit of frequency"
     if unit and not _is_known(unit):
         with suppress(ValueError, units.UnitsError):  # what is not understood is said where the axis is chosen
             return AxisCandidate(name, *_converted(values, units.Unit(unit), name, {}), "stated")

@@ -308,3 +308,14 @@ def test_a_step_beside_a_matrix_for_the_sky_alone(tmp_path, kind):
     path = write(tmp_path, cards)
     np.testing.assert_allclose(axis_of(path).to("angstrom").values, LINEAR, rtol=1e-9)
     assert celestial_header(path, (6, 7))["CTYPE1"] == "RA---TAN"
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e9, "angstrom"), (1.0, "channel")])
+def test_frequencies_in_a_list_without_a_unit(tmp_path, factor, unit, capsys):
+    listed = fits.ImageHDU(factor * (115 + 0.01 * I_C), name="FREQ")
+    axis = axis_of(write(tmp_path, SKY, more=[listed]))
+    assert axis.unit == unit
+    if unit == "channel":
+        assert "unknown unit of frequency" in capsys.readouterr().err
+    else:
+        np.testing.assert_allclose(axis.values, LIGHT * 10 / (115 + 0.01 * I_C))
