@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from deepspec.data.hdf5_file import whole
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read_image_axes(file: h5py.File) -> tuple[ImageAxis, ImageAxis] | None:
 
 def _read(dataset: h5py.Dataset) -> ImageAxis:
     if h5py.check_string_dtype(dataset.dtype) is None:
-        values = np.asarray(dataset[()])
+        values = np.asarray(whole(dataset))
     else:
         values = dataset.asstr()[()].astype(str)
         if dataset.attrs["times"]:
