@@ -19,7 +19,7 @@ LAYERS = [
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
-    {"models", "synthetic"},
+    {"models", "synthetic", "line_maps"},
     {"data"},
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
