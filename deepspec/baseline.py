@@ -58,6 +58,7 @@ def baseline(
         check_segmentation_folder,
         print_segmentation,
         save_segmentation_folder,
+        with_maps,
     )
 
     exports = parse_exports(results.export, Path(cube), None)
@@ -75,6 +76,9 @@ def baseline(
     with reading.open(cube, mask) as opened, claimed_folder(folder):
         with progress_bars() as show:
             segmentation = segment_by_baseline(opened, method, options, progress=show)
+            segmentation = with_maps(
+                segmentation, opened, results.maps, redshift=results.redshift, lines=lines, progress=show
+            )
         segmentation = save_segmentation_folder(
             segmentation,
             folder,

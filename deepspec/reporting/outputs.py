@@ -29,6 +29,7 @@ from deepspec.reporting.exports import (
 )
 from deepspec.reporting.figure_table import file_names, others_may_fail
 from deepspec.reporting.figures import FIGURES, history_file, save_figures
+from deepspec.reporting.line_map_files import save_maps_fits, save_maps_tiff
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
 
@@ -86,8 +87,16 @@ def _check(name: str, export: object) -> None:
 
 def _write_tiff(context: ExportContext, folder: Path) -> None:
     save_tiff(context.segmentation, folder / "labels.tif")
+    if context.segmentation.line_maps is not None:
+        save_maps_tiff(context.segmentation.line_maps, folder / "maps.tif")
     if context.segmentation.disagreement is not None:
         save_disagreement(context.segmentation, folder / "disagreement.tif")
+
+
+def _write_fits(context: ExportContext, folder: Path) -> None:
+    save_fits(context.segmentation, folder / "labels.fits", context.header)
+    if context.segmentation.line_maps is not None:
+        save_maps_fits(context.segmentation.line_maps, folder / "maps.fits", context.header)
 
 
 def _write_memberships(context: ExportContext, folder: Path) -> None:
@@ -123,14 +132,14 @@ EXPORTS: Extensible[Export] = Extensible(
     {
         "report": Export(REPORT, (REPORT,)),
         "tiff": Export(
-            "label map of 16 bits; of an ensemble also its disagreement, as floats",
-            ("labels.tif", "disagreement.tif"),
+            "label map of 16 bits; of an ensemble also its disagreement, and maps of lines, as floats",
+            ("labels.tif", "disagreement.tif", "maps.tif"),
             _write_tiff,
         ),
         "fits": Export(
             "label map, with the cube's world coordinates if it has any",
-            ("labels.fits",),
-            lambda context, folder: save_fits(context.segmentation, folder / "labels.fits", context.header),
+            ("labels.fits", "maps.fits"),
+            _write_fits,
         ),
         "csv": Export(
             "spectra and peaks of the clusters, and r of each border",

@@ -25,6 +25,7 @@ from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
+from deepspec.line_maps.result import LineMaps
 from deepspec.pages import figure_html, table_html
 from deepspec.segmentation.cutting import Groups, Leaves, cut_leaves, cut_memberships, number_of_clusters
 from deepspec.segmentation.drift import Drift
@@ -146,6 +147,8 @@ class Segmentation:
     scattered: NDArray[np.bool_] | None = None
     """(C,) the channels of `mean_raw` where the sample scatters the tube's lines (`scattered_channels`); None where no
     tube is known or was found, where no peaks were looked for, and in files of earlier versions."""
+    line_maps: LineMaps | None = None
+    """Maps of the elements or emission lines of the cube, where they were asked for."""
 
     @property
     def border_scatter(self) -> NDArray[np.float64] | None:
@@ -397,8 +400,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
-    follows from it (it is not read again), `memberships`, `disagreement`, and the
-    group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    follows from it (it is not read again), `memberships`, `disagreement`, the group `line_maps` as `LineMaps.save` has
+    it, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -430,6 +433,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset("memberships", data=segmentation.memberships, **_PACKED)
         if segmentation.disagreement is not None:
             file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
+        if segmentation.line_maps is not None:
+            segmentation.line_maps.write(file.create_group("line_maps"))
         if segmentation.leaves is not None:
             _write_leaves(file.create_group("leaves"), segmentation.leaves)
         if segmentation.drift is not None:
@@ -517,6 +522,8 @@ def check_sound(segmentation: Segmentation) -> None:
             _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
     if found.latents is not None and found.latents.shape != (*labels.shape, latent):
         _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    if found.line_maps is not None and found.line_maps.shape != labels.shape:
+        _refuse(f"line maps have shape {found.line_maps.shape}, expected {labels.shape}")
     if found.scattered is not None and (
         found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
     ):
@@ -559,6 +566,7 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
+        line_maps=LineMaps.read(file["line_maps"]) if "line_maps" in file else None,
         **{name: file[name][()] for name in _OPTIONAL_ARRAYS if name in file},
         **values,
     )

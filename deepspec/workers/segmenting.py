@@ -110,7 +110,15 @@ class SegmentJob:
         asked = self.asked
         model = prepare(asked, self.checkpoint_sha256)
         with open_as_recorded(model.reading, asked.reading, self.cube, self.mask, model.axis) as opened:
-            return segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
+            found = segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
+            if asked.results.maps is None:
+                return found
+            from deepspec.reporting.segmentation_folder import with_maps
+
+            results = asked.results
+            return with_maps(
+                found, opened, results.maps, redshift=results.redshift, lines=asked.lines, progress=progress
+            )
 
     def save(self, segmentation: Segmentation, request: dict[str, Any]) -> Segmentation:
         """Write the folder, which appears when it is complete; the segmentation as it was written."""
