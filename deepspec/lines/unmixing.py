@@ -118,18 +118,16 @@ class SpectraModel:
     """(F,) whether a map is wanted, and not only that the others are told apart from it."""
     shape_EC: Array
     """(E, C) counts in each channel of what must not be negative: the F families, whose lines on the axis sum to 1
-    before their escape peaks are added, then the tube's scattered lines and sums of photons."""
+    before their escape peaks are added, then sums of photons and the tube's scattered lines."""
     back_BC: Array
     """(B, C) pieces of the background."""
     variance_C: Array
     """(C,) of the counts of a pixel as bright as the mean."""
+    total: float
+    """Counts of such a pixel."""
     notes: tuple[str, ...] = ()
     """What the reader of the maps should know."""
 
-    @property
-    def explained_C(self) -> Array:
-        """(C,) weights of the channels, 1 / variance."""
-        return np.asarray(1 / self.variance_C)
 
 
 def make_model(
@@ -174,19 +172,21 @@ def make_model(
     mean_C = np.average(spectra_SC, axis=0, weights=pixels_S)
     fwhm_C = fwhm_kev(np.maximum(energy_C, 0), calibration.fwhm_mn_ev) / axis.widths()
     back_C = _smooth(snip(_smooth(mean_C, fwhm_C / 2), fwhm_C), fwhm_C)
-    others = _scatter(found.tube, energy_C, calibration, axis)
+    scatter = _scatter(found.tube, energy_C, calibration, axis)
     sums_C = sum_spectrum(np.maximum(mean_C - back_C, 0) / axis.widths(), energy_C) * axis.widths()
-    if sums_C.sum() > 0:
-        others.append(sums_C / sums_C.sum())
+    sums = [sums_C / sums_C.sum()] if sums_C.sum() > 0 else []
     groups = [_Groups.of(shown[name], energy_C, calibration, axis) for name in names]
     model = SpectraModel(
         names=tuple(names),
         energies=tuple(_main_energy(shown[name], low, high) for name in names),
         asked=tuple(name in wanted for name in names),
-        shape_EC=np.array([*(group.shape_C for group in groups), *others]),
+        shape_EC=np.array([*(group.shape_C for group in groups), *sums]),
         back_BC=background_basis(back_C, energy_C, calibration.fwhm_mn_ev),
         variance_C=_variance(mean_C, fwhm_C),
+        total=max(float(mean_C.sum()), 1e-300),
     )
+    if scatter:
+        model = replace(model, shape_EC=np.array([*model.shape_EC, *_merged(scatter, model, mean_C)]))
     model = _with_fitted_ratios(model, groups, spectra_SC, pixels_S)
     return _with_notes(model, found.tube)
 
@@ -317,12 +317,37 @@ def _with_fitted_ratios(
     return replace(model, shape_EC=np.array([*(group.shape_C for group in groups), *model.shape_EC[families_:]]))
 
 
-def _scatter(tube: str | None, energy_C: Array, calibration: Calibration, axis: SpectralAxis) -> list[Array]:
-    """(C,) each, sums of 1: the anode's lines, scattered with their energy or with less."""
+def _scatter(tube: str | None, energy_C: Array, calibration: Calibration, axis: SpectralAxis) -> dict[str, list[Array]]:
+    """(C,) each, sums of 1: the anode's lines by shell, scattered with their energy, or with less by some angle."""
+    found: dict[str, list[Array]] = {}
     if tube is None:
-        return []
-    found = [part.shape_GC.sum(0) * axis.widths() for part in scattered_parts(tube, energy_C, calibration.fwhm_mn_ev)]
-    return [shape_C / shape_C.sum() for shape_C in found if shape_C.sum() > 0.01 * axis.widths().max()]
+        return found
+    for part in scattered_parts(tube, energy_C, calibration.fwhm_mn_ev):
+        shape_C = part.shape_GC.sum(0) * axis.widths()
+        if shape_C.sum() > 0.01 * axis.widths().max():
+            words = part.names[0].split()
+            found.setdefault(f"{words[1][0]} {words[-1]}", []).append(shape_C / shape_C.sum())
+    return found
+
+
+def _merged(scatter: dict[str, list[Array]], model: SpectraModel, mean_C: Array) -> list[Array]:
+    """One shape for each kind of scatter: its angles are those of the scanner, the same in all pixels.
+
+    The shapes of several angles are nearly alike, and would only make the fit of each pixel slow and uncertain.
+    """
+    from scipy.optimize import nnls
+
+    flat = [shape_C for shapes in scatter.values() for shape_C in shapes]
+    columns_NC = np.concatenate([model.shape_EC, flat, model.back_BC]) / np.sqrt(model.variance_C)
+    length_N = np.maximum(np.sqrt((columns_NC**2).sum(1)), 1e-300)
+    amount_N = nnls((columns_NC / length_N[:, None]).T, mean_C / np.sqrt(model.variance_C), maxiter=3000)[0] / length_N
+    place, found = len(model.shape_EC), []
+    for shapes in scatter.values():
+        own = amount_N[place : place + len(shapes)]
+        place += len(shapes)
+        if own.sum() > 0:
+            found.append(own @ np.array(shapes) / own.sum())
+    return found
 
 
 def _smooth(values_C: Array, fwhm_C: Array) -> Array:
@@ -400,9 +425,12 @@ class Unmixer:
         self._right_CE = torch.from_numpy(right_EC.T.copy()).float()
         self._estimator_CF = torch.from_numpy(estimator_FC.T.copy()).float()
         self._variance_CF = torch.from_numpy((unit_variance * estimator_FC**2).T.copy()).float()
-        # What a channel that happens to be empty still varies by: a small part of a mean pixel.
+        # Where a pixel happens to have no count its variance is not 0: it is that of the background of the mean spectrum
+        # for a pixel so bright, and 3/8 of a count in the lines (Anscombe 1948).
         level_C = np.maximum(model.back_BC.sum(0), 0) if len(model.back_BC) else np.zeros(len(model.variance_C))
-        self._least_F = torch.from_numpy(0.05 * unit_variance * (estimator_FC**2 @ level_C)).float()
+        self._back_F = torch.from_numpy(unit_variance * (estimator_FC**2 @ level_C) / model.total).float()
+        lines_F = (model.shape_EC[:families_] * estimator_FC**2).sum(1)
+        self._least_F = torch.from_numpy(0.375 * unit_variance**2 * lines_F).float()
 
     def __call__(self, x_PC: Tensor) -> tuple[Tensor, Tensor]:
         """Amounts (F, P) in counts, and their standard deviations (F, P) by counting.
@@ -412,7 +440,9 @@ class Unmixer:
         """
         from deepspec.functional.nonnegative import nonnegative_least_squares
 
-        variance_PF = x_PC.clamp(min=0) @ self._variance_CF + self._least_F
+        seen_PC = x_PC.clamp(min=0)
+        variance_PF = (seen_PC @ self._variance_CF).maximum(seen_PC.sum(1, keepdim=True) * self._back_F)
+        variance_PF += self._least_F
         if self._signed:
             return (x_PC @ self._estimator_CF).T, variance_PF.sqrt().T
         right_EP = (x_PC @ self._right_CE).T.contiguous()
