@@ -33,8 +33,10 @@ def nonnegative_least_squares(gram_EE: Tensor, right_EP: Tensor, *, tolerance: f
     unknowns = len(gram_EE)
     if gram_EE.shape != (unknowns, unknowns) or right_EP.ndim != 2 or len(right_EP) != unknowns:
         raise ValueError(f"expected (E, E) and (E, P), got {tuple(gram_EE.shape)} and {tuple(right_EP.shape)}")
-    scale_E = gram_EE.diagonal().clone()
-    if unknowns and not bool((scale_E > 0).all()):
+    if unknowns == 0:
+        return right_EP.clone()
+    scale_E = gram_EE.diagonal()
+    if not bool((scale_E > 0).all()):
         raise ValueError("expected a matrix with a positive diagonal")
     scale_E = scale_E.rsqrt()
     # In units of the standard deviations the diagonal is 1.
@@ -62,8 +64,6 @@ def nonnegative_least_squares(gram_EE: Tensor, right_EP: Tensor, *, tolerance: f
 
 
 def _unconstrained(gram_EE: Tensor, right_EP: Tensor) -> Tensor:
-    if len(gram_EE) == 0:
-        return right_EP.clone()
     whole = gram_EE.double()
     inverse = torch.linalg.pinv(whole, hermitian=True).to(gram_EE.dtype)
     return inverse @ right_EP

@@ -41,6 +41,9 @@ _LEAST_SIDE = 6
 _LEAST_INSIDE = 4
 """Channels of a line at least: its Gaussian has three numbers."""
 
+_BLEND_KM_S = 230.0
+"""Lines nearer than this, as the [OII] doublet is, are one: the light of both is in the window."""
+
 _USUAL = 0.5
 """Weight of lines that may shine wherever gas does."""
 
@@ -243,7 +246,7 @@ def _window(
             f"{values[0]:.1f} to {values[-1]:.1f} angstrom; leave it out of --lines, or give another --redshift"
         )
     away_L = np.abs(centres - centre)
-    nearest = float(centres[np.where(away_L > 1e-6, away_L, np.inf).argmin()])
+    nearest = float(centres[np.where(away_L > _BLEND_KM_S / LIGHT_KM_S * centre, away_L, np.inf).argmin()])
     away_C = np.abs(values - centre)
     inside_C = away_C <= min(half, abs(nearest - centre) / 2)
     if inside_C.sum() < _LEAST_INSIDE:

@@ -41,6 +41,9 @@ MODEL_ERROR = 0.03
 _OVERLAP = 0.9
 """Correlation of two amounts from which on a note says that they can hardly be told apart."""
 
+_WINDOW_KEV = 0.8
+"""Lines of less energy, which windows hardly let through, are not taken to be there since others of the element are."""
+
 _SHARE = 0.3
 """Of a family's photons that must lie on the axis, so that its map is one of the element."""
 
@@ -165,7 +168,12 @@ def make_model(
     if not wanted:
         raise UserError("no lines of elements are found in the mean spectra; name the elements with --elements Fe,Pb-L")
     present = {name.element for name in [*labelled, *wanted]}
-    beside = [n for n in shown if n not in wanted and (n in labelled or n.element in present)]
+    beside = [
+        n
+        for n, family in shown.items()
+        if n not in wanted
+        and (n in labelled or (n.element in present and _main_energy(family, low, high) > _WINDOW_KEV))
+    ]
     # What the anode has in common with the sample cannot be told from what is scattered.
     beside = [n for n in beside if not (n.element == found.tube and n.shell != "M")]
     names = [*wanted, *beside]
