@@ -59,6 +59,7 @@ def baseline(
         print_segmentation,
         save_segmentation_folder,
         with_maps,
+        with_statistics,
     )
 
     exports = parse_exports(results.export, Path(cube), None)
@@ -76,6 +77,7 @@ def baseline(
     with reading.open(cube, mask) as opened, claimed_folder(folder):
         with progress_bars() as show:
             segmentation = segment_by_baseline(opened, method, options, progress=show)
+            segmentation = with_statistics(segmentation, opened, show)
             segmentation = with_maps(
                 segmentation, opened, results.maps, redshift=results.redshift, lines=lines, progress=show
             )

@@ -225,6 +225,38 @@ def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
     return written
 
 
+def save_statistics(segmentation: Segmentation, path: Path) -> None:
+    """What the measured spectra of each cluster scatter by, as CSV with a column for each number of each cluster.
+
+    Args:
+        segmentation: to write.
+        path: of the file. Empty cells are not known.
+
+    Raises:
+        ValueError: the segmentation has no statistics.
+    """
+    statistics = segmentation.statistics
+    if statistics is None:
+        raise ValueError("expected a segmentation with statistics of its clusters, got one without")
+    unit = f" ({statistics.unit})" if statistics.unit else ""
+    columns: dict[str, NDArray[np.float64]] = {}
+    for cluster in range(segmentation.k):
+        for word, values, own in (
+            ("mean", segmentation.mean_raw, unit),
+            ("standard error", statistics.standard_error, unit),
+            ("5 %", statistics.low, unit),
+            ("median", statistics.median, unit),
+            ("95 %", statistics.high, unit),
+            ("maximum", statistics.maximum, unit),
+            ("difference to the rest", statistics.difference, unit),
+            ("significance of the difference", statistics.significance, ""),
+        ):
+            columns[f"{word} {cluster}{own}"] = values[cluster]
+    rows = zip(segmentation.axis.values, *columns.values(), strict=True)
+    cells = (["" if np.isnan(value) else f"{value:.8g}" for value in row] for row in rows)
+    write_csv(path, [segmentation.axis.label, *columns], cells, line_end="\n")
+
+
 def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
     """Peaks of the clusters with all their candidates as CSV, a row for each candidate (or peak without any)."""
     rows: list[list[Any]] = []

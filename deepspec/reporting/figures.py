@@ -14,7 +14,7 @@ from deepspec.reporting.figure_table import ReportFigure, figure_table, save_tab
 from deepspec.reporting.latent_figures import latent_matrix
 from deepspec.reporting.line_map_files import draw_maps
 from deepspec.reporting.map_figures import disagreement_map, integrated, label_map, masks
-from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
+from deepspec.reporting.spectra_figures import averages_over_difference, cluster_bands, cluster_rows, cluster_spectra
 from deepspec.reporting.training_figures import (
     generate,
     generated_spectra,
@@ -75,6 +75,11 @@ FIGURES = figure_table(
         "spectra": ReportFigure(
             "Mean measured, mean decoded and decoded mean spectrum of each cluster (equations 9, 8 and 10)",
             lambda shown: cluster_spectra(shown.segmentation, shown.scale, shown.labels),
+        ),
+        "statistics": ReportFigure(
+            "Measured spectra of each cluster: mean, median, band of 5 to 95 % of its pixels, and maximum of all pixels",
+            lambda shown: cluster_bands(shown.segmentation, shown.scale),
+            when=lambda shown: shown.segmentation.statistics is not None,
         ),
         "clusters": ReportFigure(
             "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",

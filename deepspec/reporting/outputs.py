@@ -25,6 +25,7 @@ from deepspec.reporting.exports import (
     save_msa,
     save_peaks,
     save_spectra,
+    save_statistics,
     save_tiff,
 )
 from deepspec.reporting.figure_table import file_names, others_may_fail
@@ -113,6 +114,8 @@ def _write_memberships(context: ExportContext, folder: Path) -> None:
 
 def _write_csv(context: ExportContext, folder: Path) -> None:
     save_spectra(context.segmentation, folder)
+    if context.segmentation.statistics is not None:
+        save_statistics(context.segmentation, folder / "statistics.csv")
     save_peaks(context.labels, folder / "peaks.csv")
     if (borders := borders_of(context.segmentation)) is not None:
         save_borders(borders, folder / "borders.csv")
@@ -142,8 +145,8 @@ EXPORTS: Extensible[Export] = Extensible(
             _write_fits,
         ),
         "csv": Export(
-            "spectra and peaks of the clusters, and r of each border",
-            ("spectra.csv", "spectra-decoded.csv", "peaks.csv", "borders.csv"),
+            "spectra of the clusters, what they scatter by, their peaks, and r of each border",
+            ("spectra.csv", "spectra-decoded.csv", "statistics.csv", "peaks.csv", "borders.csv"),
             _write_csv,
         ),
         "msa": Export("a spectrum file per cluster", ("msa",), _write_folder("msa", save_msa)),

@@ -14,6 +14,7 @@ from deepspec.line_maps import map_lines
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
 from deepspec.reporting.outputs import output_names, write_outputs
 from deepspec.segmentation.scatter import scatter_note
+from deepspec.segmentation.statistics import cluster_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,6 +144,27 @@ def _with_scatter(segmentation: Segmentation, tube: str | None) -> tuple[Segment
     segmentation = replace(segmentation, scattered=known[1])
     note = scatter_note(segmentation.border_scatter, tube)
     return segmentation, (note,) if note else ()
+
+
+def with_statistics(
+    segmentation: Segmentation, cube: SpectralCube, progress: Callable[[str, int, int], None] | None = None
+) -> Segmentation:
+    """Add what the spectra of each cluster scatter by; the cube is read once more.
+
+    Args:
+        segmentation: of the cube.
+        cube: open.
+        progress: called with the name of the pass, the pixels done and all.
+    """
+    made = cluster_statistics(
+        cube,
+        segmentation.labels,
+        segmentation.k,
+        channels=segmentation.axis.channels,
+        seed=segmentation.provenance.seed,
+        progress=progress,
+    )
+    return replace(segmentation, statistics=made)
 
 
 def with_maps(

@@ -216,6 +216,48 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
     return figure, panels[:k]
 
 
+def cluster_bands(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
+    """One panel per cluster: mean, median, band of 5 to 95 % and maximum of the measured spectra.
+
+    Args:
+        segmentation: whose.
+        scale: of the intensities.
+
+    Raises:
+        ValueError: the segmentation has no statistics.
+    """
+    statistics = segmentation.statistics
+    if statistics is None:
+        raise ValueError("expected a segmentation with statistics of its clusters, got one without")
+    figure, panels = _panels(segmentation)
+    values = segmentation.axis.values
+    for cluster, axes in enumerate(panels):
+        axes.plot(values, statistics.maximum[cluster], color="#b0b0b0", linewidth=0.6, label="maximum")
+        axes.fill_between(
+            values,
+            statistics.low[cluster],
+            statistics.high[cluster],
+            color=_COLOUR_OF_BAND,
+            alpha=0.35,
+            linewidth=0,
+            label="5 to 95 % of the pixels",
+        )
+        axes.plot(values, statistics.median[cluster], color=_COLOUR_OF_BAND, linewidth=0.8, label="median")
+        axes.plot(values, segmentation.mean_raw[cluster], color="#000000", linewidth=0.8, label="mean")
+        drawn = np.stack([segmentation.mean_raw[cluster], statistics.maximum[cluster]])
+        set_intensity_scale(axes, scale, drawn)
+        axes.set_xlim(float(values.min()), float(values.max()))
+        axes.tick_params(labelsize=FONT_SIZE - 2)
+        axes.spines[["top", "right"]].set_visible(False)
+    _add_legend(figure, panels[0])
+    figure.supxlabel(segmentation.axis.label, fontsize=FONT_SIZE)
+    figure.supylabel(statistics.unit or "as measured", fontsize=FONT_SIZE)
+    return figure
+
+
+_COLOUR_OF_BAND = "#0072b2"
+
+
 def _add_legend(figure: Figure, axes: Axes) -> None:
     handles, texts = axes.get_legend_handles_labels()
     figure.legend(handles, texts, loc="upper center", ncols=len(texts), fontsize=FONT_SIZE, frameon=False)

@@ -32,6 +32,8 @@ from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.provenance import Provenance
 from deepspec.segmentation.scatter import scatter_share
 from deepspec.segmentation.spectra import PixelSample
+from deepspec.segmentation.statistics import ARRAYS as STATISTICS
+from deepspec.segmentation.statistics import ClusterStatistics
 from deepspec.segmentation.view import draw_label_map, share_name
 
 if TYPE_CHECKING:
@@ -150,6 +152,9 @@ class Segmentation:
     line_maps: LineMaps | None = None
     """Maps of the elements or emission lines of the cube, where they were asked for."""
 
+    statistics: ClusterStatistics | None = None
+    """What the spectra of each cluster scatter by; None where the cube was not read for it, and after `cut`."""
+
     @property
     def border_scatter(self) -> NDArray[np.float64] | None:
         """(K, K) how much of what tells two clusters apart is scatter of the tube's lines, 0 to 1; see `scatter_share`.
@@ -225,7 +230,13 @@ class Segmentation:
             "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
         )
         return replace(
-            self, k=k, silhouette=silhouette, memberships=memberships, notes=(*self.notes, note), **vars(cut)
+            self,
+            k=k,
+            silhouette=silhouette,
+            memberships=memberships,
+            notes=(*self.notes, note),
+            statistics=None,
+            **vars(cut),
         )
 
     @property
@@ -401,7 +412,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
     follows from it (it is not read again), `memberships`, `disagreement`, the group `line_maps` as `LineMaps.save` has
-    it, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    it, the group `statistics` with the arrays of `ClusterStatistics`, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -435,6 +446,11 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
         if segmentation.line_maps is not None:
             segmentation.line_maps.write(file.create_group("line_maps"))
+        if segmentation.statistics is not None:
+            statistics = file.create_group("statistics")
+            statistics.attrs["unit"] = segmentation.statistics.unit
+            for name in STATISTICS:
+                statistics[name] = getattr(segmentation.statistics, name)
         if segmentation.leaves is not None:
             _write_leaves(file.create_group("leaves"), segmentation.leaves)
         if segmentation.drift is not None:
@@ -522,6 +538,8 @@ def check_sound(segmentation: Segmentation) -> None:
             _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
     if found.latents is not None and found.latents.shape != (*labels.shape, latent):
         _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    if found.statistics is not None and found.statistics.median.shape != (k, found.axis.channels):
+        _refuse(f"statistics have shape {found.statistics.median.shape}, expected {(k, found.axis.channels)}")
     if found.line_maps is not None and found.line_maps.shape != labels.shape:
         _refuse(f"line maps have shape {found.line_maps.shape}, expected {labels.shape}")
     if found.scattered is not None and (
@@ -566,6 +584,7 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
+        statistics=_read_statistics(file["statistics"]) if "statistics" in file else None,
         line_maps=LineMaps.read(file["line_maps"]) if "line_maps" in file else None,
         **{name: file[name][()] for name in _OPTIONAL_ARRAYS if name in file},
         **values,
@@ -599,6 +618,10 @@ def _read_leaves(group: h5py.Group) -> Leaves:
         parents=tuple(group["parents"][()].tolist()),
         **{name: group[name][()] for name in _LEAF_ARRAYS},
     )
+
+
+def _read_statistics(group: h5py.Group) -> ClusterStatistics:
+    return ClusterStatistics(**{name: group[name][()] for name in STATISTICS}, unit=str(group.attrs["unit"]))
 
 
 def _plain(value: Any) -> Any:

@@ -111,11 +111,9 @@ class SegmentJob:
         model = prepare(asked, self.checkpoint_sha256)
         with open_as_recorded(model.reading, asked.reading, self.cube, self.mask, model.axis) as opened:
             found = segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
-            if asked.results.maps is None:
-                return found
-            from deepspec.reporting.segmentation_folder import with_maps
+            from deepspec.reporting.segmentation_folder import with_maps, with_statistics
 
-            results = asked.results
+            results, found = asked.results, with_statistics(found, opened, progress)
             return with_maps(
                 found, opened, results.maps, redshift=results.redshift, lines=asked.lines, progress=progress
             )
