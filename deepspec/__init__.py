@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from deepspec.data.cube import SpectralCube, read_cube
     from deepspec.data.shards.datamodule import SpectraDataModule
     from deepspec.evaluation import evaluate_segmentation, read_reference
+    from deepspec.line_maps import LineMaps, map_lines
     from deepspec.models import SpectralModel
-    from deepspec.segmentation import Segmentation, segment_cube
+    from deepspec.segmentation import Segmentation, relabel_segmentation, segment_cube
     from deepspec.training.module import DeepClustering
     from deepspec.training.run import Run, train
 
@@ -33,6 +34,7 @@ if "torch" not in sys.modules:
 
 _HOME = {
     "DeepClustering": "deepspec.training.module",
+    "LineMaps": "deepspec.line_maps",
     "Run": "deepspec.training.run",
     "Segmentation": "deepspec.segmentation",
     "SpectraDataModule": "deepspec.data.shards.datamodule",
@@ -41,9 +43,11 @@ _HOME = {
     "SpectralModel": "deepspec.models",
     "evaluate_segmentation": "deepspec.evaluation",
     "functional": __name__,
+    "map_lines": "deepspec.line_maps",
     "metrics": __name__,
     "read_cube": "deepspec.data.cube",
     "read_reference": "deepspec.evaluation",
+    "relabel_segmentation": "deepspec.segmentation",
     "segment_by_baseline": "deepspec.baselines",
     "segment_cube": "deepspec.segmentation",
     "synthetic": __name__,
@@ -52,6 +56,7 @@ _HOME = {
 
 __all__ = [
     "DeepClustering",
+    "LineMaps",
     "Run",
     "Segmentation",
     "SpectraDataModule",
@@ -60,9 +65,11 @@ __all__ = [
     "SpectralModel",
     "evaluate_segmentation",
     "functional",
+    "map_lines",
     "metrics",
     "read_cube",
     "read_reference",
+    "relabel_segmentation",
     "segment_by_baseline",
     "segment_cube",
     "synthetic",

@@ -62,6 +62,8 @@ def baseline(
         with_statistics,
     )
 
+    if results.names is not None:
+        raise UserError("names: they go with the frozen clusters of a checkpoint, which a baseline has not; use relabel")
     exports = parse_exports(results.export, Path(cube), None)
     check_segmentation_folder(folder, results.redshift, overwrite=results.overwrite)
     options.check(method)

@@ -29,7 +29,9 @@ def save_tiff(segmentation: Segmentation, path: Path) -> None:
     from PIL import Image, TiffImagePlugin
 
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[270] = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters"
+    named = f": {', '.join(segmentation.cluster_labels)}" if segmentation.names else ""
+    text = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters{named}"
+    tags[270] = text.encode("ascii", "replace").decode()
     image = Image.fromarray((segmentation.labels.astype(np.int32) + 1).astype(np.uint16))
     # Deflate, which tifffile and scikit-image read by themselves; LZW needs another package there.
     _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags))
@@ -62,7 +64,8 @@ def save_memberships_tiff(segmentation: Segmentation, path: Path) -> None:
     pages = []
     for cluster, page in enumerate(_memberships_KHW(segmentation)):
         tags = TiffImagePlugin.ImageFileDirectory_v2()
-        tags[270] = f"deepspec probability of cluster {cluster} of {segmentation.k}"
+        label = segmentation.cluster_labels[cluster].encode("ascii", "replace").decode()
+        tags[270] = f"deepspec probability of cluster {label} of {segmentation.k}"
         pages.append(Image.fromarray(page, mode="F"))
         pages[-1].encoderinfo = {"tiffinfo": tags, "compression": "tiff_adobe_deflate"}
     first, *more = pages
@@ -130,11 +133,22 @@ def save_fits(segmentation: Segmentation, path: Path, header: Header | None = No
             fits.Column("CLUSTER", "J", array=np.arange(segmentation.k)),
             fits.Column("PIXELS", "K", array=segmentation.sizes),
             fits.Column("SHARE", "D", array=segmentation.shares),
+            *_names_column(segmentation),
         ],
         name="CLUSTERS",
     )
     # Rows from the bottom up, as FITS has them, is how the cube was read too: nothing is turned over.
     _write(path, lambda part: fits.HDUList([labels, clusters]).writeto(part, overwrite=True))
+
+
+def _names_column(segmentation: Segmentation) -> list[Any]:
+    """What clusters were called by hand, which FITS has in ASCII."""
+    from astropy.io import fits
+
+    if segmentation.names is None:
+        return []
+    names = [name.encode("ascii", "replace").decode() for name in segmentation.names]
+    return [fits.Column("NAME", f"{max(1, *map(len, names))}A", array=np.array(names))]
 
 
 def celestial_header(path: Path, shape: tuple[int, int], extension: str | None = None) -> Header | None:
@@ -203,15 +217,16 @@ def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
     Returns:
         `spectra.csv` on the axis of the cube and `spectra-decoded.csv` on the decoder's.
     """
+    names = segmentation.cluster_labels
     clusters = range(segmentation.k)
-    measured = {f"measured {c}": segmentation.mean_raw[c] for c in clusters}
+    measured = {f"measured {names[c]}": segmentation.mean_raw[c] for c in clusters}
     decoded: dict[str, NDArray[np.float64]] = {}
     for name, spectra in (
         ("input", segmentation.mean_input),
         ("decoded", segmentation.mean_reconstructed),
         ("decoded mean latent", segmentation.decoded_centre),
     ):
-        decoded |= {f"{name} {c}": spectra[c] for c in clusters}
+        decoded |= {f"{name} {names[c]}": spectra[c] for c in clusters}
     written = []
     for name, axis, columns in (
         ("spectra.csv", segmentation.axis, measured),
@@ -251,7 +266,7 @@ def save_statistics(segmentation: Segmentation, path: Path) -> None:
             ("difference to the rest", statistics.difference, unit),
             ("significance of the difference", statistics.significance, ""),
         ):
-            columns[f"{word} {cluster}{own}"] = values[cluster]
+            columns[f"{word} {segmentation.cluster_labels[cluster]}{own}"] = values[cluster]
     rows = zip(segmentation.axis.values, *columns.values(), strict=True)
     cells = (["" if np.isnan(value) else f"{value:.8g}" for value in row] for row in rows)
     write_csv(path, [segmentation.axis.label, *columns], cells, line_end="\n")
@@ -329,7 +344,7 @@ def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
         fields = {
             "FORMAT": "EMSA/MAS Spectral Data File",
             "VERSION": "1.0",
-            "TITLE": f"mean spectrum of cluster {cluster}, {segmentation.sizes[cluster]} pixels",
+            "TITLE": f"mean spectrum of cluster {segmentation.cluster_labels[cluster]}, {segmentation.sizes[cluster]} pixels",
             "DATE": _date(segmentation.provenance.created)[0],
             "TIME": _date(segmentation.provenance.created)[1],
             "OWNER": f"deepspec {segmentation.provenance.deepspec}",

@@ -18,7 +18,6 @@ from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     Scale,
-    cluster_colours,
     grid_figure,
     panel_height,
     set_intensity_scale,
@@ -205,7 +204,7 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
             xytext=(0, 5),
             xycoords="axes fraction",
             textcoords="offset points",
-            color=cluster_colours(k)[cluster],
+            color=segmentation.cluster_colours[cluster],
         )
     for axes in panels[k:]:
         axes.remove()

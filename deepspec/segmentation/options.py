@@ -109,6 +109,8 @@ class ResultOptions:
         maps: beside the clusters, map how much of each element every pixel shows, or the flux, velocity and dispersion
             of emission lines: found (in the spectra of the clusters), or their names, as in Fe,Pb-L or Hα,[OIII]5007;
             default none. The cube is read once or twice more.
+        names: segmentation whose clusters were edited by `relabel` (its folder or file): its names, colours, merges and
+            drops are applied to the frozen clusters of the same checkpoint.
         overwrite: replace an earlier segmentation in `out`. If there are several cubes, replace the segmentations that
             were made with other files or options.
     """
@@ -117,6 +119,7 @@ class ResultOptions:
     export: str = "auto"
     redshift: tuple[float, float] = (0.0, 0.0)
     maps: str | None = None
+    names: str | None = None
     overwrite: bool = False
 
 

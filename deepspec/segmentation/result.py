@@ -155,6 +155,16 @@ class Segmentation:
     statistics: ClusterStatistics | None = None
     """What the spectra of each cluster scatter by; None where the cube was not read for it, and after `cut`."""
 
+    names: tuple[str, ...] | None = None
+    """(K,) what clusters were called by hand, empty for those that were not; None if none was."""
+    colours: tuple[str, ...] | None = None
+    """(K,) their colours chosen by hand, as #rrggbb, likewise."""
+    locked: tuple[bool, ...] | None = None
+    """(K,) whether later edits must leave a cluster as it is; None if none is locked."""
+    edited: tuple[int, ...] | None = None
+    """Of the clusters that were found, before any was edited: the number of each now, -1 where it was dropped, -2 where
+    it was split. None if nothing was edited."""
+
     @property
     def border_scatter(self) -> NDArray[np.float64] | None:
         """(K, K) how much of what tells two clusters apart is scatter of the tube's lines, 0 to 1; see `scatter_share`.
@@ -173,8 +183,22 @@ class Segmentation:
 
     @property
     def cluster_names(self) -> list[str]:
-        """(K,) number and share of each cluster, as in "cluster 2: 14.1 %"."""
-        return [share_name(cluster, float(share)) for cluster, share in enumerate(self.shares)]
+        """(K,) number and share of each cluster, as in "cluster 2: 14.1 %", or "2 lead white: 14.1 %" with a name."""
+        names = self.names or [""] * self.k
+        return [share_name(number, float(self.shares[number]), name) for number, name in enumerate(names)]
+
+    @property
+    def cluster_labels(self) -> list[str]:
+        """(K,) number of each cluster, and its name if it has one, as in "2" or "2 lead white"."""
+        return [f"{number} {name}".strip() for number, name in enumerate(self.names or [""] * self.k)]
+
+    @property
+    def cluster_colours(self) -> list[str]:
+        """(K,) colour of each cluster, as #rrggbb: the one that was chosen, else one of `deepspec.drawing`."""
+        from deepspec.drawing import cluster_colours  # here: matplotlib takes a second to import
+
+        usual = cluster_colours(self.k)
+        return [own or colour for own, colour in zip(self.colours or usual, usual, strict=True)]
 
     @property
     def headline(self) -> str:
@@ -236,6 +260,10 @@ class Segmentation:
             memberships=memberships,
             notes=(*self.notes, note),
             statistics=None,
+            names=None,
+            colours=None,
+            locked=None,
+            edited=None,
             **vars(cut),
         )
 
@@ -321,7 +349,7 @@ class Segmentation:
             A figure of matplotlib, apart from those of pyplot: `savefig` writes it, and a notebook that has imported
             pyplot shows it.
         """
-        return draw_label_map(self.labels, self.cluster_names, self.headline)
+        return draw_label_map(self.labels, self.cluster_names, self.headline, self.cluster_colours)
 
     def __repr__(self) -> str:
         rows, columns = self.labels.shape
@@ -412,7 +440,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
     follows from it (it is not read again), `memberships`, `disagreement`, the group `line_maps` as `LineMaps.save` has
-    it, the group `statistics` with the arrays of `ClusterStatistics`, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    it, the group `statistics` with the arrays of `ClusterStatistics`,
+    the datasets `names`, `colours`, `locked` and `edited`, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -446,6 +475,12 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
         if segmentation.line_maps is not None:
             segmentation.line_maps.write(file.create_group("line_maps"))
+        for name in ("names", "colours"):
+            if (texts := getattr(segmentation, name)) is not None:
+                file[name] = np.array(texts, dtype=h5py.string_dtype())
+        for name in ("locked", "edited"):
+            if (values := getattr(segmentation, name)) is not None:
+                file[name] = np.array(values)
         if segmentation.statistics is not None:
             statistics = file.create_group("statistics")
             statistics.attrs["unit"] = segmentation.statistics.unit
@@ -538,6 +573,9 @@ def check_sound(segmentation: Segmentation) -> None:
             _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
     if found.latents is not None and found.latents.shape != (*labels.shape, latent):
         _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    for name in ("names", "colours", "locked"):
+        if (own := getattr(found, name)) is not None and len(own) != k:
+            _refuse(f"there are {len(own)} {name} for {k} clusters")
     if found.statistics is not None and found.statistics.median.shape != (k, found.axis.channels):
         _refuse(f"statistics have shape {found.statistics.median.shape}, expected {(k, found.axis.channels)}")
     if found.line_maps is not None and found.line_maps.shape != labels.shape:
@@ -584,6 +622,10 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
+        names=tuple(file["names"].asstr()[()].tolist()) if "names" in file else None,
+        colours=tuple(file["colours"].asstr()[()].tolist()) if "colours" in file else None,
+        locked=tuple(file["locked"][()].tolist()) if "locked" in file else None,
+        edited=tuple(file["edited"][()].tolist()) if "edited" in file else None,
         statistics=_read_statistics(file["statistics"]) if "statistics" in file else None,
         line_maps=LineMaps.read(file["line_maps"]) if "line_maps" in file else None,
         **{name: file[name][()] for name in _OPTIONAL_ARRAYS if name in file},
