@@ -63,7 +63,9 @@ def baseline(
     )
 
     if results.names is not None:
-        raise UserError("names: they go with the frozen clusters of a checkpoint, which a baseline has not; use relabel")
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint, which a baseline has not; use relabel"
+        )
     exports = parse_exports(results.export, Path(cube), None)
     check_segmentation_folder(folder, results.redshift, overwrite=results.overwrite)
     options.check(method)

@@ -104,7 +104,9 @@ def join_words(args: Sequence[str], flags: Sequence[str]) -> list[str]:
         joined.append(rest.pop(0))
         if joined[-1] in flags and rest and not rest[0].startswith("-"):
             words = [rest.pop(0)]
-            while rest and re.fullmatch(r"[^\W\d][\w\[\]-]{0,14},?|\[\w+\]\d+,?", rest[0]) and not Path(rest[0]).exists():
+            while (
+                rest and re.fullmatch(r"[^\W\d][\w\[\]-]{0,14},?|\[\w+\]\d+,?", rest[0]) and not Path(rest[0]).exists()
+            ):
                 words.append(rest.pop(0))
             joined.append(",".join(word.strip(",") for word in words))
     return joined

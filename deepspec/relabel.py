@@ -95,7 +95,9 @@ def segmentation_file(path: str) -> Path:
     """
     file = Path(path, SEGMENTATION) if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise UserError(f"{file}: no such segmentation; `segment` and `baseline` write {SEGMENTATION} into their folder")
+        raise UserError(
+            f"{file}: no such segmentation; `segment` and `baseline` write {SEGMENTATION} into their folder"
+        )
     return file
 
 

@@ -104,7 +104,9 @@ def _check_names(request: SegmentRequest) -> None:
     from deepspec.files import SEGMENTATION
 
     if request.options.clusters != "frozen":
-        raise UserError("names: they go with the frozen clusters of a checkpoint; leave out --clusters refit or --names")
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint; leave out --clusters refit or --names"
+        )
     file = Path(names, SEGMENTATION) if Path(names).is_dir() else Path(names)
     if not file.is_file():
         raise UserError(f"names: {file}: no such segmentation; `relabel` writes one")

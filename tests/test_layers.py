@@ -11,7 +11,21 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 
 # From the top down. Whatever is in a set imports only from the sets below it, also where that is for types alone.
 LAYERS = [
-    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments", "maps", "relabel", "view"},
+    {
+        "__main__",
+        "fit",
+        "segment",
+        "evaluate",
+        "baseline",
+        "synthesize",
+        "ingest",
+        "sweep",
+        "compare",
+        "experiments",
+        "maps",
+        "relabel",
+        "view",
+    },
     {"sweeping"},
     {"workers", "training"},
     {"reporting"},

@@ -68,9 +68,7 @@ def test_emission_lines_from_the_command_line(tmp_path, capsys):
     ],
 )
 def test_mistakes_are_one_line(scan, tmp_path, capsys, words, message):
-    assert message in error_of(
-        capsys, lambda: verb.main([str(scan), "--out", str(tmp_path / "out"), *words])
-    )
+    assert message in error_of(capsys, lambda: verb.main([str(scan), "--out", str(tmp_path / "out"), *words]))
     assert not (tmp_path / "out").exists()
 
 

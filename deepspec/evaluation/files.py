@@ -106,7 +106,9 @@ def table_of_clusters(evaluation: Evaluation) -> list[list[str | int | float]]:
         four = [int(part[number]) for part in (counts.tp_R, counts.fp_R, counts.fn_R, counts.tn_R)]
         scores = [_cell(float(agreement.per_class[name][number])) for name in SCORES]
         own = ["", ""] if cluster < 0 else [cluster, sizes[cluster]]
-        rows.append([reference.names[number], own[0], int(counts.support_R[number]), own[1], *four, *scores, *name_of(cluster)])
+        rows.append(
+            [reference.names[number], own[0], int(counts.support_R[number]), own[1], *four, *scores, *name_of(cluster)]
+        )
     return rows
 
 

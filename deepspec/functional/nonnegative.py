@@ -57,7 +57,11 @@ def nonnegative_least_squares(gram_EE: Tensor, right_EP: Tensor, *, tolerance: f
             found_EP[:, open_P] = now_EP
             if not bool(going_P.any()):
                 break
-            open_P, now_EP, right_EP = open_P[going_P], now_EP[:, going_P].contiguous(), right_EP[:, going_P].contiguous()
+            open_P, now_EP, right_EP = (
+                open_P[going_P],
+                now_EP[:, going_P].contiguous(),
+                right_EP[:, going_P].contiguous(),
+            )
     else:
         found_EP[:, open_P] = now_EP
     return found_EP * scale_E[:, None]

@@ -316,7 +316,11 @@ class _Maps:
 
     def maps(self, unit: str) -> list[LineMap]:
         found = []
-        kinds = (("flux", "flux", unit), ("velocity", "velocity", "km/s"), ("dispersion", "velocity dispersion", "km/s"))
+        kinds = (
+            ("flux", "flux", unit),
+            ("velocity", "velocity", "km/s"),
+            ("dispersion", "velocity dispersion", "km/s"),
+        )
         for window, images in zip(self._windows, self._images, strict=True):
             for number, (word, quantity, own) in enumerate(kinds):
                 name = f"{window.line.name} {word}"

@@ -173,4 +173,3 @@ class LineMaps:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{path}: expected maps written by deepspec maps, got a file that is damaged") from error
-

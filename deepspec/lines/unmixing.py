@@ -132,7 +132,6 @@ class SpectraModel:
     """What the reader of the maps should know."""
 
 
-
 def make_model(
     spectra_SC: Array,
     pixels_S: NDArray[np.int64],
@@ -471,7 +470,7 @@ def variance_per_unit(x_PC: Array) -> float:
     share_P = x_PC.sum(1) / max(float(mean_C.sum()), 1e-300)
     bend_PC = x_PC[:, :-2] - 2 * x_PC[:, 1:-1] + x_PC[:, 2:]
     mean_bend_C = mean_C[:-2] - 2 * mean_C[1:-1] + mean_C[2:]
-    level_C = (mean_C[:-2] + 4 * mean_C[1:-1] + mean_C[2:])
+    level_C = mean_C[:-2] + 4 * mean_C[1:-1] + mean_C[2:]
     seen = level_C > 0
     if not seen.any():
         return 1.0

@@ -109,9 +109,7 @@ def latent_scatter(
     return figure
 
 
-def _histograms(
-    axes: Axes, sample: LatentSample, names: Sequence[str], dimension: int, colours: Sequence[str]
-) -> None:
+def _histograms(axes: Axes, sample: LatentSample, names: Sequence[str], dimension: int, colours: Sequence[str]) -> None:
     values = sample.points_SL[:, dimension]
     edges = np.linspace(values.min(), values.max() + 1e-6, 41)
     for cluster, (name, colour) in enumerate(zip(names, colours, strict=True)):

@@ -31,6 +31,7 @@ from deepspec.reporting.exports import (
 from deepspec.reporting.figure_table import file_names, others_may_fail
 from deepspec.reporting.figures import FIGURES, history_file, save_figures
 from deepspec.reporting.line_map_files import save_maps_fits, save_maps_tiff
+from deepspec.reporting.pigments import pigments_of, save_pigments
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
 
@@ -119,6 +120,8 @@ def _write_csv(context: ExportContext, folder: Path) -> None:
     save_peaks(context.labels, folder / "peaks.csv")
     if (borders := borders_of(context.segmentation)) is not None:
         save_borders(borders, folder / "borders.csv")
+    if any(pigments := pigments_of(context.segmentation, context.labels)):
+        save_pigments(context.segmentation, pigments, folder / "pigments.csv")
 
 
 def _write_folder(name: str, save: Callable[[Segmentation, Path], object]) -> Callable[[ExportContext, Path], None]:
@@ -145,8 +148,8 @@ EXPORTS: Extensible[Export] = Extensible(
             _write_fits,
         ),
         "csv": Export(
-            "spectra of the clusters, what they scatter by, their peaks, and r of each border",
-            ("spectra.csv", "spectra-decoded.csv", "statistics.csv", "peaks.csv", "borders.csv"),
+            "spectra of the clusters, what they scatter by, their peaks, pigments they may be, and r of each border",
+            ("spectra.csv", "spectra-decoded.csv", "statistics.csv", "peaks.csv", "borders.csv", "pigments.csv"),
             _write_csv,
         ),
         "msa": Export("a spectrum file per cluster", ("msa",), _write_folder("msa", save_msa)),

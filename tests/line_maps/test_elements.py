@@ -106,7 +106,9 @@ def test_an_axis_without_energies_is_refused():
 
 def test_a_film_of_noise_has_no_elements():
     rng = np.random.default_rng(0)
-    cube = SpectralCube.from_array(rng.poisson(3, (8, 8, 300)).astype(np.uint16), SpectralAxis.linear(1, 0.05, 300, "keV"))
+    cube = SpectralCube.from_array(
+        rng.poisson(3, (8, 8, 300)).astype(np.uint16), SpectralAxis.linear(1, 0.05, 300, "keV")
+    )
     with pytest.raises(UserError, match="no lines of elements are found in the mean spectra; name the elements"):
         map_elements(cube)
 

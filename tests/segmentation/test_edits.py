@@ -170,7 +170,9 @@ def test_splits_do_not_go_to_other_cubes(made):
 
 
 def test_edits_from_yaml(tmp_path):
-    (tmp_path / "edits.yaml").write_text('name: {0: lead white}\nmerge: [[0, 3]]\nsplit: {1: 2}\ncolour: {0: "#f0e0c0"}\n')
+    (tmp_path / "edits.yaml").write_text(
+        'name: {0: lead white}\nmerge: [[0, 3]]\nsplit: {1: 2}\ncolour: {0: "#f0e0c0"}\n'
+    )
     found = read_edits(tmp_path / "edits.yaml")
     assert found == parse_edits(
         {"name": {0: "lead white"}, "merge": [[0, 3]], "split": {1: 2}, "colour": {0: "#f0e0c0"}}
