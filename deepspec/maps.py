@@ -35,8 +35,8 @@ def maps(
 
     Args:
         cube: a file of any format that read_cube knows.
-        elements: of X-rays, symbols with or without the shell, as in Fe Pb-L; default those whose lines are found in the
-            mean spectra of parts of the image. Elements that are found take part in the fit whether asked for or not.
+        elements: of X-rays, symbols with or without the shell, as in Fe Pb-L; default those whose lines are found in
+            the mean spectra of parts of the image. Elements that are found take part in the fit in any case.
         lines: of gas, names as in Hα [OIII]5007 (or Ha); default those found.
         out: folder for the results; default CUBE-maps in the current directory.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY.

@@ -11,9 +11,9 @@ import deepspec.synthetic
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "LineMaps", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis", "SpectralCube", "SpectralModel",
-        "evaluate_segmentation", "functional", "map_lines", "metrics", "read_cube", "read_reference",
-        "relabel_segmentation", "segment_by_baseline", "segment_cube", "synthetic", "train",
+        "DeepClustering", "LineMaps", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis", "SpectralCube",
+        "SpectralModel", "evaluate_segmentation", "functional", "map_lines", "metrics", "read_cube",
+        "read_reference", "relabel_segmentation", "segment_by_baseline", "segment_cube", "synthetic", "train",
     }  # fmt: skip
     for name in deepspec.__all__:
         assert getattr(deepspec, name) is not None

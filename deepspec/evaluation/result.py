@@ -166,7 +166,8 @@ def _agreement(evaluation: Evaluation, agreement: Agreement, reference: Referenc
             scores = {key: float(agreement.per_class[key][number]) for key in ("recall", "precision", "f1")}
             lines.append(
                 f"  class {name}, {size} pixels: {_percent(scores['recall'])} of it is in cluster "
-                f"{evaluation.called(cluster)}, of which it makes up {_percent(scores['precision'])} (F1 {scores['f1']:.3f})"
+                f"{evaluation.called(cluster)}, of which it makes up {_percent(scores['precision'])} "
+                f"(F1 {scores['f1']:.3f})"
             )
     left = agreement.columns[len(reference.names) :].tolist()
     if left:

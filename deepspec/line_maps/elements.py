@@ -40,7 +40,8 @@ def map_elements(
 
     The lines of all elements, the background and what the tube scatters are fitted to each pixel together: non-negative
     least squares with the Poisson weights of the mean spectrum. Energies and widths are those that the lines of the
-    mean spectra fit best, so that an axis that is off by 100 eV does no harm. The cube is read twice, in bounded memory.
+    mean spectra fit best, so that an axis that is off by 100 eV does no harm. The cube is read twice, in bounded
+    memory.
 
     Args:
         cube: an open cube with an energy axis.

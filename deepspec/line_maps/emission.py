@@ -79,9 +79,9 @@ def map_emission(
 ) -> LineMaps:
     """Flux, velocity and velocity dispersion of each emission line in every pixel.
 
-    A straight continuum is fitted beside the line's window and subtracted. The flux is the sum over the window. Velocity
-    and dispersion are those of a Gaussian fitted within it; the dispersion has that of the instrument in it. Errors
-    follow from the uncertainties that the file gives (STAT, ERR, IVAR), else from the scatter about the continuum.
+    A straight continuum is fitted beside the line's window and subtracted. The flux is the sum over the window.
+    Velocity and dispersion are those of a Gaussian fitted within it; the dispersion has that of the instrument in it.
+    Errors follow from the uncertainties that the file gives (STAT, ERR, IVAR), else from the scatter about the continuum.
 
     Args:
         cube: an open cube with wavelengths, at least as fine as 1/400 of the wavelength.
@@ -91,7 +91,8 @@ def map_emission(
         width: half-width of a line's window in km/s, but three channels at least; half the distance to a neighbouring
             line limits it.
         options: `significance`: velocities are NaN where the flux is less than so many standard deviations; `medium`.
-        parts: (H, W) numbers from 0, -1 for none, in whose mean spectra lines are looked for; default tiles of the image.
+        parts: (H, W) numbers from 0, -1 for none, in whose mean spectra lines are looked for; default tiles of the
+            image.
         progress: called with the name of the pass, the pixels done and all.
 
     Returns:
@@ -130,8 +131,9 @@ def map_emission(
     bunit = str(cube.metadata.get("BUNIT", "")).strip()
     unit = f"{bunit} angstrom" if bunit else "as measured x angstrom"
     note = (
-        f"velocities are relative to a redshift of {z:.5f} ({'found' if known else 'given'}); the dispersion has that of "
-        f"the instrument in it; both are NaN where the flux is less than {options.significance:g} standard deviations"
+        f"velocities are relative to a redshift of {z:.5f} ({'found' if known else 'given'}); the dispersion has "
+        f"that of the instrument in it; both are NaN where the flux is less than {options.significance:g} "
+        "standard deviations"
     )
     origin = {"redshift": f"{z:.6f}", "width_km_s": f"{width:g}", "medium": options.medium}
     return LineMaps("emission", tuple(made.maps(unit)), "angstrom", (note, *notes), origin)
@@ -341,8 +343,8 @@ def fit_gaussians(
         step: distance of the channels.
 
     Returns:
-        (N,) centres and standard deviations in the unit of the positions, and the standard errors of both; NaN where the
-        fit leaves the window, or ends at a width below a third of a channel.
+        (N,) centres and standard deviations in the unit of the positions, and the standard errors of both; NaN where
+        the fit leaves the window, or ends at a width below a third of a channel.
     """
     low, high = float(offset_n[0]), float(offset_n[-1])
     weight_Nn = 1 / np.maximum(variance_Nn, 1e-30 * np.maximum(variance_Nn.max(1, keepdims=True), 1e-300))

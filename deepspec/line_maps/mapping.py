@@ -44,7 +44,8 @@ def map_lines(
         redshift: lowest and highest redshift at which emission lines are looked for.
         width: half-width of the window of an emission line in km/s.
         options: what else is known about the measurement.
-        parts: (H, W) numbers from 0, -1 for none, in whose mean spectra lines are looked for; default tiles of the image.
+        parts: (H, W) numbers from 0, -1 for none, in whose mean spectra lines are looked for; default tiles of the
+            image.
         signed: let the amounts of elements be negative.
         progress: called with the name of the pass, the pixels done and all.
 

@@ -72,7 +72,7 @@ class Passes:
 
     def blocks(self, name: str) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.bool_]]]:
         """Rows, their spectra (n, W, C) as stored and which pixels (n, W) have one: neither masked nor dead."""
-        rows, columns, channels = self.cube.shape
+        rows, columns = self.cube.mask.shape
         keep = self._kept is None and math.prod(self.cube.shape) * self.cube.dtype.itemsize <= KEPT_BYTES
         kept: list[tuple[slice, NDArray[Any]]] = []
         # Pieces must not be larger than a few: their results wait for each other.

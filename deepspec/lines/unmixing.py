@@ -1,11 +1,13 @@
 """How much of each element is in each pixel: lines, background and scatter fitted to all pixels at once.
 
 The spectrum of a pixel is taken as a sum of shapes that are the same everywhere: the lines of a shell of an element in
-the ratios that the fit of the mean spectrum gives them, with their escape peaks; the tube's scattered lines; sums of two
-photons; and pieces of the background. The amounts are those of least squares with one set of weights for all pixels,
-1 / variance of the mean spectrum, so that a single small matrix holds for all of them, and no element is below zero.
+the ratios that the fit of the mean spectrum gives them, with their escape peaks; the tube's scattered lines; sums of
+two photons; and pieces of the background. The amounts are those of least squares with one set of weights for all
+pixels, 1 / variance of the mean spectrum, so that a single small matrix holds for all of them, and no element is
+below zero.
 
-Shapes: B pieces of background, C channels, E families and what else must not be negative, F families of lines, P pixels.
+Shapes: B pieces of background, C channels, E families and what else must not be negative, F families of lines, P
+pixels.
 """
 
 from __future__ import annotations
@@ -143,8 +145,8 @@ def make_model(
     """The shapes that the pixels of a scan are fitted with.
 
     Args:
-        spectra_SC: (S, C) finite, mean spectra of parts of the scan, such as tiles or clusters. The more they differ, the
-            better the ratios of lines are known that overlap.
+        spectra_SC: (S, C) finite, mean spectra of parts of the scan, such as tiles or clusters. The more they differ,
+            the better the ratios of lines are known that overlap.
         pixels_S: (S,) how many pixels each is the mean of, at least 1.
         axis: of energies, rising.
         found: peaks of spectra of the scan, its calibration and tube.
@@ -156,7 +158,8 @@ def make_model(
     """
     if axis.unit != "keV":
         raise UserError(
-            f"element maps need an energy axis, got {axis}: give --axis FIRST:LAST:keV or --calibrate Fe-Ka=641,Cu-Ka=806"
+            f"element maps need an energy axis, got {axis}: give --axis FIRST:LAST:keV, or --calibrate "
+            "Fe-Ka=641,Cu-Ka=806"
         )
     calibration = found.calibration or Calibration()
     energy_C = calibration.energy(axis.values)
@@ -227,8 +230,8 @@ def _wanted(
                 for f in lines
             )
             raise UserError(
-                f"element '{element}': its lines ({where}) are not on the axis of {low:.2f} to {high:.2f} keV; leave it "
-                "out of --elements"
+                f"element '{element}': its lines ({where}) are not on the axis of {low:.2f} to {high:.2f} keV; "
+                "leave it out of --elements"
             )
         wanted += [name for name in own if name not in wanted]
     return wanted
@@ -383,8 +386,8 @@ def _with_notes(model: SpectraModel, tube: str | None) -> SpectraModel:
             alike = -covariance_FF[i, j] / (deviation_F[i] * deviation_F[j])
             if alike > _OVERLAP and (model.asked[i] or model.asked[j]):
                 notes.append(
-                    f"{first} and {model.names[j]} can hardly be told apart (their amounts are correlated by {-alike:.2f}):"
-                    " believe their sum"
+                    f"{first} and {model.names[j]} can hardly be told apart (their amounts are correlated by "
+                    f"{-alike:.2f}): believe their sum"
                 )
     if tube is not None:
         anode = [str(n) for n, asked in zip(model.names, model.asked, strict=True) if asked and n.element == tube]
@@ -432,8 +435,8 @@ class Unmixer:
         self._right_CE = torch.from_numpy(right_EC.T.copy()).float()
         self._estimator_CF = torch.from_numpy(estimator_FC.T.copy()).float()
         self._variance_CF = torch.from_numpy((unit_variance * estimator_FC**2).T.copy()).float()
-        # Where a pixel happens to have no count its variance is not 0: it is that of the background of the mean spectrum
-        # for a pixel so bright, and 3/8 of a count in the lines (Anscombe 1948).
+        # Where a pixel happens to have no count its variance is not 0: it is that of the background of the mean
+        # spectrum for a pixel so bright, and 3/8 of a count in the lines (Anscombe 1948).
         level_C = np.maximum(model.back_BC.sum(0), 0) if len(model.back_BC) else np.zeros(len(model.variance_C))
         self._back_F = torch.from_numpy(unit_variance * (estimator_FC**2 @ level_C) / model.total).float()
         lines_F = (model.shape_EC[:families_] * estimator_FC**2).sum(1)

@@ -338,13 +338,13 @@ def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
     step = float(axis.values[-1] - axis.values[0]) / max(1, axis.channels - 1)
     even = np.abs(axis.values - (axis.values[0] + step * np.arange(axis.channels))).max() <= 1e-3 * abs(step)
     signal = {"keV": "XRF", "channel": ""}.get(axis.unit, "CLS")
-    paths = []
+    paths, names = [], segmentation.cluster_labels
     for cluster in np.flatnonzero(segmentation.sizes):
         spectrum = segmentation.mean_raw[cluster]
         fields = {
             "FORMAT": "EMSA/MAS Spectral Data File",
             "VERSION": "1.0",
-            "TITLE": f"mean spectrum of cluster {segmentation.cluster_labels[cluster]}, {segmentation.sizes[cluster]} pixels",
+            "TITLE": f"mean spectrum of cluster {names[cluster]}, {segmentation.sizes[cluster]} pixels",
             "DATE": _date(segmentation.provenance.created)[0],
             "TIME": _date(segmentation.provenance.created)[1],
             "OWNER": f"deepspec {segmentation.provenance.deepspec}",

@@ -77,7 +77,7 @@ FIGURES = figure_table(
             lambda shown: cluster_spectra(shown.segmentation, shown.scale, shown.labels),
         ),
         "statistics": ReportFigure(
-            "Measured spectra of each cluster: mean, median, band of 5 to 95 % of its pixels, and maximum of all pixels",
+            "Measured spectra of each cluster: mean, median, band of 5 to 95 % of its pixels, and maximum of all",
             lambda shown: cluster_bands(shown.segmentation, shown.scale),
             when=lambda shown: shown.segmentation.statistics is not None,
         ),

@@ -38,9 +38,9 @@ def pigments_html(
 ) -> str:
     """A table of the candidates of each cluster, folded away."""
     html = (
-        "<p>X-rays show elements, not compounds. Each cluster may be one of these historical pigments, a mixture of them, "
-        "layers of several, or something that the table (pigments of Italian manuscripts, without modern ones) does not "
-        f"have. {', '.join(SUPPORT)} may also be of the support.</p>"
+        "<p>X-rays show elements, not compounds. Each cluster may be one of these historical pigments, a mixture of "
+        "them, layers of several, or something that the table (pigments of Italian manuscripts, without modern ones) "
+        f"does not have. {', '.join(SUPPORT)} may also be of the support.</p>"
     )
     for name, own, peaks in zip(segmentation.cluster_labels, pigments, labels, strict=True):
         if not own:
@@ -53,8 +53,8 @@ def pigments_html(
         beyond = not_in_the_table(elements_of_peaks(peaks))
         more = f"<p>In none of these pigments: {escape(', '.join(beyond))}.</p>" if beyond else ""
         html += (
-            f"<details><summary>Cluster {escape(name)}</summary><div class='scroll'>{table_html(head, rows)}</div>{more}"
-            "</details>"
+            f"<details><summary>Cluster {escape(name)}</summary><div class='scroll'>{table_html(head, rows)}</div>"
+            f"{more}</details>"
         )
     return html
 

@@ -60,7 +60,7 @@ class Edits:
     """
 
     name: Mapping[int, str] = field(default_factory=dict)
-    """Of a cluster; an empty one takes a name away. A merged cluster has the name and colour of the first in its list."""
+    """Of a cluster; an empty one takes a name away. A merged cluster has that of the first in its list that has one."""
     colour: Mapping[int, str] = field(default_factory=dict)
     """As #rrggbb; an empty one takes it away."""
     merge: Sequence[Sequence[int]] = ()
@@ -405,8 +405,8 @@ def _split(
         raise UserError("edits: split: the segmentation kept no latent points: segment the cube anew")
     if cube is None or model is None:
         raise UserError(
-            "edits: split: expected the cube and the model, for the spectra of the parts; a baseline has no model: make "
-            "it anew with a larger --k, and merge what belongs together"
+            "edits: split: expected the cube and the model, for the spectra of the parts; a baseline has no model: "
+            "make it anew with a larger --k, and merge what belongs together"
         )
     if cube.mask.shape != segmentation.labels.shape:
         raise UserError(f"edits: split: the cube has {cube.mask.shape} pixels, the map {segmentation.labels.shape}")

@@ -441,7 +441,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
     follows from it (it is not read again), `memberships`, `disagreement`, the group `line_maps` as `LineMaps.save` has
     it, the group `statistics` with the arrays of `ClusterStatistics`,
-    the datasets `names`, `colours`, `locked` and `edited`, and the group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    the datasets `names`, `colours`, `locked` and `edited`, and the group `leaves` with the arrays of `Leaves`, its
+    tree as `merges`, a row of first node, second node and r for each.
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:

@@ -1,14 +1,13 @@
 """Which historical pigments the elements of a spectrum could be, with what speaks for and against each.
 
-X-ray fluorescence sees elements, not compounds: azurite, malachite and verdigris are all copper. So pigments are ranked,
-those that the elements cannot tell apart stand together, and no single one is claimed.
+X-ray fluorescence sees elements, not compounds: azurite, malachite and verdigris are all copper. So pigments are
+ranked, those that the elements cannot tell apart stand together, and no single one is claimed.
 
 Shapes: E emission energies, P pigments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ from deepspec.lines.xray_lines import lines_of
 from deepspec.synthetic.pigments import stored_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from deepspec.axis import SpectralAxis
     from deepspec.lines.candidate import LabelledPeak
 
@@ -78,9 +79,9 @@ class PigmentCandidate:
     used: str
     """When it was in use in Europe."""
     score: float
-    """0 to 1: the square of how much of what the pigment emits is found, by the roots of its elements' shares, times how
-    much of what is found it explains; the latter counts half, for paints are mixtures and lie on others. It ranks, and
-    is no probability."""
+    """0 to 1: the square of how much of what the pigment emits is found, by the roots of its elements' shares, times
+    how much of what is found it explains; the latter counts half, for paints are mixtures and lie on others. It ranks,
+    and is no probability."""
     found: tuple[str, ...]
     """Elements that speak for it, the strongest first."""
     missing: tuple[str, ...]
@@ -125,8 +126,8 @@ def pigment_candidates(
     Args:
         elements: strength of each element that was found, in any unit, as `elements_of_peaks`.
         axis: of energies: elements without a line on it can neither speak for a pigment nor against it.
-        support: elements that are taken to be of what lies below, such as Ca of parchment: they count for a pigment, but
-            need no explanation by it.
+        support: elements that are taken to be of what lies below, such as Ca of parchment: they count for a pigment,
+            but need no explanation by it.
         most: how many at most.
 
     Returns:
@@ -186,7 +187,7 @@ def _visible(element: str, low: float, high: float) -> bool:
 
 @lru_cache
 def _pigments() -> tuple[tuple[str, str, dict[str, float], frozenset[str]], ...]:
-    """Name, formula, share of each element in what the pigment itself emits, and its elements that emit next to nothing.
+    """Name, formula, share of each element in what the pigment itself emits, and its elements that emit nothing.
 
     Lines of the parchment below and of the tube are left out.
     """
@@ -211,8 +212,8 @@ def _pigments() -> tuple[tuple[str, str, dict[str, float], frozenset[str]], ...]
 def _symbols() -> dict[int, str]:
     """Symbol by atomic number, of the elements that pigments have."""
     names = (
-        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
-        "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
-        "Hg Tl Pb Bi"
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+        "Pt Au Hg Tl Pb Bi"
     )
     return dict(enumerate(names.split(), 1))

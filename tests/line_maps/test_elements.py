@@ -147,7 +147,8 @@ def test_strong_lines_of_a_real_scan_are_those_of_pymca(shared_data):
     with read_cube(path, spatial_shape=(10, 20), axis="0:40.95:keV") as cube:
         x_HWC = cube.read_rows(0, 10).astype(float)
         found = map_elements(cube)
-    peaks = {element: ["K"] for element in "Al Si S K Ca Ti Cr Mn Fe".split()} | {"Cu": ["K", "L"], "Rb": ["K", "L"]}
+    peaks = {element: ["K"] for element in ("Al", "Si", "S", "K", "Ca", "Ti", "Cr", "Mn", "Fe")}
+    peaks |= {"Cu": ["K", "L"], "Rb": ["K", "L"]}
     # The axis as the lines of this scan have it, by `identify`.
     energy_C = -0.00837 + 0.0100187 * np.arange(4096)
     theirs = _pymca(x_HWC, energy_C, 130.1, peaks, 30.0, 15.0)
