@@ -81,7 +81,8 @@ def map_emission(
 
     A straight continuum is fitted beside the line's window and subtracted. The flux is the sum over the window.
     Velocity and dispersion are those of a Gaussian fitted within it; the dispersion has that of the instrument in it.
-    Errors follow from the uncertainties that the file gives (STAT, ERR, IVAR), else from the scatter about the continuum.
+    Errors follow from the uncertainties that the file gives (STAT, ERR, IVAR), else from the scatter about the
+    continuum.
 
     Args:
         cube: an open cube with wavelengths, at least as fine as 1/400 of the wavelength.

@@ -70,4 +70,4 @@ def background_basis(background_C: Array, energy_C: Array, fwhm_mn_ev: float) ->
         return background_C[None]
     hats = np.array([np.interp(energy_C, knots, row) for row in np.eye(len(knots))])
     pieces_BC = hats * background_C
-    return pieces_BC[pieces_BC.sum(1) > 0]
+    return np.asarray(pieces_BC[pieces_BC.sum(1) > 0])
