@@ -69,5 +69,5 @@ def nonnegative_least_squares(gram_EE: Tensor, right_EP: Tensor, *, tolerance: f
 
 def _unconstrained(gram_EE: Tensor, right_EP: Tensor) -> Tensor:
     whole = gram_EE.double()
-    inverse = torch.linalg.pinv(whole, hermitian=True).to(gram_EE.dtype)
+    inverse: Tensor = torch.linalg.pinv(whole, hermitian=True).to(gram_EE.dtype)
     return inverse @ right_EP

@@ -8,6 +8,7 @@ Shapes: M pixels of the sample, D channels.
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,9 @@ _CENTRE: dict[str, Any] = {
     "linestyle": (0, (4, 2)),
     "label": "decoded mean latent",
 }
+
+_WIDE = 26
+"""Letters of a line that fit over the picture of a cluster in `cluster_rows`."""
 
 _ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
 """Colours of the three where they lie on a dark image."""
@@ -159,7 +163,11 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     """
     k, axis = segmentation.k, segmentation.decoded_axis
     height = panel_height(segmentation.labels.shape, 1.9, 1.2, 2.2)
-    figure, grid = grid_figure(k, [1.9, 3.2, 3.2], height, gaps=(0.45, 0.3), margins=(0.1, 0.25, 0.5, 0.35))
+    titles = [textwrap.fill(name, _WIDE) for name in segmentation.cluster_names]
+    room = 0.15 * max(title.count("\n") for title in titles)  # for names given by hand that take more than a line
+    figure, grid = grid_figure(
+        k, [1.9, 3.2, 3.2], height, gaps=(0.45, 0.3 + room), margins=(0.1, 0.25, 0.5, 0.35 + room)
+    )
     columns = (segmentation.mean_reconstructed, segmentation.mean_input)
     sample = segmentation.sample
     flattened = (
@@ -170,7 +178,7 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     colour = "#d55e00" if sample is None else "#ffffff"
     for cluster, (picture, *panels) in enumerate(grid):
         draw_mask(picture, segmentation, cluster)
-        picture.set_title(segmentation.cluster_names[cluster], fontsize=FONT_SIZE)
+        picture.set_title(titles[cluster], fontsize=FONT_SIZE)
         drawn = np.stack([spectra[cluster] for spectra in columns])
         for axes, spectrum, image in zip(panels, drawn, flattened, strict=True):
             axes.plot(axis.values, spectrum, color=colour, linewidth=1.0)

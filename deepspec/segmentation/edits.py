@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOST_PARTS = 20
 """Parts of a cluster that is split, at most."""
 
-LONGEST_NAME = 60
+LONGEST_NAME = 40
 """Characters of a name, so that it fits beside a map."""
 
 SPLIT = -2

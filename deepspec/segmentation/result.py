@@ -300,7 +300,8 @@ class Segmentation:
 
         Variables have the names of the fields. Dimensions are `y` and `x` (rows and columns), `cluster`, `latent`,
         `channel` with the axis as its coordinate, and `decoded_channel` for the spectra of the decoder where its axis
-        is another one, else these have `channel` too. Attributes say what it was made from.
+        is another one, else these have `channel` too. Clusters that were named by hand have the coordinate `name`.
+        Attributes say what it was made from.
 
         Raises:
             UserError: xarray is not installed.
@@ -326,10 +327,11 @@ class Segmentation:
             name: (name, axis.values, {"long_name": axis.label, "units": axis.unit}) for name, axis in axes.items()
         }
         numbers = {name: np.arange(count) for name, count in zip("yx", self.labels.shape, strict=True)}
+        named = {} if self.names is None else {"name": ("cluster", list(self.names))}
         made = {key: value for key, value in asdict(self.provenance).items() if key != "clusters"}
         found: xarray.Dataset = xr.Dataset(
             {name: (dims, getattr(self, name)) for name, dims in dimensions.items() if getattr(self, name) is not None},
-            coords={**numbers, "cluster": np.arange(self.k), **places},
+            coords={**numbers, "cluster": np.arange(self.k), **named, **places},
             attrs={
                 "k": self.k,
                 "quantity": self.quantity,

@@ -48,7 +48,9 @@ def draw_label_map(
     k = len(names)
     width, legend_columns = 4.6, 1 + k // 24
     height = panel_height(labels.shape, width, 0.2 * (k // legend_columns + 2))
-    figure, grid = grid_figure(1, [width], height, gaps=(0, 0), margins=(0.5, 0.2 + 1.6 * legend_columns, 0.35, 0.4))
+    column = max(1.6, 0.55 + 0.072 * max(map(len, names)))  # names that were given by hand may be long
+    margins = (0.5, 0.2 + column * legend_columns, 0.35, 0.4)
+    figure, grid = grid_figure(1, [width], height, gaps=(0, 0), margins=margins)
     axes = grid[0, 0]
     shades = ListedColormap([NO_CLUSTER, *(colours or cluster_colours(k))])
     axes.imshow(labels + 1, cmap=shades, vmin=-0.5, vmax=k + 0.5, interpolation="nearest")

@@ -118,9 +118,10 @@ class SegmentJob:
             found = segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
             from deepspec.reporting.segmentation_folder import with_maps, with_statistics
 
-            results, found = asked.results, with_statistics(found, opened, progress)
+            results = asked.results
             if results.names is not None:
                 found = _with_names(found, results.names)
+            found = with_statistics(found, opened, progress)
             return with_maps(
                 found, opened, results.maps, redshift=results.redshift, lines=asked.lines, progress=progress
             )

@@ -141,7 +141,7 @@ def test_a_merge_tree_is_kept_while_only_names_change(made):
         ({"split": {0: 1}}, "split: expected 2 to 20 parts of cluster 0, got 1"),
         ({"split": {0: 2}}, "split: expected the cube and the model"),
         ({"colour": {0: "red"}}, "colour of cluster 0: expected #rrggbb, as in '#f0e0c0', got 'red'"),
-        ({"name": {0: "a\nb"}}, "name of cluster 0: expected at most 60 characters in one line"),
+        ({"name": {0: "a\nb"}}, "name of cluster 0: expected at most 40 characters in one line"),
         ({"lock": [0], "unlock": [0]}, "cluster 0 is in lock and in unlock"),
         ({"merges": [[0, 1]]}, r"no key 'merges' \(did you mean 'merge'\?\)"),
         ({"merge": [0, 1]}, r"merge: expected a list of numbers of clusters, as in merge: \[\[0, 3\]\], got 0"),
