@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, one_line_errors
+from deepspec.command import as_command, complete_flags
 from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 from deepspec.training.run import run_fit
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
     given = sys.argv[1:] if args is None else [*args]
-    with one_line_errors(PROG):
+    with as_command(PROG):
         about = asked_for(given)
         if about is None:
             _fit(given)

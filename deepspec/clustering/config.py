@@ -81,7 +81,7 @@ def _valleys(config: ClustererConfig, members: int) -> Clusterer:
 
 
 def _gmm(config: ClustererConfig, members: int) -> Clusterer:
-    return GaussianMixtures(config.restarts)
+    return GaussianMixtures(config.restarts, members)
 
 
 def _hdbscan(config: ClustererConfig, members: int) -> Clusterer:

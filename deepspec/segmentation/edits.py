@@ -372,7 +372,7 @@ def _merged(segmentation: Segmentation, groups: list[list[int]]) -> Segmentation
         total_reconstructed=without(before.total_reconstructed),
         total_latent=without(before.total_latent),
         latents=without(before.latents),
-        disagreement=without(before.disagreement),
+        disagreement=None,  # what each network of an ensemble says of these clusters is not known
         memberships=memberships,
         borders=borders,
         sample=sample,
@@ -457,6 +457,7 @@ def _split(
         sizes=sizes,
         memberships=memberships,
         borders=None,
+        disagreement=None,
         leaves=None,
         names=parted(segmentation.names),
         colours=parted(segmentation.colours),

@@ -258,6 +258,7 @@ class Segmentation:
             k=k,
             silhouette=silhouette,
             memberships=memberships,
+            disagreement=None,  # what each network of an ensemble says of these clusters is not known
             notes=(*self.notes, note),
             statistics=None,
             names=None,

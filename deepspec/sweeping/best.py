@@ -54,6 +54,7 @@ def write_best(sweep: Sweep, path: Path) -> None:
     heading = (
         f"# Trial {best.number} of study {sweep.settings.name}, {kind}:\n# {values}\n"
         f"#   python -m deepspec.fit --config {path}\n"
+        f"# Once more: the same with --run_dir ANOTHER, or with --overwrite true.\n"
     )
     config = sweep.config(best, sweep.settings.folder / "best")
     _write(path, heading + yaml.safe_dump(config, sort_keys=False))

@@ -48,6 +48,7 @@ from deepspec.training.run_folder import (
     refuse_earlier_run,
     set_aside,
 )
+from deepspec.training.step_threads import StepThreads
 from deepspec.training.tracking import Tracking
 from deepspec.training.tracking_config import TrackingConfig
 from deepspec.training.trainer_settings import check_settings, lightning_in_one_line
@@ -178,7 +179,7 @@ class FitCLI(LightningCLI):
         trial = settings["fast_dev_run"]
         self.tracking = Tracking(replace(tracked, kind=None) if trial else tracked, self.run_dir, log, self.model)
         self.watch = RankWatch(self._args)
-        self.trainer_defaults["callbacks"] = [self.watch, EpochLine(), self.tracking]
+        self.trainer_defaults["callbacks"] = [StepThreads(), self.watch, EpochLine(), self.tracking]
         if not trial:
             self.trainer_defaults["callbacks"] += [
                 KeptEpoch(log, self.run_dir / CHECKPOINTS, "best", self.monitor),
