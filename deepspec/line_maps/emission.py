@@ -178,7 +178,7 @@ def _plain(name: str) -> str:
 
 def _check_axis(cube: SpectralCube) -> None:
     axis, name = cube.axis, cube.path or "the cube"
-    if axis.unit in ("keV", "channel"):
+    if axis.unit not in ("angstrom", "nm", "um"):
         raise UserError(
             f"{name}: maps of emission lines need wavelengths, and it has {axis}: give --axis FIRST:LAST:angstrom"
         )

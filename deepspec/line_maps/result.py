@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import h5py
 import numpy as np
 
-from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
+from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5, whole
 from deepspec.errors import UserError, did_you_mean
 from deepspec.files import complete_or_absent
 
@@ -142,8 +142,8 @@ class LineMaps:
                 quantity=str(own.attrs["quantity"]),
                 unit=str(own.attrs["unit"]),
                 position=float(own.attrs["position"]),
-                values=own["values"][()],
-                errors=own["errors"][()],
+                values=whole(own["values"]),
+                errors=whole(own["errors"]),
             )
             for _, own in sorted(group.items())
         ]
