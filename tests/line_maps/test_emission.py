@@ -62,6 +62,11 @@ def test_a_gaussian_without_noise_is_found_exactly():
         (gas_cube(flux=0)[0], {}, "no emission lines are found in the mean spectra; name them with --lines"),
         (xray_scan(rows=3, columns=3)[0], {}, "maps of emission lines need wavelengths, and it has 640 channels"),
         (
+            SpectralCube.from_array(np.ones((2, 2, 9)), SpectralAxis.linear(400, 40, 9, "1/cm")),
+            {},
+            "maps of emission lines need wavelengths, and it has 9 channels, 400 to 720 1/cm",
+        ),
+        (
             SpectralCube.from_array(np.ones((2, 2, 9)), SpectralAxis.linear(400, 40, 9, "nm")),
             {},
             "its channels are too wide for emission lines",
