@@ -10,11 +10,15 @@ import re
 import select
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
+import yaml
 
 from deepspec.errors import UserError, did_you_mean, failure_of_the_system, without_passwords
+from deepspec.notes import note
+from deepspec.renamed import KEYS, OPTIONS, renamed_keys, renamed_options, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -182,6 +186,52 @@ def underscored(args: Sequence[str], switches: Collection[str]) -> list[str]:
     return [spelt.get(arg, arg) for arg in args]
 
 
+def in_new_words(args: Sequence[str], keys: Sequence[str] = KEYS) -> list[str]:
+    """A command line in today's words, with one line on standard error about the old names in it and in its files.
+
+    A file with old names is replaced by its content, which the parsers take in its place; one that cannot be read is
+    left to them.
+
+    Args:
+        args: the words, where `--config` has paths.
+        keys: old keys and options.
+    """
+    found: dict[str, str] = {}
+    words: list[str] = []
+    rest = renamed_options(args, found, keys)
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.partition("=")
+        group = option.removeprefix("--")
+        within = "" if option in ("--config", "-c") else f"{group}."
+        if not (within == "" or any(key.startswith(within) for key in keys)) or not (equals or rest):
+            words.append(word)
+            continue
+        given = value if equals else rest.pop(0)
+        told = _content_in_new_words(given, within, found, keys)
+        words += [f"{option}={told}"] if equals else [option, told]
+    tell("settings", found, note)
+    return words
+
+
+def _content_in_new_words(given: str, within: str, found: dict[str, str], keys: Sequence[str]) -> str:
+    """YAML, or the path of a file of it, which is below the key `within`: as it is, if it has no old names."""
+    try:
+        text = given if "\n" in given or given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+        # The parsers' own loader: to YAML 1.1 as PyYAML reads it 1e-3 is a text.
+        config = jsonargparse.get_loader("yaml")(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return given
+    if not isinstance(config, dict):
+        return given
+    old: dict[str, str] = {}
+    renamed = renamed_keys({f"{within}{key}": value for key, value in config.items()}, old, keys)
+    found |= old
+    if not old:
+        return given
+    return yaml.safe_dump({key.removeprefix(within): value for key, value in renamed.items()}, sort_keys=False)
+
+
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
@@ -240,6 +290,7 @@ def run_command(
     words = underscored(sys.argv[1:] if args is None else args, switches)
     given = complete_flags(join_numbers(join_signs(words)), switches)
     with one_line_errors(prog):
+        given = in_new_words(given, OPTIONS)
         values: dict[str, Any] = parser.parse_args(given).as_dict()
         values.pop("config", None)
         for parameter, group in groups.items():

@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, one_line_errors
+from deepspec.command import complete_flags, in_new_words, one_line_errors
 from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 from deepspec.training.run import run_fit
@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def _fit(given: list[str]) -> None:
     from deepspec.training.recommended import with_recommended
 
-    given = with_recommended(with_config_paths(given, "experiments"))
+    given = with_recommended(in_new_words(with_config_paths(given, "experiments")))
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"

@@ -83,9 +83,9 @@ def score(model: SpectralModel, x_PC: Tensor, truth_P: Tensor, k: tuple[int, int
     clusters = refit(z_PL, k, PIXELS, 3, generator)
     labels_P, centres_KL = clusters.assign(z_PL), clusters.centres
     sums = sums_about_centres(z_PL, labels_P, centres_KL)
-    bic = k_criteria(z_PL, *k, references=2, restarts=1, generator=generator).curves["bic"]
+    bic = k_criteria(z_PL, *k, references=2, n_init=1, generator=generator).curves["bic"]
     known = truth_P >= 0
-    at_true_k = kmeans(z_PL, int(truth_P.max()) + 1, restarts=5, generator=generator).labels
+    at_true_k = kmeans(z_PL, int(truth_P.max()) + 1, n_init=5, generator=generator).labels
 
     def silhouette(x: Tensor, average: str = "samples") -> float:
         return float(silhouette_estimate(x, labels_P, ANCHORS, average=average, generator=generator).score)

@@ -24,7 +24,7 @@ LAYERS = [
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
     {"files", "extensions", "notes", "progress", "threads", "texts"},
-    {"errors", "lazy_names"},
+    {"errors", "lazy_names", "renamed"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from deepspec.errors import UserError
+from deepspec.renamed import has_old_words
 from deepspec.segmentation.options import SearchOptions
 
 Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
@@ -15,6 +16,7 @@ COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
 """Dimensions where none are given; fewer of spectra with fewer channels."""
 
 
+@has_old_words
 @dataclass(frozen=True, kw_only=True)
 class BaselineOptions(SearchOptions):
     """How a baseline is fitted; how it then segments is said by `SearchOptions`.

@@ -189,7 +189,7 @@ def find_structure(
 
     def best_silhouette(spectra_ND: Tensor, generator: torch.Generator) -> float:
         try:
-            return ikmeans(encode(spectra_ND), k[0], k_max, restarts=2, generator=generator).score
+            return ikmeans(encode(spectra_ND), k[0], k_max, n_init=2, generator=generator).score
         except TooFewPositionsError:  # the latent space has collapsed
             return 0.0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepspec.data.hdf5_file import read_hdf5, seal, write_hdf5
 from deepspec.errors import UserError
+from deepspec.renamed import OPTIONS, in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,4 +86,4 @@ def read_request(file: Path) -> dict[str, Any] | None:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError):
         return None
-    return found
+    return in_new_words(found, keys=OPTIONS)  # an earlier version's request is the same one

@@ -31,6 +31,7 @@ from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.outside import OutsideNetwork
 from deepspec.preprocess import Preprocess
+from deepspec.renamed import in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,7 @@ def trained_clusterer(content: dict[str, Any]) -> ClustererConfig | None:
     """What divided the latents of the run of a checkpoint; None where it has no configuration of `fit` that says so."""
     config = yaml.safe_load(content[FORMAT]["config"]) or {}
     found = config.get("clusterer")
-    return ClustererConfig(**found) if found else None
+    return ClustererConfig(**in_new_words({"clusterer": found})["clusterer"]) if found else None
 
 
 class SpectralModel(nn.Module):

@@ -64,7 +64,7 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
         raise ValueError("expected a segmentation with latent points, got one of an earlier version")
     names = segmentation.cluster_names
     title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
-    return latent_scatter(sample, segmentation.centres, names, title)
+    return latent_scatter(sample, segmentation.cluster_centers, names, title)
 
 
 def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names: Sequence[str], title: str) -> Figure:

@@ -15,6 +15,7 @@ import yaml
 
 from deepspec.errors import UserError
 from deepspec.files import CONFIG, METRICS, MODEL
+from deepspec.renamed import in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +250,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
             if isinstance(config, dict):
-                return config
+                return in_new_words(config)
             raise UserError(f"{file}: expected a mapping of keys, got {type(config).__name__}")
     raise UserError(f"no {CONFIG}")
 

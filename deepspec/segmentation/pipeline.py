@@ -164,7 +164,7 @@ def segment_cube(
     found = Segmentation(
         labels=image(labels.labels_P.to(torch.int16)),
         k=partition.k,
-        centres=partition.centres.cpu().numpy().copy(),
+        cluster_centers=partition.centres.cpu().numpy().copy(),
         sizes=by_cluster.sizes,
         silhouette=silhouette,
         scores=partition.search.scores if options.clusters == "refit" else {},
@@ -433,7 +433,7 @@ def _leaves(
         parents=tuple(_parents(partition)),
         labels=labels.leaves_P.to(torch.int16).cpu().numpy().reshape(shape),
         sizes=means.sizes_K.cpu().numpy(),
-        centres=centres_ML.cpu().numpy(),
+        cluster_centers=centres_ML.cpu().numpy(),
         mean_raw=means.raw,
         mean_input=means.input,
         mean_reconstructed=means.reconstructed,

@@ -12,6 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from deepspec.errors import UserError
+from deepspec.renamed import in_new_words
 from deepspec.sweeping.experiment import (
     check_objectives,
     dotted_keys,
@@ -176,9 +177,11 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
     if known is None:
         _refuse_trials_without_a_study(settings)
     else:
-        _refuse_another(known.user_attrs["sweep"], definition, settings)
+        earlier = known.user_attrs["sweep"]
+        earlier = {**earlier, "experiment": in_new_words(earlier["experiment"])}
+        _refuse_another(earlier, definition, settings)
     base: dict[str, Any] = (
-        resolve_experiment(raw, space, settings.experiment) if known is None else known.user_attrs["base"]
+        resolve_experiment(raw, space, settings.experiment) if known is None else in_new_words(known.user_attrs["base"])
     )
     devices = settings.devices_per_trial or _devices(base)
     places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 
-OWN_CLASSES = ("model.network", "model.optimiser", "model.scheduler")
+OWN_CLASSES = ("model.network", "model.optimizer", "model.scheduler")
 """Keys below which a class of another package can be named."""
 
 

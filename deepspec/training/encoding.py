@@ -28,7 +28,7 @@ def refuse_diverged(z_NL: Tensor) -> None:
     """
     # One sum tells nearly always; it may overflow where every number is finite.
     if not math.isfinite(z_NL.detach().sum()) and not torch.isfinite(z_NL).all():
-        raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+        raise UserError("the latents are no longer finite: training has diverged; lower model.optimizer.lr")
 
 
 BLOCK = 1024

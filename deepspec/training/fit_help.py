@@ -187,7 +187,7 @@ OWN = {
 
 GROUPS = {
     "data": ("deepspec.data.shards.datamodule", "SpectraDataModule", "where the spectra are"),
-    "model": ("deepspec.training.module", "DeepClustering", "preprocessing, network, loss and optimiser"),
+    "model": ("deepspec.training.module", "DeepClustering", "preprocessing, network, loss and optimizer"),
     "loss_schedule": ("deepspec.training.loss_schedule", "LossSchedule", "weights of the loss by epoch"),
     "ikmeans": ("deepspec.training.clustering_callback", "IKMeansCallback", "clusters that are looked for"),
     "clusterer": ("deepspec.clustering.config", "ClustererConfig", "what divides the latent points into clusters"),

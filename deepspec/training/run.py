@@ -19,6 +19,7 @@ import yaml
 
 from deepspec.errors import UserError, described
 from deepspec.presets import find_config
+from deepspec.renamed import deprecated, renamed_keys, tell
 from deepspec.training.overrides import with_overrides
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def lightning_in_plain_words() -> Iterator[None]:
 
 def _words(config: str | Path | Mapping[str, Any] | None, overrides: dict[str, Any]) -> list[str]:
     """The command line of a configuration. The parser takes YAML itself in place of a file's name."""
+    old: dict[str, str] = {}
+    overrides = renamed_keys(overrides, old)
     if config is None:
         laid_over = with_overrides({}, overrides)
         root = (laid_over.get("data") or {}).get("root")
@@ -154,6 +157,8 @@ def _words(config: str | Path | Mapping[str, Any] | None, overrides: dict[str, A
         found = with_overrides({}, _plain(config, "config"))
     else:
         raise UserError(f"train: expected a path, the name of a preset or a mapping of keys, got {described(config)}")
+    found = renamed_keys(found, old)
+    tell("keys", old, deprecated)
     return ["--config", yaml.safe_dump(with_overrides(found, overrides), sort_keys=False)]
 
 

@@ -44,7 +44,7 @@ def test_real_trials_fail_alone_and_the_best_trains_to_the_same_metrics_again(ti
         "experiment": "experiments/xrf.yaml",
         "overrides": {"data.root": str(tiny_shards), **SMALL},
         "search": {
-            "model.optimiser.lr": {"type": "categorical", "choices": [1.0e-3, 1.0e-4, 1.0e9]},  # the last diverges
+            "model.optimizer.lr": {"type": "categorical", "choices": [1.0e-3, 1.0e-4, 1.0e9]},  # the last diverges
             "model.network": {
                 "type": "categorical",
                 "choices": [{"encoder": [32, 16], "decoder": [32]}, {"encoder": [0], "decoder": [32]}],
@@ -60,7 +60,7 @@ def test_real_trials_fail_alone_and_the_best_trains_to_the_same_metrics_again(ti
     assert done.returncode == 0, done.stdout + done.stderr
     with (tmp_path / "study" / "trials.csv").open() as table:
         rows = list(csv.DictReader(table))
-    states = {(float(row["model.optimiser.lr"]), "[0]" in row["model.network"]): row["state"] for row in rows}
+    states = {(float(row["model.optimizer.lr"]), "[0]" in row["model.network"]): row["state"] for row in rows}
     assert states == {
         (1e-3, False): "done", (1e-3, True): "failed", (1e-4, False): "done", (1e-4, True): "failed",
     }  # fmt: skip

@@ -143,7 +143,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
         "true",
         "--model.network.dropout",
         "0.1",
-        "--model.optimiser.patience",
+        "--model.optimizer.patience",
         "0",
         "--loss_schedule.beta.kind",
         "linear",
@@ -206,7 +206,7 @@ def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
 
 
 def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_shards, tmp_path, capsys):
-    still = ["--model.optimiser.lr", "1e-30", "--model.optimiser.min_lr", "0"]  # so that no epoch is better
+    still = ["--model.optimizer.lr", "1e-30", "--model.optimizer.min_lr", "0"]  # so that no epoch is better
     main(arguments(tiny_shards, tmp_path / "run", *still, epochs=3))
     epochs = {name: read_checkpoint(tmp_path / f"run/checkpoints/{name}.ckpt")["epoch"] for name in ("best", "last")}
     assert epochs == {"best": 0, "last": 2}

@@ -61,7 +61,7 @@ def test_what_holds_if_a_key_is_not_given_is_told(parser, told):
         if not key.startswith("model.deep_baseline.") and parameter.default != "":
             assert (parameter.default or "null") == in_yaml(defaults.get(key)), key
     assert {key for key, parameter in told.items() if parameter.default == ""} == {
-        "tracking.tags", "clusterer.options", "model.network.init_args", "model.optimiser.init_args",
+        "tracking.tags", "clusterer.options", "model.network.init_args", "model.optimizer.init_args",
         "model.scheduler.init_args",
     }  # fmt: skip
     for key, (_, default, _) in (OWN | {f"trainer.{key}": about for key, about in TRAINER.items()}).items():

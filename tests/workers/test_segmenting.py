@@ -99,7 +99,7 @@ def test_two_processes_one_is_killed_and_dask_does_the_rest(scans, tmp_path, cap
 
 
 def job(scans, out, name="a", mask=None, **options):
-    given = {"export": "none", "sample": 1000, "restarts": 1, "device": "cpu"} | options
+    given = {"export": "none", "sample": 1000, "n_init": 1, "device": "cpu"} | options
     written = {name: given.pop(name) for name in ("scale", "export", "redshift", "overwrite") if name in given}
     asked = SegmentRequest(
         str(scans / "model.ckpt"),
@@ -166,7 +166,7 @@ def test_a_single_cube_leaves_what_several_would(scans, tmp_path):
     verb.main(arguments(scans, out, "--device", "cpu", names=["a"]))
     record = read_request(out / "segmentation.h5")
     assert (record["seed"], record["k"], record["axis"]) == (0, None, "1:15.75:keV")
-    again = job(scans, out, export="auto", sample=32768, restarts=3)
+    again = job(scans, out, export="auto", sample=32768, n_init=3)
     assert again.run().kept
 
 
