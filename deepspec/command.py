@@ -236,6 +236,10 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
 
+def _sentence(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+
+
 def _described(text: str, parameter: str) -> str:
     r"""What a Google-style docstring says of a parameter.
 
@@ -262,7 +266,7 @@ def run_command(
 
     Args:
         function: a typed function; its Google-style docstring supplies the help texts.
-        prog: the name shown in usage and errors, for example `python -m deepspec.segment`.
+        prog: the name shown in usage and errors, for example `deepspec segment`.
         positional: the parameter given without a flag, for example `cube`.
         many: whether that parameter takes one or more values (then it is a list).
         args: the command line without the program's name; default `sys.argv[1:]`.
@@ -284,6 +288,10 @@ def run_command(
     parser.add_function_arguments(function, skip={positional, *groups})
     for group in groups.values():
         parser.add_class_arguments(group)
+    said = _sentence(parser.description or "")
+    for shown in parser._action_groups:
+        if _sentence(shown.title or "") == said:
+            shown.title = "options of its own"  # jsonargparse repeats the first sentence of the description there
     switches = {
         name for name, parameter in inspect.signature(function).parameters.items() if parameter.annotation == "bool"
     } | {field.name for group in groups.values() for field in dataclasses.fields(group) if field.type == "bool"}

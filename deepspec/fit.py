@@ -1,9 +1,10 @@
-"""`python -m deepspec.fit --config experiments/xrf.yaml`: train a model on shards of spectra."""
+"""`deepspec fit --config experiments/xrf.yaml`: train a model on shards of spectra."""
 
 from __future__ import annotations
 
 import itertools
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deepspec.command import complete_flags, in_new_words, one_line_errors
@@ -39,7 +40,7 @@ def _fit(given: list[str]) -> None:
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    run_fit(complete_flags(given, {"overwrite"}))
+    run_fit(complete_flags(given, {"overwrite"}), partial(print, flush=True))
 
 
 if __name__ == "__main__":

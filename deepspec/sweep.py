@@ -1,4 +1,4 @@
-"""`python -m deepspec.sweep --config sweeps/xrf.yaml`: try many settings of one experiment."""
+"""`deepspec sweep --config sweeps/xrf.yaml`: try many settings of one experiment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepspec.sweeping.settings import SweepSettings, check_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROG = "python -m deepspec.sweep"
+PROG = "deepspec sweep"
 
 
 def sweep(settings: SweepSettings) -> None:

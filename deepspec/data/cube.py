@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 64 * 2**20
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SpectralCube:
     """An (H, W, C) cube that stays in its file until rows are asked for.
 
@@ -247,6 +247,26 @@ class SpectralCube:
         """Release the file."""
         if self.close_file is not None:
             self.close_file()
+
+    def __repr__(self) -> str:
+        rows, columns, channels = self.shape
+        try:
+            kind = self.dtype.name
+        except UserError:  # detectors that no type can hold the sum of
+            kind = ", ".join(sorted({np.dtype(array.dtype).name for array in self.arrays}))
+        detectors = len(self.arrays)
+        if self.layout.detector is not None:
+            detectors = self.arrays[0].shape[self.layout.detector]
+        chosen = "the sum of them" if self.detector == "sum" else f"number {self.detector}"
+        return "\n".join(
+            [
+                f"SpectralCube of {rows} x {columns} pixels and {channels} channels, {kind}",
+                f"  axis: {self.axis}",
+                f"  mask: {np.count_nonzero(self.mask)} of {self.mask.size} pixels may be used",
+                *([f"  detectors: {detectors}, {chosen}"] if detectors > 1 else []),
+                f"  source: {self.path or 'an array in memory'}",
+            ]
+        )
 
     def __enter__(self) -> SpectralCube:
         return self

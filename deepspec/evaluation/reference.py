@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepspec.data.arrays import read_array
+from deepspec.data.pictures import as_bytes
 from deepspec.errors import UserError
 from deepspec.files import SEGMENTATION
 from deepspec.segmentation.result import is_segmentation, read_segmentation
@@ -200,7 +201,7 @@ def read_reference(
     array = _load_picture(path, as_image=kind == "image") if _is_picture(path) else read_array(source, "the reference")
     array = array.squeeze() if array.ndim > 3 else array
     if array.ndim == 3 and array.shape[2] in (3, 4):
-        rgb = _as_bytes(array[..., :3], source)
+        rgb = as_bytes(array[..., :3], source)
         if kind == "labels":
             return _of_coloured_labels(rgb, source)
         return _of_image(rgb, source, k, seed, may_be_labels=kind == "auto")
@@ -231,19 +232,6 @@ def _load_picture(path: Path, *, as_image: bool) -> NDArray[Any]:
             return np.asarray(picture)
     except (UnidentifiedImageError, OSError) as error:
         raise UserError(f"{path}: cannot be read as a picture ({error})") from None
-
-
-def _as_bytes(rgb: NDArray[Any], source: str | Path) -> NDArray[np.uint8]:
-    if rgb.dtype == np.uint8:
-        return rgb
-    low, high = float(rgb.min()), float(rgb.max())
-    if rgb.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.round(255 * rgb).astype(np.uint8)
-    if rgb.dtype == np.uint16:
-        return (rgb >> 8).astype(np.uint8)
-    raise UserError(
-        f"{source}: expected colours of 8 or 16 bits or in [0, 1], got {rgb.dtype} from {low:g} to {high:g}"
-    )
 
 
 def _of_image(

@@ -11,10 +11,13 @@ Reading checkpoints: tensors and plain types, never code.
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
+import time
 import zipfile
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,6 +54,9 @@ TRAINING_ONLY = "deep_baseline."
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a deepspec checkpoint: tensors and plain types only, all of it compared with its checksums.
 
+    The latest file is kept in memory, so that the segmentation, its figures and its report read it once. What is
+    returned is the caller's own, but for the numbers in the tensors.
+
     Args:
         path: the file, or the run folder that `fit` wrote it into.
 
@@ -62,6 +68,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = model_file(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    content = _content(path, _state_of(path))
+    return {name: copy.deepcopy(part) if name == FORMAT else copy.copy(part) for name, part in content.items()}
+
+
+def _state_of(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file does; never the same of one that may be changing now."""
+    stat = path.stat()
+    now = time.time_ns()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, 0 if now - stat.st_mtime_ns > _SETTLED_NS else now
+
+
+_SETTLED_NS = 2_000_000_000
+
+
+@lru_cache(maxsize=1)
+def _content(path: Path, state: tuple[int, int, int, int]) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
         raise UserError(
             f"{path}: expected a checkpoint, got a file that cannot be read as one (no archive, or cut short)"

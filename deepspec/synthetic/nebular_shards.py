@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from deepspec.data.hdf5_file import write_hdf5
+from deepspec.data.hdf5_file import read_hdf5, write_hdf5
 from deepspec.data.shards.writer import SPLITS, ShardWriter
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
@@ -114,3 +114,12 @@ def _write_mixtures(group: h5py.Group, spectra: NebularSpectra) -> None:
     group["share"] = spectra.share
     group["label"] = spectra.mixture_labels(np.arange(len(spectra.share)))
     group["first_spectrum"] = spectra.first_row
+
+
+def is_record_of_shards(path: Path) -> bool:
+    """Whether a file is what `write_nebular_shards` wrote beside the shards, the origin of each spectrum."""
+    try:
+        with read_hdf5(path) as file:
+            return "library" in file and any(f"{split}/mixtures" in file for split in SPLITS)
+    except OSError:  # no HDF5
+        return False

@@ -20,6 +20,7 @@ from deepspec.clustering.partitions import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
 from deepspec.functional.kmeans import fitting_range
+from deepspec.notes import note
 from deepspec.renamed import has_old_words
 from deepspec.segmentation.drift import record_training
 from deepspec.training.encoding import encode_sample, refuse_diverged
@@ -301,17 +302,15 @@ class IKMeansCallback(Callback):
             if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
                 more_NC = data.sample("train", self.sample - validation, seed=self.seed)
                 spectra_NC = torch.cat([spectra_NC, more_NC])
-                print(
+                note(
                     f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
                     f"{validation} of validation are too few for {self.k_max} clusters",
-                    flush=True,
                 )
         k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
         if self.clusterer.kind == "ikmeans" and (k_min, k_max) != (self.k_min, self.k_max):
-            print(
+            note(
                 f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
                 "too few for more",
-                flush=True,
             )
         return spectra_NC
 

@@ -205,7 +205,7 @@ def _thread(target: Any, *arguments: Any) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"python -m deepspec.fit: error: {message}", file=sys.stderr, flush=True)
+    print(f"deepspec fit: error: {message}", file=sys.stderr, flush=True)
 
 
 def _end_later(status: int) -> None:

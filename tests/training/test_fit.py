@@ -230,6 +230,18 @@ def test_the_line_of_an_epoch_says_how_far_the_run_is(tiny_shards, tmp_path, cap
     assert first in capsys.readouterr().out
 
 
+def test_a_run_folder_that_was_moved_goes_on_and_still_knows_its_best_epoch(tiny_shards, tmp_path, capsys, recwarn):
+    still = ["--model.optimizer.lr", "1e-30", "--model.optimizer.min_lr", "0"]  # so that no epoch is better
+    main(arguments(tiny_shards, tmp_path / "run", *still, epochs=2))
+    before = (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    main(arguments(tiny_shards, tmp_path / "moved", *still, "--ckpt_path", "last", epochs=4))
+    assert not [each for each in recwarn if "dirpath" in str(each.message)]
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "moved" / "checkpoints" / "best.ckpt").read_bytes() == before
+    assert read_checkpoint(tmp_path / "moved" / "checkpoints" / "last.ckpt")["epoch"] == 3
+
+
 def test_a_run_that_its_steps_ended_goes_on_with_more(tiny_shards, tmp_path, capsys):
     """20 steps end in the middle of the second epoch of 12."""
     ends = ["--trainer.max_epochs", "-1", "--keep", "last", "--ikmeans.every_n_epochs", "0"]

@@ -127,3 +127,14 @@ def test_an_unknown_class_is_an_error():
 
 def test_narrow_terminals():
     assert max(map(len, fit_help("ikmeans", width=70).splitlines())) <= 70
+
+
+def test_the_help_on_the_trainer_offers_nothing_that_is_refused(capsys, tmp_path, tiny_shards):
+    said = " ".join(shown(capsys, "--help.trainer").out.split())
+    for refused in ("64-true", "transformer-engine", "bf16-true", "16-true", "barebones", "default_root_dir"):
+        assert refused not in said
+    for offered in ("32-true, bf16-mixed, 16-mixed", "--trainer.max_time", "metrics.csv, which is always written"):
+        assert offered in said
+    for key, value in (("barebones", "true"), ("default_root_dir", str(tmp_path))):
+        words = ["--data.root", str(tiny_shards), "--run_dir", str(tmp_path / "run"), f"--trainer.{key}", value]
+        assert f"trainer.{key}: expected it to be left out" in shown(capsys, *words, status="2").err

@@ -119,7 +119,7 @@ def test_without_a_configuration_the_kind_of_data_chooses(tiny_shards, tmp_path,
         data={"root": str(tiny_shards)}, run_dir=tmp_path / "run",
         trainer={"max_steps": 2, "accelerator": "cpu"},
     )  # fmt: skip
-    assert "so --config xrf" in capsys.readouterr().out
+    assert "so --config xrf" in capsys.readouterr().err
     assert yaml.safe_load(run.model.run_config)["clusterer"]["kind"] == "valleys"
 
 
