@@ -143,3 +143,10 @@ def test_only_commands_print(path):
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
     assert not prints or name_of(path).removeprefix("deepspec.") in MAY_PRINT, "let it return lines, or use notes.note"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_is_described_once(path):
+    """Where modules were merged their docstrings stood one under the other, each with its legend of shapes."""
+    paragraphs = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
+    assert sum(text.startswith(("Shapes:", "Shape:")) for text in paragraphs) <= 1

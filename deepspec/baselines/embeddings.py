@@ -1,25 +1,11 @@
-"""Embeddings that are no network: raw spectra, principal components, non-negative factors, colours.
+"""Embeddings that are no network: raw spectra, principal components, non-negative factors, colours of a picture.
 
-Decode latent points by their neighbours, for embeddings that cannot be inverted.
+`Identity` leaves the preprocessed spectra as they are: K-means on raw spectra, with whatever scaling the preprocessing
+does. `NonNegativeComponents` is Lee & Seung 1999, doi:10.1038/44565, solved by coordinate descent (Cichocki & Phan
+2009, doi:10.1587/transfun.E92.A.708). `Colours` are those of a picture of the same scene, as in the reference of the
+paper (section 3.1.2); embeddings that cannot be inverted decode latent points by their neighbours.
 
-Shapes: S spectra of the sample, N points, D channels, L latent dimensions.
-
-The preprocessed spectra themselves: K-means on raw spectra, with whatever scaling the preprocessing does.
-
-Principal component analysis.
-
-Shapes: S spectra of the sample, N spectra, D channels, L components.
-
-Non-negative matrix factorisation: spectra as sums of non-negative component spectra.
-
-Lee & Seung 1999, doi:10.1038/44565; solved by coordinate descent (Cichocki & Phan 2009,
-doi:10.1587/transfun.E92.A.708).
-
-Shapes: S spectra of the sample, N spectra, D channels, L components.
-
-Clusters of the colours of a picture of the same scene, as the reference in the paper (section 3.1.2).
-
-Shapes: H rows, W columns of the cube, S pixels of the sample, N points, D channels.
+Shapes: H rows, W columns of the cube, S spectra (or pixels) of the sample, N spectra, D channels, L latent dimensions.
 """
 
 from __future__ import annotations

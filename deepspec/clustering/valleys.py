@@ -1,13 +1,10 @@
 """Valleys: over-segment, merge what no valley divides, split where one runs, by latent points or by counts.
 
-How many clusters there are comes from the data, and may be one. The definitions and what they were chosen by are in
+How many clusters there are comes from the data, and may be one. The valley of latent points is that of their density
+along the line that divides two clusters best. The definitions and what they were chosen by are in
 `experiments/README.md`.
 
 Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree.
-
-Which clusters do the latent points bear out? Valleys of their density along the line that divides them best.
-
-Shapes: N points, L latent dimensions, K clusters.
 """
 
 from __future__ import annotations

@@ -290,7 +290,7 @@ def read_cube(
     mask: str | Path | NDArray[Any] | None = None,
     training: bool = False,
 ) -> SpectralCube:
-    """Open a cube of any supported format, told by its content; docs/files.md lists them.
+    """Open a cube of any supported format, which is found from the file's content; docs/files.md lists them.
 
     What is guessed is printed to standard error, with the argument that overrides it. For a file with one row per
     spectrum, such as Jasper Ridge's `Y` (198, 10000) with pixels counted along the columns, give
@@ -303,7 +303,7 @@ def read_cube(
             else the largest.
         spectral_dim: which dimension of the stored array is the spectral one, counted from 0; negative from the end.
         spatial_shape: rows and columns of the image, for data with a single pixel dimension.
-        order: how such pixels are counted: "C" along the rows, "F" along the columns.
+        order: order of the pixels in such data: "C" along the rows, "F" along the columns.
         detector: number of the detector to read, or "sum".
         detector_dim: which dimension of a 4-D stored array holds the detectors.
         channels: ranges of channels to keep, such as "0:107,113:153", or "all"; default all but those that the file

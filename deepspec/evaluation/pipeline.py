@@ -57,7 +57,7 @@ def evaluate_segmentation(
         refits: on bootstrap samples; 0 for none.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
-        seed: of everything random.
+        seed: seed of all random choices.
         device: where to compute with the latent points.
 
     Raises:

@@ -1,10 +1,9 @@
 """What a segmentation is compared with: a label map, another segmentation, or the colours of a picture.
 
+A reference is brought to the size of the segmentation, and classes that the measurement cannot tell apart, as X-rays
+two ochres or two organic reds, can be merged.
+
 Shapes: H rows, W columns, R classes.
-
-Merge classes of a reference that the measurement cannot tell apart, as X-rays two ochres or two organic reds.
-
-Bring a reference to the size of a segmentation.
 """
 
 from __future__ import annotations
@@ -277,7 +276,7 @@ def _of_labels(
     values = values.astype(np.int64)
     known = (values >= 0) & (values != ignore) if ignore is not None else values >= 0
     if not known.any():
-        raise UserError(f"{source}: expected pixels with a label, got none beside negative ones and ignored ones")
+        raise UserError(f"{source}: expected at least one pixel with a label, got only negative and ignored ones")
     classes, inverse = np.unique(values[known], return_inverse=True)
     _check_number(len(classes), "values", source)
     labels = np.full(values.shape, -1, dtype=np.int64)

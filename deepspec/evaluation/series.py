@@ -91,7 +91,7 @@ def compare_segmentations(
         resample: whether a reference of another size may be resampled.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
-        seed: of everything random.
+        seed: seed of all random choices.
         device: where to compute with the latent points.
 
     Returns:

@@ -88,7 +88,7 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
     """Refuse objectives that trials will not log, or not in the epoch that counts.
 
     Raises:
-        UserError: as said; names the nearest column.
+        UserError: a column will not be logged; the message names the nearest one that will.
     """
     known = sorted(set(columns) - {"epoch", "step"})
     for name in objectives:

@@ -111,7 +111,7 @@ def unknown_key(place: str, given: Iterable[str], known: set[str]) -> None:
     """Refuse a key that is not known, and name the nearest that is.
 
     Raises:
-        UserError: as said.
+        UserError: there is one.
     """
     for key in given:
         if key not in known:

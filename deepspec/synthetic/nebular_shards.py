@@ -53,7 +53,7 @@ def write_nebular_shards(
         counts: spectra of each split; those without any are left out.
         observation: how the nebulae are seen.
         truth: HDF5 file to write the origin of each spectrum to; an existing one is replaced.
-        seed: of everything random, and of the shuffle.
+        seed: seed of the shuffling and of all other random choices.
         overwrite: see `ShardWriter`.
         progress: called with "made" or "written" and a number of spectra.
 

@@ -1,9 +1,4 @@
-"""Latents of a sample of spectra in the middle of training, and whether they have left the numbers.
-
-Latents that have left the numbers.
-
-Latents of a sample of spectra, in the middle of training.
-"""
+"""Latents of a sample of spectra in the middle of training, and whether they are still finite."""
 
 from __future__ import annotations
 

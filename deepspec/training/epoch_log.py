@@ -1,9 +1,8 @@
 """metrics.csv: every logged number of a run, one row per epoch. The source of truth on a run.
 
-Means over an epoch of what every step computes, without a call into Lightning's logger for each number of each step.
-
-Lightning's `log` costs as much as a hundred small tensor operations; with seven numbers a step that was a tenth of
-the training time of a small network on a CPU.
+`EpochMeans` averages over an epoch what every step computes, without a call into Lightning's logger for each number of
+each step: that costs as much as a hundred small tensor operations, and with seven numbers a step it was a tenth of the
+training time of a small network on a CPU.
 """
 
 from __future__ import annotations

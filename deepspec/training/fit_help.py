@@ -255,7 +255,8 @@ def fit_help(under: str = "", width: int | None = None) -> str:
     keys = dict(keys_of(group, parameters_of(*GROUPS[group][:2]))) if group in GROUPS else {}
     found = {key: parameter for key, parameter in keys.items() if f"{key}.".startswith(f"{under}.")}
     if not found:
-        hint = did_you_mean(under, [*GROUPS, *keys])
+        above = [key.rpartition(".")[0] for key in keys]  # a key with keys of its own is one too
+        hint = did_you_mean(under, dict.fromkeys([*GROUPS, *above, *keys]))
         raise UserError(f"--help.{under}: no such key; expected one under {', '.join([*GROUPS, 'trainer'])}{hint}")
     return "\n".join(
         line

@@ -177,7 +177,9 @@ class LearningRate:
             self._scheduler = _built(optimiser, scheduler)
         elif config.schedule == "cosine":
             if steps is None:
-                raise UserError("optimizer.schedule cosine needs to know the end: give trainer.max_epochs or max_steps")
+                raise UserError(
+                    "optimizer.schedule cosine needs the length of the run: give trainer.max_epochs or max_steps"
+                )
             self._steps = steps
         else:
             self._scheduler = ReduceLROnPlateau(

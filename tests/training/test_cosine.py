@@ -87,7 +87,7 @@ def test_bounds_and_mistakes(tiny_shards, tmp_path, capsys):
         OptimizerConfig(schedule="linear")
     with pytest.raises(SystemExit, match="2"):
         main(arguments(tiny_shards, tmp_path / "run", "--model.optimizer.schedule", "cosine", epochs=-1))
-    assert "needs to know the end" in capsys.readouterr().err
+    assert "needs the length of the run" in capsys.readouterr().err
 
 
 def test_checkpoints_from_before_there_was_a_choice_fall_on_a_plateau(tiny_shards, tmp_path):

@@ -101,7 +101,7 @@ def test_help_on_a_key_tells_all_about_it(capsys):
     assert shown(capsys, "--help.ikmeans.k_min").out.count("--") == 1
     wrong = shown(capsys, "--help.model.netwrk", status="2").err
     assert len(wrong.splitlines()) == 1
-    assert "did you mean --help.model.network" in wrong
+    assert "did you mean 'model.network'?" in wrong
 
 
 def test_help_on_the_trainer_is_lightnings(capsys):
