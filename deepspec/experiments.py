@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.command import CommandParser, one_line_errors
+from deepspec.command import CommandParser, as_command
 from deepspec.errors import UserError
 from deepspec.presets import preset_folder, presets, summary
 
@@ -77,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("names", nargs="*", type=str, help="what to copy; default all")
     parser.add_argument("--out", type=str, help="folder that gets experiments/ and sweeps/ with the files")
-    with one_line_errors(PROG):
+    with as_command(PROG):
         given = parser.parse_args(args)
         if given.out is None and given.names:
             raise UserError(f"{' '.join(given.names)}: give --out FOLDER to copy into, such as --out .")

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deepspec.command import complete_flags, in_new_words, one_line_errors
+from deepspec.command import as_command, complete_flags, in_new_words
 from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 from deepspec.training.run import run_fit
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a fit from a command line."""
     given = sys.argv[1:] if args is None else [*args]
-    with one_line_errors(PROG):
+    with as_command(PROG):
         about = asked_for(given)
         if about is None:
             _fit(given)

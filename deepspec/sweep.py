@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepspec.command import CommandParser, complete_flags, fail, one_line_errors
+from deepspec.command import CommandParser, as_command, complete_flags, fail
 from deepspec.errors import UserError
 from deepspec.notes import note
 from deepspec.presets import PREFIX, find_config, with_config_paths
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_class_arguments(SweepSettings)
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
     given, typed = take_overrides(given)
-    with one_line_errors(PROG):
+    with as_command(PROG):
         given = with_config_paths(given, "sweeps")
         parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
         folders = [Path(file.absolute).parent for file in parsed.pop("config", None) or [] if file is not None]

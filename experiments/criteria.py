@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ import torch
 import yaml
 
 from deepspec.baselines.fitting import sample_cube
-from deepspec.clustering.refit import refit
+from deepspec.clustering import ClustererConfig
+from deepspec.clustering.counts import are_counts
+from deepspec.clustering.refit import cluster_means, refit
 from deepspec.command import fail
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
@@ -43,6 +46,8 @@ from deepspec.models import SpectralModel
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deepspec.clustering import Partition
+
 SIGNS = {
     "silhouette": 1,
     "silhouette_clusters": 1,
@@ -54,8 +59,11 @@ SIGNS = {
     "calinski_harabasz": 1,
     "bic": 1,
     "k": 1,
+    "disagreement": -1,
+    "least_border": -1,
 }
-"""What a trial is scored by, and whether much (1) or little (-1) of it ought to be good."""
+"""What a trial is scored by, and whether much (1) or little (-1) of it ought to be good. The last two are of ensembles
+and of clusters divided by valleys; a trial that has no value stands behind those that have one."""
 
 COMBINED = {
     "stability + explained": ("stability", "explained"),
@@ -64,6 +72,8 @@ COMBINED = {
     "silhouette + explained": ("silhouette", "explained"),
     "silhouette + silhouette_input": ("silhouette", "silhouette_input"),
     "stability + silhouette + explained": ("stability", "silhouette", "explained"),
+    "disagreement + explained": ("disagreement", "explained"),
+    "disagreement + silhouette_raw": ("disagreement", "silhouette_raw"),
 }
 """Means of ranks."""
 
@@ -73,38 +83,58 @@ PIXELS = 8192
 ANCHORS = 1024
 
 
-def score(model: SpectralModel, x_PC: Tensor, truth_P: Tensor, k: tuple[int, int]) -> dict[str, float]:
+def score(
+    model: SpectralModel, x_PC: Tensor, truth_P: Tensor, k: tuple[int, int], config: ClustererConfig, unit: str
+) -> dict[str, float]:
     """Every criterion for the clusters that a model finds in some spectra, and their agreement with the truth."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         y_PD = model.preprocess(x_PC)
         z_PL = model.network.encode(y_PD).mean_NL.float()
         residual_PD = model.network.decode(z_PL) - y_PD
-    clusters = refit(z_PL, k, PIXELS, 3, generator)
-    labels_P, centres_KL = clusters.assign(z_PL), clusters.centres
-    sums = sums_about_centres(z_PL, labels_P, centres_KL)
-    bic = k_criteria(z_PL, *k, references=2, n_init=1, generator=generator).curves["bic"]
+    members = model.network.members
+    measured = None
+    if config.kind == "ikmeans" and members == 1:
+        clusters: Partition = refit(z_PL, k, PIXELS, 3, generator)
+    else:
+        by_counts = config.kind == "valleys" and config.evidence == "auto" and are_counts(x_PC, unit)
+        measured = x_PC if by_counts or config.evidence == "counts" else None
+        wanted = k if config.kind == "ikmeans" else None
+        clusters = config.build(members).fit(z_PL, wanted, generator, measured)
+    labels_P = clusters.assign(z_PL, measured)
+    centres_KL = cluster_means(z_PL, labels_P, clusters.centres)
     known = truth_P >= 0
     at_true_k = kmeans(z_PL, int(truth_P.max()) + 1, n_init=5, generator=generator).labels
+    several = len(labels_P.unique()) > 1
 
     def silhouette(x: Tensor, average: str = "samples") -> float:
+        if not several:
+            return math.nan
         return float(silhouette_estimate(x, labels_P, ANCHORS, average=average, generator=generator).score)
 
     def ari(found_P: Tensor) -> float:
         return float(adjusted_rand_index(contingency_table(found_P[known], truth_P[known])))
 
+    disagreement = clusters.disagreement(z_PL, labels_P, measured)
+    borders = np.array(clusters.search.borders)
+    sums = sums_about_centres(z_PL, labels_P, centres_KL)
+    tried = k if config.kind == "ikmeans" else (2, max(2, clusters.k))
+    curve = k_criteria(z_PL, *tried, references=2, n_init=1, generator=generator).curves["bic"]
     return {
         "silhouette": silhouette(z_PL),
         "silhouette_clusters": silhouette(z_PL, "clusters"),
         "silhouette_input": silhouette(y_PD),
         "silhouette_raw": silhouette(x_PC),
-        "stability": stability(z_PL, labels_P, len(centres_KL), refits=10, generator=generator).ari,
+        "stability": stability(z_PL, labels_P, clusters.k, refits=10, generator=generator).ari if several else math.nan,
         "explained": 1 - float(residual_PD.square().mean() / y_PD.var(0, correction=0).mean()),
-        "davies_bouldin": davies_bouldin(sums, centres_KL),
-        "calinski_harabasz": calinski_harabasz(sums, centres_KL),
+        "davies_bouldin": davies_bouldin(sums, centres_KL) if several else math.nan,
+        "calinski_harabasz": calinski_harabasz(sums, centres_KL) if several else math.nan,
         # Above that of one cluster and per pixel: the likelihood itself only says how large the latents are.
-        "bic": (bic[len(centres_KL)] - bic[1]) / len(z_PL),
-        "k": len(centres_KL),
+        "bic": (curve[clusters.k] - curve[1]) / len(z_PL),
+        "k": clusters.k,
+        "disagreement": math.nan if disagreement is None else float(disagreement.mean()),
+        # The least firm of the borders between each cluster and its nearest: what would be given up first.
+        "least_border": float((borders - 2 * np.eye(len(borders))).max(1).max()) if len(borders) > 1 else math.nan,
         "ari": ari(labels_P),
         "ari_true_k": ari(at_true_k),
     }
@@ -127,9 +157,12 @@ def score_study(args: argparse.Namespace) -> None:
     for folder in sorted(path.parent.glob("trials/[0-9]*")):
         if folder.name in done or not (folder / "model.ckpt").is_file():
             continue
-        ikmeans = yaml.safe_load((folder / "config.yaml").read_text())["ikmeans"]
+        settings = yaml.safe_load((folder / "config.yaml").read_text())
+        k_range = settings["ikmeans"]["k_min"], settings["ikmeans"]["k_max"]
+        config = ClustererConfig(**settings.get("clusterer", {}))
         try:
-            row = score(SpectralModel.load(folder / "model.ckpt"), x_PC, truth_P, (ikmeans["k_min"], ikmeans["k_max"]))
+            model = SpectralModel.load(folder / "model.ckpt")
+            row = score(model, x_PC, truth_P, k_range, config, cube.axis.unit)
         except UserError as error:  # a collapsed latent space has no clusters
             print(f"trial {folder.name}: left out, {error}", flush=True)
             continue
@@ -178,8 +211,14 @@ def print_table(studies: list[Path], against: str, where: str | None = None) -> 
     columns = []
     for study in studies:
         rows = only(study, read_rows(study / "criteria.csv"), where)
-        values = {name: np.array([row[name] for row in rows], dtype=float) for name in (*SIGNS, "ari", "ari_true_k")}
-        goodness = {name: scipy.stats.rankdata(sign * values[name]) for name, sign in SIGNS.items()}
+        # Studies that were scored by an earlier version lack the newest criteria.
+        values = {
+            name: np.array([row.get(name, math.nan) for row in rows], dtype=float)
+            for name in (*SIGNS, "ari", "ari_true_k")
+        }
+        goodness = {
+            name: scipy.stats.rankdata(np.nan_to_num(sign * values[name], nan=-np.inf)) for name, sign in SIGNS.items()
+        }
         goodness |= {name: np.mean([goodness[part] for part in parts], axis=0) for name, parts in COMBINED.items()}
         columns.append((study.name, values[against], goodness))
     print(f"{'criterion':38}" + "".join(f"{name[:16]:>18}" for name, *_ in columns) + f"{'mean':>8}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import shlex
 import subprocess
@@ -11,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from deepspec.command import one_line_errors, run_command
+from deepspec.command import as_command, one_line_errors, run_command
 from deepspec.errors import UserError
 
 calls = []
@@ -116,3 +117,22 @@ def test_help_says_its_first_sentence_once(capsys):
         first = " ".join(paragraph.split()).partition(". ")[0].rstrip(".")
         assert len(first) > 20
         assert said.count(first) == 1, first
+
+
+def test_collecting_garbage_is_afterwards_as_it_was():
+    before = gc.get_threshold()
+    with as_command("x"):
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before
+    with pytest.raises(SystemExit), as_command("x"):
+        raise UserError("no")
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("given", [["0.5"], ["[0.5]"], ["0.5", "0.25"], ["[0.5,0.25]"]])
+def test_a_list_takes_one_value_as_it_takes_several(given):
+    def degrade(cube: str, levels: list[float] = [1.0]) -> None:  # noqa: B006
+        calls.append(levels)
+
+    run_command(degrade, prog="degrade", positional="cube", args=["x", "--levels", *given])
+    assert calls.pop() == ([0.5, 0.25] if "0.25" in "".join(given) else [0.5])

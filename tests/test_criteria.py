@@ -84,6 +84,29 @@ def test_trials_are_scored_once_and_a_good_one_better(criteria, tiny_shards, tmp
     assert rows[1]["ari"] > 0.9
     assert rows[1]["explained"] > rows[0]["explained"]
     assert all(-1 <= rows[1][name] <= 1 for name in ("silhouette", "silhouette_input", "stability"))
+    assert 0 <= rows[1]["least_border"] < 0.85  # of counts
+    assert np.isnan(rows[1]["disagreement"])  # of a single network
+
+
+def test_an_ensemble_is_scored_by_its_disagreement_too(criteria, tiny_shards, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spectra, truth = planted_spectra(600)
+    np.save("scan.npy", spectra.reshape(20, 30, 64))
+    np.save("labels.npy", truth.reshape(20, 30))
+    fit(["--data.root", str(tiny_shards), "--run_dir", "study/trials/0000", "--trainer.max_steps=60",
+         "--model.network.ensemble=3", "--clusterer.kind=valleys", "--clusterer.evidence=latents"])  # fmt: skip
+    criteria.main(["score", "study", "scan.npy", "--labels", "labels.npy", "--axis", "0.5:32:keV"])
+    (row,) = criteria.read_rows(Path("study/criteria.csv"))
+    assert 0 <= row["disagreement"] <= 1
+
+
+def test_a_trial_without_a_value_stands_last(criteria, tmp_path, capsys):
+    values = {name: np.arange(6.0) for name in (*criteria.SIGNS, "ari", "ari_true_k")}
+    values["disagreement"] = np.array([np.nan, 5, 4, 3, 2, 1])
+    write_study(tmp_path / "one", values)
+    criteria.main(["table", str(tmp_path / "one")])
+    lines = {line[:38].strip(): line[38:].split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["disagreement"][0] == "+1.00"
 
 
 def test_mistakes_are_one_line(criteria, tmp_path, capsys):

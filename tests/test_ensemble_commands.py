@@ -120,7 +120,10 @@ def test_valleys_work_on_the_latents_of_all_networks(scan):
     assert found.clustering.partition == "counts"
     assert found.k == 4
     assert adjusted_rand_score(found.labels.ravel(), materials.ravel()) > 0.95
-    assert found.disagreement is None  # the counts have the last word, and the networks no vote
+    assert found.disagreement.shape == found.labels.shape
+    assert np.nanmean(found.disagreement) < 0.05
+    assert found.retraining.startswith("stability under retraining: 3 networks")
+    assert found.cut(2).disagreement is None  # of other clusters than those that the networks were asked about
 
 
 def test_a_run_that_was_interrupted_goes_on_as_it_would_have(tiny_shards, tmp_path):

@@ -2,7 +2,7 @@
 
 A clusterer may be told how many clusters to look for, or a range.
 
-Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree.
+Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree, S networks of an ensemble.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from deepspec.clustering.merging import Merge, Tree
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -114,6 +116,8 @@ class Partition(ABC):
     """How they were found."""
     finer: Self | None = None
     """The leaves of the merge tree as clusters; None without a tree, and where it goes no further than the clusters."""
+    by_network: Votes | None = None
+    """What each network of an ensemble says by itself; None of a single network, and where they were not asked."""
 
     @property
     def k(self) -> int:
@@ -144,12 +148,17 @@ class Partition(ABC):
         """Bool (N,): the points that their own cluster does not explain. None, unless a subclass knows better."""
         return torch.zeros(len(z_NL), dtype=torch.bool, device=z_NL.device)
 
-    def disagreement(self, z_NL: Tensor, labels_N: Tensor) -> Tensor | None:
-        """float32 (N,): share of the members of an ensemble that put a point elsewhere than its label, which is not -1.
+    def member_labels(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor | None:
+        """int64 (N, S): the cluster that each network of an ensemble puts each point into; None if none has a say."""
+        return None if self.by_network is None else self.by_network.labels(z_NL, x_NC)
 
-        None where the clusters are not those of an ensemble's members.
+    def disagreement(self, z_NL: Tensor, labels_N: Tensor, x_NC: Tensor | None = None) -> Tensor | None:
+        """float32 (N,): share of the networks of an ensemble that put a point elsewhere than its label.
+
+        The label is not -1. None where no network has a say.
         """
-        return None
+        votes_NS = self.member_labels(z_NL, x_NC)
+        return None if votes_NS is None else elsewhere(votes_NS, labels_N)
 
     def leaves(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor:
         """int64 (N, K): the best leaf of the merge tree within each cluster; the cluster's number without a tree."""
@@ -165,7 +174,9 @@ class Partition(ABC):
     def reordered(self, order_K: Tensor) -> Self:
         """The same clusters in another order: the new cluster i is the old `order_K[i]`."""
         order = order_K.to(self.centres.device)
-        changed = {name: getattr(self, name)[order] for name in self._by_cluster()}
+        changed: dict[str, Any] = {name: getattr(self, name)[order] for name in self._by_cluster()}
+        if self.by_network is not None:
+            changed["by_network"] = self.by_network.reordered(order_K)
         return replace(self, search=self.search.reordered(order_K.tolist()), **changed)
 
     def moved(self, centres_KL: Tensor) -> Self:
@@ -174,7 +185,9 @@ class Partition(ABC):
 
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
-        moved = {name: getattr(self, name).to(device) for name in self._by_cluster()}
+        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in self._by_cluster()}
+        if self.by_network is not None:
+            moved["by_network"] = self.by_network.to(device)
         return replace(self, finer=None if self.finer is None else self.finer.to(device), **moved)
 
     @classmethod
@@ -186,6 +199,7 @@ class Partition(ABC):
         """Tensors and plain values for a checkpoint."""
         state: dict[str, Any] = {name: getattr(self, name).detach().cpu() for name in self._by_cluster()}
         finer = None if self.finer is None else self.finer.state()
+        state |= {} if self.by_network is None else {"by_network": self.by_network.state()}
         return {"kind": self.kind, "search": self.search.state(), "finer": finer, "values": self._values(), **state}
 
     def _values(self) -> dict[str, Any]:
@@ -198,6 +212,61 @@ class Partition(ABC):
         tensors = {name: state[name] for name in cls._by_cluster()}
         finer = None if state["finer"] is None else cls.from_state(state["finer"])
         return cls(search=Search.from_state(state["search"]), finer=finer, **state["values"], **tensors)
+
+
+def elsewhere(votes_NS: Tensor, labels_N: Tensor) -> Tensor:
+    """float32 (N,): share of the votes that are for another cluster than the label."""
+    return (votes_NS != labels_N[:, None]).float().mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """The clusters of each network, and which joint ones they are."""
+
+    partitions: tuple[Partition, ...]
+    """S of them, each of its own network's latents."""
+    numbers: tuple[Tensor, ...]
+    """int64, for each network: the joint cluster of each of its clusters, 0 to K - 1."""
+
+    def labels(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor:
+        """int64 (N, S): the joint cluster that each network puts each point into.
+
+        Args:
+            z_NL: (N, S L) latent points, the networks' side by side.
+            x_NC: the spectra as measured, where the partitions need them.
+        """
+        parts = z_NL.chunk(len(self.partitions), 1)
+        found = [
+            number_K.to(z_NL.device)[partition.assign(own_NL, x_NC)]
+            for partition, number_K, own_NL in zip(self.partitions, self.numbers, parts, strict=True)
+        ]
+        return torch.stack(found, 1)
+
+    def reordered(self, order_K: Tensor) -> Self:
+        """The same for joint clusters in another order: the new cluster i is the old `order_K[i]`."""
+        place_K = order_K.argsort()
+        return replace(self, numbers=tuple(place_K.to(number_K.device)[number_K] for number_K in self.numbers))
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on a device."""
+        return replace(self, partitions=tuple(partition.to(device) for partition in self.partitions))
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values for a checkpoint."""
+        return {
+            "partitions": [partition.state() for partition in self.partitions],
+            "numbers": [number_K.cpu() for number_K in self.numbers],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], partition_of: Callable[[dict[str, Any]], Partition]) -> Self:
+        """What `state` was taken of.
+
+        Args:
+            state: of a checkpoint.
+            partition_of: makes a partition of its own state.
+        """
+        return cls(tuple(partition_of(own) for own in state["partitions"]), tuple(state["numbers"]))
 
 
 class Clusterer(Protocol):

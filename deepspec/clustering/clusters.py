@@ -8,12 +8,13 @@ Shapes: N spectra, C channels, L latent dimensions, K clusters in use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from deepspec.clustering.base import Votes
 from deepspec.clustering.consensus import Consensus
 from deepspec.clustering.partitions import CountSpectra, Gaussians, NearestCentres, distances_to
 from deepspec.extensions import Extensible
@@ -79,6 +80,14 @@ PARTITIONS: Extensible[type[Partition]] = Extensible(
     {kind.kind: kind for kind in (NearestCentres, Gaussians, CountSpectra, Consensus)},
 )
 """What a checkpoint can hold, by the `kind` of its class; a class of another package's has to be in it to be loaded."""
+
+
+def partition_of(state: dict[str, Any]) -> Partition:
+    """What `Partition.state` was taken of."""
+    found = PARTITIONS[state["kind"]].from_state(state)
+    votes = state.get("by_network")  # of single networks, and of earlier versions, there are none
+    return found if votes is None else replace(found, by_network=Votes.from_state(votes, partition_of))
+
 
 _PARTITION = "partition"
 """Its entry in a state dict."""
@@ -220,7 +229,7 @@ class Clusters(nn.Module):
         state = state_dict.pop(f"{prefix}{_PARTITION}", None)
         record = state_dict.pop(f"{prefix}{_RECORD}", None)
         super()._load_from_state_dict(state_dict, prefix, *more)
-        partition = None if state is None else PARTITIONS[state["kind"]].from_state(state)
+        partition = None if state is None else partition_of(state)
         self._partition = None if partition is None else partition.to(self.centres.device)
         self.record = None if record is None else TrainingRecord.from_state(record).to(self.centres.device)
 

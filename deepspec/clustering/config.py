@@ -83,7 +83,7 @@ def _valleys(config: ClustererConfig, members: int) -> Clusterer:
 
 
 def _gmm(config: ClustererConfig, members: int) -> Clusterer:
-    return GaussianMixtures(config.n_init)
+    return GaussianMixtures(config.n_init, members)
 
 
 def _hdbscan(config: ClustererConfig, members: int) -> Clusterer:

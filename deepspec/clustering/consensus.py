@@ -52,7 +52,7 @@ class Consensus(Partition):
         """Number of networks S."""
         return self.member_centres.shape[1]
 
-    def member_labels(self, z_NL: Tensor) -> Tensor:
+    def member_labels(self, z_NL: Tensor, x_NC: Tensor | None = None) -> Tensor:
         """int64 (N, S): the cluster that each member puts each point into, in the numbers of the consensus."""
         parts = z_NL.chunk(self.members, 1)
         nearest = [
@@ -69,10 +69,6 @@ class Consensus(Partition):
         product_KN = self.votes[:, member_S, labels_NS].sum(2)
         squares_NK = self.votes.square().sum((1, 2)) - 2 * product_KN.T
         return squares_NK / (-2 * max(self.variance, CERTAIN))
-
-    def disagreement(self, z_NL: Tensor, labels_N: Tensor) -> Tensor:
-        """float32 (N,): share of the members that put a point elsewhere than its label, which is not -1."""
-        return (self.member_labels(z_NL) != labels_N[:, None]).float().mean(1)
 
     def reordered(self, order_K: Tensor) -> Self:
         """The same clusters in another order; the members' clusters go with them."""

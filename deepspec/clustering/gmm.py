@@ -5,13 +5,14 @@ Shapes: N points, L latent dimensions, K clusters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from deepspec.clustering.base import Search, bounds_of
 from deepspec.clustering.partitions import Gaussians, canonical_order
+from deepspec.clustering.votes import with_votes
 from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class GaussianMixtures:
 
     n_init: int = 3
     """K-means starts for each K."""
+    members: int = 1
+    """Networks whose latents stand side by side."""
 
     def fit(
         self,
@@ -54,4 +57,5 @@ class GaussianMixtures:
         count = int(labels_N.max()) + 1
         evidence = "the Bayesian information criterion" if most > fewest else "as asked for"
         found = Gaussians.of(z_NL, labels_N, count, search=Search(evidence=evidence))
-        return found.reordered(canonical_order(labels_N, found.centres))
+        found = found.reordered(canonical_order(labels_N, found.centres))
+        return with_votes(found, replace(self, members=1), self.members, z_NL, k, generator, spectra)

@@ -253,8 +253,16 @@ class CountSpectra(Partition):
         """
         spectra_KC = torch.from_numpy(blurred(self.log_spectra.double().exp().cpu().numpy(), blur))
         log_KC = spectra_KC.clamp(min=1e-30).log() + log_response_C.double().cpu()
+        by_network = self.by_network
+        if by_network is not None:
+            seen = tuple(
+                one.seen_by(log_response_C, blur, noise) if isinstance(one, CountSpectra) else one
+                for one in by_network.partitions
+            )
+            by_network = replace(by_network, partitions=seen)
         return replace(
             self,
+            by_network=by_network,
             log_spectra=(log_KC - log_KC.logsumexp(1, keepdim=True)).to(self.log_spectra),
             dispersion=self.dispersion * noise,
             finer=None if self.finer is None else self.finer.seen_by(log_response_C, blur, noise),

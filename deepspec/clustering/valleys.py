@@ -20,6 +20,7 @@ from deepspec.clustering.base import Partition, Search, bounds_of
 from deepspec.clustering.counts import FIRM_COUNTS, CountEvidence
 from deepspec.clustering.merging import Grouping
 from deepspec.clustering.partitions import FARTHEST, INSIDE, CountSpectra, Gaussians, bins_of, chi_squares
+from deepspec.clustering.votes import with_votes
 from deepspec.errors import UserError
 from deepspec.functional import kmeans
 from deepspec.functional.valley import valley_ratio
@@ -153,9 +154,12 @@ class Valleys:
         even_NL = evened(z_NL, self.members)
         start = min(self.start if len(z_NL) >= SMALL else min(self.start, 10), len(z_NL))
         labels_N = kmeans(even_NL, start, n_init=self.n_init, generator=generator).labels.cpu().numpy()
+        found: Partition
         if spectra is None or self.evidence == "latents":
-            return self._by_latents(z_NL, even_NL, labels_N, fewest, most, generator)
-        return self._by_counts(z_NL, spectra, labels_N, fewest, most, generator)
+            found = self._by_latents(z_NL, even_NL, labels_N, fewest, most, generator)
+        else:
+            found = self._by_counts(z_NL, spectra, labels_N, fewest, most, generator)
+        return with_votes(found, replace(self, members=1), self.members, z_NL, k, generator, spectra)
 
     def _by_latents(
         self,

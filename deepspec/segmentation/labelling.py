@@ -1,6 +1,7 @@
 """From how well clusters explain the pixels to labels: the neighbours' say, the cut, and what nothing explains.
 
-Shapes: P pixels of the cube (H x W), N of a piece, C channels, L latent dimensions, K clusters, M leaves of the tree.
+Shapes: P pixels of the cube (H x W), N of a piece, C channels, L latent dimensions, K clusters, M leaves of the tree,
+S networks of an ensemble.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from deepspec.clustering import CountSpectra, Gaussians
+from deepspec.clustering.base import elsewhere
 from deepspec.errors import UserError
 from deepspec.functional.potts import potts_memberships
 
@@ -62,13 +64,17 @@ class Explained(NamedTuple):
     """int16, the leaf of the merge tree that each pixel has if it is in each cluster; its number without a tree."""
     unexplained_N: Tensor
     """bool, by the most probable cluster."""
+    votes_NS: Tensor | None
+    """int16, the cluster that each network of an ensemble puts each pixel into; None where none has a say."""
 
 
 def explain(partition: Partition, z_NL: Tensor, x_NC: Tensor | None) -> Explained:
     """Hold pixels against all clusters."""
     scores_NK = partition.log_scores(z_NL, x_NC)
     unexplained_N = partition.unexplained(z_NL, scores_NK.argmax(1), x_NC)
-    return Explained(scores_NK, partition.leaves(z_NL, x_NC).to(torch.int16), unexplained_N)
+    votes_NS = partition.member_labels(z_NL, x_NC)
+    leaves_NK = partition.leaves(z_NL, x_NC).to(torch.int16)
+    return Explained(scores_NK, leaves_NK, unexplained_N, None if votes_NS is None else votes_NS.to(torch.int16))
 
 
 class Labels(NamedTuple):
@@ -84,6 +90,9 @@ class Labels(NamedTuple):
     """Share of the used pixels that the neighbours changed."""
     unassigned: int
     """Used pixels that no cluster explains."""
+    disagreement_P: Tensor | None
+    """float32, share of an ensemble's networks that put a pixel elsewhere, NaN without a label; None where none has a
+    say."""
 
 
 class Explanations:
@@ -102,6 +111,7 @@ class Explanations:
         self._leaves_PK = torch.zeros(pixels, partition.k, dtype=torch.int16, device=device)
         self._unexplained_P = torch.zeros(pixels, dtype=torch.bool, device=device)
         self._used_P = torch.zeros(pixels, dtype=torch.bool, device=device)
+        self._votes_PS: Tensor | None = None
 
     def add(self, pixels_N: Tensor, explained: Explained) -> None:
         """Take in a piece."""
@@ -109,6 +119,10 @@ class Explanations:
         self._leaves_PK[pixels_N] = explained.leaves_NK
         self._unexplained_P[pixels_N] = explained.unexplained_N
         self._used_P[pixels_N] = True
+        if explained.votes_NS is not None:
+            if self._votes_PS is None:
+                self._votes_PS = explained.votes_NS.new_zeros(len(self._used_P), explained.votes_NS.shape[1])
+            self._votes_PS[pixels_N] = explained.votes_NS
 
     def labels(self) -> Labels:
         """The labels, once all pieces are in."""
@@ -131,6 +145,14 @@ class Explanations:
         out_P = ~used_P | none_P
         if memberships_PK is not None:
             memberships_PK = memberships_PK.masked_fill_(out_P[:, None], 0)
+        disagreement_P = None
+        if self._votes_PS is not None:
+            disagreement_P = elsewhere(self._votes_PS, labels_P).masked_fill(out_P, torch.nan)
         return Labels(
-            labels_P.masked_fill(out_P, -1), leaves_P.masked_fill(out_P, -1), memberships_PK, changed, int(none_P.sum())
+            labels_P.masked_fill(out_P, -1),
+            leaves_P.masked_fill(out_P, -1),
+            memberships_PK,
+            changed,
+            int(none_P.sum()),
+            disagreement_P,
         )

@@ -159,7 +159,6 @@ def segment_cube(
         return values_P.cpu().numpy().reshape(*cube.mask.shape, *values_P.shape[1:])
 
     none_P = labels.labels_P < 0
-    disagreement_P = _disagreement(partition, record, labels)
     by_cluster = means.joined(_parents(partition), partition.k)
     found = Segmentation(
         labels=image(labels.labels_P.to(torch.int16)),
@@ -200,7 +199,7 @@ def segment_cube(
         borders=np.array(partition.search.borders) if partition.search.borders else None,
         memberships=None if labels.memberships_PK is None else image(labels.memberships_PK),
         leaves=leaves,
-        disagreement=None if disagreement_P is None else image(disagreement_P),
+        disagreement=None if labels.disagreement_P is None else image(labels.disagreement_P),
         drift=drift,
     )
     return found if search.cut is None else found.cut(search.cut)
@@ -439,17 +438,6 @@ def _leaves(
         mean_reconstructed=means.reconstructed,
         decoded_centre=model.decode(centres_ML).cpu().double().numpy(),
     )
-
-
-def _disagreement(partition: Partition, record: PixelRecord, labels: Labels) -> Tensor | None:
-    """(P,) share of an ensemble's members that put a pixel elsewhere, NaN without a label; None of a single network."""
-    found_P = torch.full_like(record.total_raw_P, torch.nan)
-    for pixels_N in torch.split((labels.labels_P >= 0).nonzero()[:, 0], LABELLED_AT_ONCE):
-        found_N = partition.disagreement(record.z_PL[pixels_N], labels.labels_P[pixels_N])
-        if found_N is None:
-            return None
-        found_P[pixels_N] = found_N
-    return found_P
 
 
 def _left_out(cube: SpectralCube, record: PixelRecord, labels: Labels) -> tuple[str, ...]:

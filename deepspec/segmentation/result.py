@@ -224,7 +224,13 @@ class Segmentation:
             "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
         )
         return replace(
-            self, k=k, silhouette=silhouette, memberships=memberships, notes=(*self.notes, note), **vars(cut)
+            self,
+            k=k,
+            silhouette=silhouette,
+            memberships=memberships,
+            disagreement=None,  # what each network of an ensemble says of these clusters is not known
+            notes=(*self.notes, note),
+            **vars(cut),
         )
 
     @property

@@ -50,6 +50,7 @@ from deepspec.training.run_folder import (
     refuse_earlier_run,
     set_aside,
 )
+from deepspec.training.step_threads import StepThreads
 from deepspec.training.tracking import Tracking
 from deepspec.training.tracking_config import TrackingConfig
 from deepspec.training.trainer_settings import PRECISIONS, check_settings, lightning_in_one_line, shows_bar
@@ -187,6 +188,7 @@ class FitCLI(LightningCLI):
         self.watch = RankWatch(self._args)
         line = EpochLine(self._say, live=self._of_command and sys.stdout.isatty() and not bar)
         self.trainer_defaults["callbacks"] = [
+            StepThreads(),
             self.watch,
             line,
             self.tracking,
