@@ -167,6 +167,14 @@ class IKMeansCallback(Callback):
         if self.settles and self._is_last(trainer):
             self.finish(trainer, pl_module, same_weights=True)
 
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
+        """Cluster for the first time in the middle of an epoch: a checkpoint may be written after a validation."""
+        within = trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.is_last_batch
+        if within and self.every_n_epochs > 0 and not int(pl_module.clusters.count):
+            z_NL, result, _ = self._clustered(trainer, pl_module, judged=False)
+            if result is not None:
+                self._store(trainer, pl_module, z_NL, result)
+
     def _is_last(self, trainer: lightning.Trainer) -> bool:
         """Whether no epoch follows this one."""
         epochs = trainer.max_epochs  # -1 where there is no bound
