@@ -73,8 +73,8 @@ class Stability:
         end += f"{100 * float(self.changed_N.mean()):.1f} % of them"
         if judged_by:
             text = (
-                f"resampling alone: {agree} of K-means on the latent points agree with the segmentation, which goes by "
-                f"{judged_by}, {end}"
+                f"stability under resampling alone: {agree} of K-means on the latent points agree with the "
+                f"segmentation {end}; the segmentation itself goes by {judged_by}, so that this says little about it"
             )
         else:
             text = f"{self.level} under resampling alone: {agree} agree with the segmentation {end}"

@@ -221,7 +221,7 @@ class Segmentation:
             silhouette = silhouette_of(z_PL, labels_P, torch.Generator().manual_seed(self.provenance.seed))
         note = (
             f"merge tree cut into {k} {'cluster' if k == 1 else 'clusters'} instead of the {self.k} found; the "
-            "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
+            "evidence for more than one material is still that of the clusters that were found"
         )
         return replace(
             self,
