@@ -275,8 +275,13 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
 
 
-def _sentence(text: str) -> str:
-    return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+def say_once(parser: argparse.ArgumentParser) -> None:
+    """Give a group of options another title where jsonargparse repeats the first sentence of the description there."""
+    said = " ".join((parser.description or "").split())
+    for shown in parser._action_groups:
+        title = " ".join((shown.title or "").split()).rstrip(".")
+        if title and said.startswith(title):
+            shown.title = "options of its own"
 
 
 def _described(text: str, parameter: str) -> str:
@@ -327,10 +332,7 @@ def run_command(
     parser.add_function_arguments(function, skip={positional, *groups})
     for group in groups.values():
         parser.add_class_arguments(group)
-    said = _sentence(parser.description or "")
-    for shown in parser._action_groups:
-        if _sentence(shown.title or "") == said:
-            shown.title = "options of its own"  # jsonargparse repeats the first sentence of the description there
+    say_once(parser)
     annotations = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
     annotations |= {field.name: field.type for group in groups.values() for field in dataclasses.fields(group)}
     switches = {name for name, annotation in annotations.items() if annotation == "bool"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepspec.command import CommandParser, as_command, complete_flags, fail
+from deepspec.command import CommandParser, as_command, complete_flags, fail, say_once
 from deepspec.errors import UserError
 from deepspec.notes import note
 from deepspec.presets import PREFIX, find_config, with_config_paths
@@ -37,6 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = CommandParser(prog=PROG, description="Try many settings of one experiment, in any number of workers.")
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(SweepSettings)
+    say_once(parser)
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
     given, typed = take_overrides(given)
     with as_command(PROG):

@@ -117,6 +117,9 @@ def test_help_says_its_first_sentence_once(capsys):
         first = " ".join(paragraph.split()).partition(". ")[0].rstrip(".")
         assert len(first) > 20
         assert said.count(first) == 1, first
+    with pytest.raises(SystemExit, match="0"):
+        import_module("deepspec.sweep").main(["--help"])
+    assert " ".join(capsys.readouterr().out.split()).count("Try many settings of one experiment") == 1
 
 
 def test_collecting_garbage_is_afterwards_as_it_was():
