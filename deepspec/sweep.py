@@ -42,7 +42,7 @@ def main(args: Sequence[str] | None = None) -> None:
     given, typed = take_overrides(given)
     with as_command(PROG):
         given = with_config_paths(given, "sweeps")
-        parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only"}))
+        parsed = parser.parse_args(complete_flags(given, {"retry_failed", "report_only", "wait"}))
         folders = [Path(file.absolute).parent for file in parsed.pop("config", None) or [] if file is not None]
         values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
         was_typed = any(word.partition("=")[0] == "--experiment" for word in given)

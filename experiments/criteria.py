@@ -30,6 +30,7 @@ from deepspec.clustering.counts import are_counts
 from deepspec.clustering.refit import cluster_means, refit
 from deepspec.command import fail
 from deepspec.data.cube import read_cube
+from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError
 from deepspec.evaluation import read_reference
 from deepspec.functional import (
@@ -162,7 +163,9 @@ def score_study(args: argparse.Namespace) -> None:
         config = ClustererConfig(**settings.get("clusterer", {}))
         try:
             model = SpectralModel.load(folder / "model.ckpt")
-            row = score(model, x_PC, truth_P, k_range, config, cube.axis.unit)
+            # A model of counts may have been trained on the channels below the tube's lines alone.
+            own_PC = x_PC[:, : first_channels(cube, model.axis).axis.channels]
+            row = score(model, own_PC, truth_P, k_range, config, cube.axis.unit)
         except UserError as error:  # a collapsed latent space has no clusters
             print(f"trial {folder.name}: left out, {error}", flush=True)
             continue

@@ -52,7 +52,9 @@ def write_best(sweep: Sweep, path: Path) -> None:
     )
     kind = "the best" if len(sweep.settings.objectives) == 1 else "of the Pareto front the nearest to the best of each"
     heading = (
-        f"# Trial {best.number} of study {sweep.settings.name}, {kind}:\n# {values}\n#   deepspec fit --config {path}\n"
+        f"# Trial {best.number} of study {sweep.settings.name}, {kind}:\n# {values}\n"
+        f"#   deepspec fit --config {path}\n"
+        f"# Once more: the same with --run_dir ANOTHER, or with --overwrite true.\n"
     )
     config = sweep.config(best, sweep.settings.folder / "best")
     _write(path, heading + yaml.safe_dump(config, sort_keys=False))

@@ -1,6 +1,8 @@
 """Trials whose worker has ended: found, marked as failed and queued again. And which trials count.
 
-Each worker of this node locks a file of its own, and the kernel takes the lock back at its end.
+Each worker locks a file of its own, and the kernel takes the lock back at its end: workers of one machine know each
+other's end at once. Of other machines, and of containers, the lock may not be seen; a worker also touches its file
+again and again, and one that has not done so for long is taken for dead.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import tempfile
 import time
 import uuid
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
@@ -32,15 +36,35 @@ UNNAMED_FOR = 30.0
 """Seconds that a running trial may be without its worker's name, which it gets right after its start."""
 
 
+BEAT = 10.0
+"""Seconds between two touches of a worker's file."""
+
+SILENT_FOR = 300.0
+"""Seconds without a touch after which a worker of another machine is taken for dead: network file systems show one to
+others only after up to a minute, and a worker may wait for the storage."""
+
+
+@dataclass(frozen=True)
+class WorkerFile:
+    """What a living worker has in the folder of the locks."""
+
+    name: str
+    """HOST:PID:RANDOM, unique over nodes and restarts."""
+    path: Path
+    """The file that it has locked."""
+
+    def touch(self) -> None:
+        """Show that the worker lives, if the last time was a while ago."""
+        if time.time() - self.path.stat().st_mtime > BEAT:
+            os.utime(self.path)
+
+
 @contextmanager
-def worker_lock(folder: Path) -> Iterator[str]:
+def worker_lock(folder: Path) -> Iterator[WorkerFile]:
     """Hold a lock while the block runs.
 
     Args:
         folder: of the locks; made if missing.
-
-    Yields:
-        The worker's name, HOST:PID:RANDOM, unique over nodes and restarts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -48,22 +72,44 @@ def worker_lock(folder: Path) -> Iterator[str]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            yield name
+            yield WorkerFile(name, path)
         finally:
             path.unlink(missing_ok=True)
 
 
-def is_dead(folder: Path, worker: str) -> bool:
-    """Whether a worker of this node has ended without taking leave; False where that cannot be told."""
+def is_dead(folder: Path, worker: str, *, shared: bool = False) -> bool:
+    """Whether a worker has ended; False where that cannot be told.
+
+    Args:
+        folder: of the workers' files.
+        worker: its name.
+        shared: whether all workers of the study have this folder, so that one without a file has left it.
+    """
     path = _path(folder, worker)
-    if worker.split(":")[0] != socket.gethostname() or not path.is_file():
-        return False  # locks of other nodes may or may not be seen over a network file system
-    with path.open() as file:
+    try:
+        if _is_locked(path):
+            return False
+        # Locks of other machines may or may not be seen over a network file system.
+        return worker.split(":")[0] == socket.gethostname() or _silence(path) > SILENT_FOR
+    except FileNotFoundError:
+        return shared
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
             return False
-    return True
+    return False
+
+
+def _silence(path: Path) -> float:
+    """Seconds since a file was touched, by the clock that gave it its time: that of the file system."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now-") as now:
+        return os.stat(now.name).st_mtime - path.stat().st_mtime
 
 
 def _path(folder: Path, worker: str) -> Path:
@@ -93,11 +139,12 @@ class LostTrials:
 
     Args:
         study: which.
-        locks: folder of the workers' locks on this node; see `worker_lock`.
+        locks: folder of the workers' files; see `worker_lock`.
+        shared: whether all workers have it, as those of a journal do.
     """
 
-    def __init__(self, study: optuna.Study, locks: Path) -> None:
-        self._study, self._locks = study, locks
+    def __init__(self, study: optuna.Study, locks: Path, *, shared: bool = False) -> None:
+        self._study, self._locks, self._shared = study, locks, shared
         # By our own clock: the clocks and time zones of other nodes may differ.
         self._unnamed: dict[int, float] = {}
 
@@ -107,10 +154,10 @@ class LostTrials:
         return bool(self._unnamed)
 
     def requeue(self) -> list[int]:
-        """Fail and requeue them: those of this node by their locks, of others by the storage's heartbeat.
+        """Fail and requeue them, by the files of their workers or by the heartbeat of a database.
 
         Returns:
-            Numbers of the trials of this node.
+            Numbers of the trials that their workers' files told of.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -122,7 +169,9 @@ class LostTrials:
         for trial in running:
             worker = trial.user_attrs.get("worker")
             since = seen.get(trial.number, time.monotonic())
-            dead = is_dead(self._locks, worker) if worker else time.monotonic() - since > UNNAMED_FOR
+            dead = (
+                is_dead(self._locks, worker, shared=self._shared) if worker else time.monotonic() - since > UNNAMED_FOR
+            )
             if dead and give_up(self._study, trial.number):
                 requeue(self._study, trial, died=True)
                 found.append(trial.number)

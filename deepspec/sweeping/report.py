@@ -165,6 +165,7 @@ def run_and_report(settings: SweepSettings, environment: Mapping[str, str]) -> N
 
     Raises:
         UserError: the sweep cannot be run; see `open_sweep`.
+        SystemExit: status 1 if trials have failed or are left.
     """
     sweep = open_sweep(settings, environment)
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -182,6 +183,20 @@ def run_and_report(settings: SweepSettings, environment: Mapping[str, str]) -> N
     write_results(sweep)
     if stopped:
         print("stopped; the same command continues")
+    if not settings.report_only and (wrong := unfinished(sweep)):
+        print(wrong, flush=True)
+        raise SystemExit(1)
+
+
+def unfinished(sweep: Sweep) -> str:
+    """One line on trials that have failed, and on those that nobody has begun; empty if there are neither."""
+    trials = sweep.study.get_trials(deepcopy=False)
+    again = superseded(trials)
+    states = collections.Counter(state_of(trial, again) for trial in counted(trials))
+    left = sweep.total - sum(count for state, count in states.items() if state != "waiting")
+    parts = [f"{states['failed']} trials have failed (--retry_failed true runs them again)"] if states["failed"] else []
+    parts += [f"{left} trials are left (the same command runs them)"] if left > 0 else []
+    return "; ".join(parts)
 
 
 def write_results(sweep: Sweep) -> None:

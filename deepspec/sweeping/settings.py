@@ -70,10 +70,12 @@ class SweepSettings:
             best (the best of each objective).
         time_limit_hours: hours after which this worker starts no new trial.
         trial_limit_hours: hours after which a trial is stopped and counts as failed.
-        storage: journal (a file in the study's folder: one node), or URL of a PostgreSQL or MySQL database;
-            environment variables such as $PGPASSWORD are filled in.
+        storage: journal (a file in the study's folder: one node), or URL of a PostgreSQL or MySQL database; environment
+            variables such as $PGPASSWORD are filled in.
         workers: trials at once on this node; default as many as there are GPUs for, 1 without.
         devices_per_trial: GPUs, or processes on a CPU, of each trial; default the experiment's, 1 if it says auto.
+        wait: whether a worker that finds no trial to begin stays while others still run, to take theirs over if they
+            end early; false lets it leave, and its machine with it.
         retry_failed: run the trials again that have failed so far.
         report_only: run nothing; write the results of what there is.
     """
@@ -94,6 +96,7 @@ class SweepSettings:
     storage: str = "journal"
     workers: int | None = None
     devices_per_trial: int | None = None
+    wait: bool = True
     retry_failed: bool = False
     report_only: bool = False
 

@@ -226,7 +226,28 @@ class Space:
                     raise UserError(f"search, {parameter.name}: {key!r} is no key of the experiment{hint}")
             for name, values in parameter.when.items():
                 self._check_condition(parameter.name, name, values, above, keys)
+            self._check_conditions_together(parameter)
             above |= parameter.distributions
+
+    def _check_conditions_together(self, parameter: Parameter) -> None:
+        """Refuse conditions that contradict those of the parameters that they name, over any number of steps."""
+        owners = {name: other for other in self.parameters for name in other.distributions}
+        wanted: dict[str, tuple[set[Any], str]] = {}
+        pending = [parameter]
+        while pending:
+            owner = pending.pop()
+            for name, values in owner.when.items():
+                if name not in owners:
+                    continue  # what the experiment fixes was checked alone
+                allowed = {label(value) for value in values}
+                if name in wanted and not wanted[name][0] & allowed:
+                    here, there = (sorted(map(str, values)) for values in (allowed, wanted[name][0]))
+                    raise UserError(
+                        f"search, {parameter.name}: when: can never hold: {name} must be one of {here} for "
+                        f"{owner.name}, and one of {there} for {wanted[name][1]}"
+                    )
+                wanted[name] = (allowed & wanted[name][0] if name in wanted else allowed), owner.name
+                pending.append(owners[name])
 
     def _check_condition(
         self, owner: str, name: str, values: list[Any], above: Mapping[str, Distribution], keys: Mapping[str, Any]

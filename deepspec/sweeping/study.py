@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
+from deepspec.data.shards.manifest import MANIFEST, ShardSet
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.renamed import in_new_words
 from deepspec.sweeping.experiment import (
     check_objectives,
@@ -168,6 +171,7 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
         "objectives": settings.objectives,
         "epoch": settings.epoch,
     }
+    data = _checksums(raw)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it says, the table says better
     workers = settings.workers or 1
     storage = None
@@ -180,9 +184,12 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
         earlier = known.user_attrs["sweep"]
         earlier = {**earlier, "experiment": in_new_words(earlier["experiment"])}
         _refuse_another(earlier, definition, settings)
-    base: dict[str, Any] = (
-        resolve_experiment(raw, space, settings.experiment) if known is None else in_new_words(known.user_attrs["base"])
-    )
+        _refuse_other_spectra(known.user_attrs.get("data"), data, settings)
+    if known is None:
+        note("checking the experiment and the limits of the search, then two batches of it; this takes a while once")
+        base: dict[str, Any] = resolve_experiment(raw, space, settings.experiment)
+    else:
+        base = in_new_words(known.user_attrs["base"])
     devices = settings.devices_per_trial or _devices(base)
     places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)
     if known is not None and known.user_attrs.get("devices", devices) != devices:
@@ -209,12 +216,36 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(list(settings.objectives))
         study.set_user_attr("devices", devices)
+        study.set_user_attr("data", data)
         study.set_user_attr("sweep", definition)
     total = settings.trials
     if points is not None:
         total = fill_grid(study, points, settings)
     assert total is not None
     return Sweep(settings, space, base, study, places, devices, total)
+
+
+def _checksums(raw: Mapping[str, Any]) -> dict[str, list[int]] | None:
+    """Of the shards of each split, which tell one folder's spectra from another's; None where there are no shards.
+
+    What is the matter with a folder without shards is said when the experiment is checked.
+    """
+    root = raw.get("data", {}).get("root")
+    if root is None or not (Path(root) / MANIFEST).is_file():
+        return None
+    shards = ShardSet(root)
+    return {split: [entry.checksum for entry in shards.entries(split)] for split in shards.splits}
+
+
+def _refuse_other_spectra(
+    earlier: dict[str, list[int]] | None, now: dict[str, list[int]] | None, settings: SweepSettings
+) -> None:
+    """Studies of earlier versions do not know theirs."""
+    if earlier is not None and now is not None and earlier != now:
+        raise UserError(
+            f"study {settings.folder}: data.root holds other spectra than those of its trials, whose values could not "
+            "be compared: put the shards back, or give another --study"
+        )
 
 
 def _refuse_own_keys(space: Space, settings: SweepSettings) -> None:

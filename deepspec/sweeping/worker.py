@@ -14,6 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.sweeping.experiment import objective_values
 from deepspec.sweeping.lost import LostTrials, counted, requeue, worker_lock
 from deepspec.sweeping.study import point_of
@@ -22,8 +23,14 @@ from deepspec.sweeping.trial import Interrupted, TrialError, run_trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from optuna.trial import FrozenTrial
+
     from deepspec.runs.folder import Row
     from deepspec.sweeping.study import Sweep
+
+
+PAUSE = 1.0
+"""Seconds until a worker without work looks again."""
 
 
 class Surplus(Exception):
@@ -42,7 +49,9 @@ class Worker:
         self._study = sweep.study
         self._stop = threading.Event()
         self._choosing = threading.Lock()
-        self._lost = LostTrials(sweep.study, sweep.settings.folder / "workers")
+        self._name = ""
+        self._said = False
+        self._lost = LostTrials(sweep.study, sweep.settings.folder / "workers", shared=sweep.settings.url is None)
         limit = sweep.settings.time_limit_hours
         self._deadline = None if limit is None else time.monotonic() + 3600 * limit
 
@@ -58,11 +67,13 @@ class Worker:
         """
         places = self._sweep.environments
         locks = self._sweep.settings.folder / "workers"
-        with worker_lock(locks) as self._name, self._signals(), ThreadPoolExecutor(len(places)) as pool:
+        with worker_lock(locks) as own, self._signals(), ThreadPoolExecutor(len(places)) as pool:
+            self._name = own.name
             futures = [pool.submit(self._work, environment) for environment in places]
             running = set(futures)
             try:
                 while running:
+                    own.touch()
                     show()
                     ended, running = wait(running, timeout=pause, return_when=FIRST_EXCEPTION)
                     if any(future.exception() for future in ended):
@@ -86,8 +97,11 @@ class Worker:
             self._lost.requeue()
             if self._stop.is_set() or self._is_late():
                 return False
-            if not self._is_work_left():
-                return self._lost.unclear and not self._stop.wait(1)
+            trials = counted(self._study.get_trials(deepcopy=False))
+            if not self._is_work_left(trials):
+                waits = self._lost.unclear or (self._sweep.settings.wait and self._others_run(trials))
+                choosing.close()
+                return waits and not self._stop.wait(PAUSE)
             try:
                 self._study.optimize(
                     lambda trial: self._objective(trial, environment, choosing.close),
@@ -103,8 +117,21 @@ class Worker:
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
-    def _is_work_left(self) -> bool:
-        trials = counted(self._study.get_trials(deepcopy=False))
+    def _others_run(self, trials: list[FrozenTrial]) -> bool:
+        """Whether trials run that will be queued again if their worker dies or is stopped; says so once."""
+        running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+        if running and not self._said and not any(self._is_own(trial) for trial in trials):
+            self._said = True
+            note(
+                f"no trial is left to begin; waiting for {len(running)} of other workers, to take them over if those "
+                "end early (--wait false leaves at once)"
+            )
+        return bool(running)
+
+    def _is_own(self, trial: FrozenTrial) -> bool:
+        return trial.state == TrialState.RUNNING and trial.user_attrs.get("worker") == self._name
+
+    def _is_work_left(self, trials: list[FrozenTrial]) -> bool:
         if any(trial.state == TrialState.WAITING for trial in trials):
             return True
         return self._sweep.settings.sampler.kind != "grid" and len(trials) < self._sweep.total

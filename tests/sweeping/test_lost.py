@@ -1,5 +1,6 @@
 """Trials that lost their worker: found, and run again once."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -18,20 +19,46 @@ from deepspec.sweeping.storage import open_storage
 def test_a_worker_is_dead_when_it_was_killed_and_not_before(tmp_path):
     code = (
         "import sys, time, pathlib\nfrom deepspec.sweeping.lost import worker_lock\n"
-        "with worker_lock(pathlib.Path(sys.argv[1])) as name:\n print(name, flush=True)\n time.sleep(60)"
+        "with worker_lock(pathlib.Path(sys.argv[1])) as own:\n print(own.name, flush=True)\n time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         name = process.stdout.readline().strip()
         assert not is_dead(tmp_path, name)
         process.send_signal(signal.SIGKILL)
     assert is_dead(tmp_path, name)
-    assert not is_dead(tmp_path, f"elsewhere:{name.split(':', 1)[1]}")  # not ours to judge
-    assert not is_dead(tmp_path, "unknown:1:ab")
+    assert not is_dead(tmp_path, "unknown:1:ab")  # whose folder may be another
+    assert is_dead(tmp_path, "unknown:1:ab", shared=True)
+
+
+def test_a_worker_of_another_machine_is_dead_when_it_has_been_silent_for_long(tmp_path):
+    """Containers have names of their own, and locks are not seen over every network file system."""
+    file = tmp_path / "elsewhere-7-ab.lock"
+    file.touch()
+    now = file.stat().st_mtime
+    assert not is_dead(tmp_path, "elsewhere:7:ab")
+    os.utime(file, (now - lost.SILENT_FOR + 60,) * 2)
+    assert not is_dead(tmp_path, "elsewhere:7:ab")
+    os.utime(file, (now - lost.SILENT_FOR - 1,) * 2)
+    assert is_dead(tmp_path, "elsewhere:7:ab")
+    with file.open() as held:  # a lock that is seen says that it lives
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not is_dead(tmp_path, "elsewhere:7:ab")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_living_worker_touches_its_file_now_and_then(tmp_path):
+    with worker_lock(tmp_path) as own:
+        os.utime(own.path, (0, 0))
+        own.touch()
+        touched = own.path.stat().st_mtime
+        assert touched > 0
+        own.touch()
+        assert own.path.stat().st_mtime == touched
 
 
 def test_a_worker_that_takes_leave_leaves_nothing(tmp_path):
-    with worker_lock(tmp_path) as name:
-        assert name.split(":")[1] == str(os.getpid())
+    with worker_lock(tmp_path) as own:
+        assert own.name.split(":")[1] == str(os.getpid())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,7 +77,7 @@ def started(study, **attributes):
 
 def test_requeued_trials_have_the_same_parameters_and_seed_and_count_once(study, tmp_path, monkeypatch):
     dead, alive = started(study, worker="dead", seed=7), started(study, worker="alive")
-    monkeypatch.setattr(lost, "is_dead", lambda _, worker: worker == "dead")
+    monkeypatch.setattr(lost, "is_dead", lambda _, worker, **_more: worker == "dead")
     trials = lost.LostTrials(study, tmp_path)
     assert trials.requeue() == [dead.number]
     assert trials.requeue() == []
@@ -64,7 +91,7 @@ def test_requeued_trials_have_the_same_parameters_and_seed_and_count_once(study,
 
 
 def test_a_trial_that_keeps_killing_its_worker_is_left_at_last(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(lost, "is_dead", lambda *_: True)
+    monkeypatch.setattr(lost, "is_dead", lambda *_, **_more: True)
     trials = lost.LostTrials(study, tmp_path)
     started(study, worker="dead")
     for _ in range(lost.MOST_DEATHS):

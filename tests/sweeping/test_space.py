@@ -175,6 +175,15 @@ def test_entries_that_cannot_be(search, message):
             },
             "is set by shape: name that",
         ),
+        (  # latent needs depth 3, which there is with a mlp alone; lr wants it with a snn
+            {
+                "model.kind": {"type": "categorical", "choices": ["snn", "mlp"]},
+                "depth": {"type": "categorical", "choices": {"2": {}, "3": {}}, "when": {"model.kind": "mlp"}},
+                "model.latent": {"type": "int", "low": 2, "high": 6, "when": {"depth": "3"}},
+                "model.lr": {**LR, "when": {"model.latent": [2, 3], "model.kind": "snn"}},
+            },
+            "model.lr: when: can never hold: model.kind must be one of .'mlp'. for depth, and one of .'snn'. for",
+        ),
     ],
 )
 def test_what_the_experiment_does_not_know_or_never_reaches(search, message):

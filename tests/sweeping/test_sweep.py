@@ -57,7 +57,8 @@ def test_real_trials_fail_alone_and_the_best_trains_to_the_same_metrics_again(ti
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(settings, sort_keys=False))
     done = command("sweep", "--config", file, "--workers", 2)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 trials have failed" in done.stdout
     with (tmp_path / "study" / "trials.csv").open() as table:
         rows = list(csv.DictReader(table))
     states = {(float(row["model.optimizer.lr"]), "[0]" in row["model.network"]): row["state"] for row in rows}

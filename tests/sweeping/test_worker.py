@@ -3,16 +3,19 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from optuna.trial import TrialState
 
 from deepspec.errors import UserError
+from deepspec.ingest import main as ingest
 from deepspec.sweeping.study import _devices
 from tests.support.waiting import until
 from tests.sweeping.conftest import FAKE, ROOT
@@ -63,7 +66,8 @@ def test_finished_trials_stay_and_more_can_be_added(fake):
 @pytest.mark.slow
 def test_a_grid_is_complete_with_every_seed_and_bad_points_fail_alone(fake):
     fake.write(search=GRID, sampler={"kind": "grid"}, trials=None, seeds=[5, 6])
-    output = fake.run("--workers", "3")
+    output = fake.run("--workers", "3", code=1)
+    assert "16 trials have failed (--retry_failed true runs them again)" in output
     assert "24 of 24 trials (8 done, 16 failed)" in output
     trials = fake.study().trials
     points = {(t.params["model.x"], t.params["model.kind"], t.user_attrs["seed"]) for t in trials}
@@ -133,12 +137,35 @@ def test_a_killed_worker_loses_its_running_trial_only_and_takes_it_along(fake):
     # Asked to stop, it queues the trial again at once.
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    assert process.returncode == 1, output
     assert "the same command continues" in output
+    assert "1 trials are left" in output
     trials = fake.study().trials
     assert [t.state for t in trials[3:]] == [TrialState.FAIL, TrialState.WAITING]
     assert not _runs(fake.study_folder / "trials" / "0003")
     assert "2 of 3 trials (2 done, 2 requeued)" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_worker_without_a_trial_takes_over_that_of_one_that_dies(fake, stays):
+    fake.write(trials=1, overrides={"model.seconds": 8.0})
+    first = fake.start()
+    running = fake.study_folder / "trials" / "0000"
+    until(lambda: (running / "config.yaml").exists())
+    second = fake.start("--wait", "true" if stays else "false")
+    if not stays:
+        output, _ = second.communicate(timeout=100)
+        assert second.returncode == 0, output
+        assert fake.study().trials[0].state == TrialState.RUNNING
+    else:
+        assert any("waiting for 1 of other workers" in line for line in second.stdout)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    if stays:
+        output, _ = second.communicate(timeout=300)
+        assert second.returncode == 0, output
+        assert [trial.state for trial in fake.study().trials] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
 def _runs(folder):
@@ -184,16 +211,16 @@ def test_a_trial_that_takes_too_long_fails(fake):
         search={"model.seconds": {"type": "categorical", "choices": [60.0]}},
         trial_limit_hours=1 / 3600,
     )
-    assert "limit of a trial" in fake.run()
+    assert "limit of a trial" in fake.run(code=1)
     assert fake.study().trials[0].state == TrialState.FAIL
 
 
 @pytest.mark.slow
 def test_failed_trials_run_again_on_demand(fake):
     fake.write(search={"model.kind": {"type": "categorical", "choices": ["fail"]}}, trials=1)
-    fake.run()
+    fake.run(code=1)
     assert len(fake.study().trials) == 1
-    assert "failed trials queued again: 1" in fake.run("--retry-failed")
+    assert "failed trials queued again: 1" in fake.run("--retry-failed", code=1)
     assert len(fake.study().trials) == 2
 
 
@@ -210,7 +237,7 @@ def test_report_only_runs_nothing(fake):
 
 def test_time_limit(fake):
     fake.write(trials=1000, time_limit_hours=2 / 3600)
-    fake.run()
+    assert "trials are left (the same command runs them)" in fake.run(code=1)
     assert 0 < len(fake.study().trials) < 100
     assert all(trial.state.is_finished() for trial in fake.study().trials)
 
@@ -258,7 +285,7 @@ def test_folders_of_trials_whose_study_is_gone_are_refused(fake):
     assert "trials holds the trials of a study that is not in" in fake.run(code=2)
     (fake.study_folder / "trials").rename(fake.folder / "moved")
     fake.write(trials=1, search={"model.kind": {"type": "categorical", "choices": ["fail"]}})
-    output = fake.run()
+    output = fake.run(code=1)
     assert "1 of 1 trials (1 failed)" in output
     assert "wrote" in output
     assert "best.yaml" not in output  # that of the study before
@@ -298,6 +325,20 @@ def test_a_study_keeps_the_order_of_its_objectives_and_the_devices_of_its_trials
     assert len(fake.study().trials) == 1
 
 
+def test_a_study_of_other_spectra_is_refused(fake, tmp_path):
+    for folder, seed in (("here", 0), ("there", 1)):
+        cube = np.random.default_rng(seed).poisson(5, (6, 6, 8)).astype(np.uint16)
+        np.save(tmp_path / f"{folder}.npy", cube)
+        ingest([str(tmp_path / f"{folder}.npy"), "--out", str(tmp_path / folder)])
+    fake.write(trials=1, overrides={"data.root": str(tmp_path / "shards")})
+    shutil.copytree(tmp_path / "here", tmp_path / "shards")
+    fake.run()
+    fake.run()  # the same once more
+    shutil.rmtree(tmp_path / "shards")
+    shutil.copytree(tmp_path / "there", tmp_path / "shards")
+    assert "data.root holds other spectra than those of its trials" in fake.run(code=2)
+
+
 def test_another_sweep_under_the_same_name_is_refused(fake):
     fake.write(trials=1)
     fake.run()
@@ -323,7 +364,7 @@ def test_launch_file_of_slurm_hands_the_signal_on(fake, tmp_path):
         until(lambda: (fake.study_folder / "trials" / "0000" / "config.yaml").exists())
         process.terminate()
         output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    assert process.returncode == 1, output
     assert [trial.state for trial in fake.study().trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
