@@ -233,7 +233,8 @@ def in_new_words(args: Sequence[str], keys: Sequence[str] = KEYS) -> list[str]:
         given = value if equals else rest.pop(0)
         told = _content_in_new_words(given, within, found, keys)
         words += [f"{option}={told}"] if equals else [option, told]
-    tell("settings", found, note)
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        tell("settings", found, note)  # torchrun and SLURM start every rank with the same words
     return words
 
 

@@ -15,6 +15,7 @@ import deepspec
 from deepspec import segment, sweep
 from deepspec.axis import SpectralAxis
 from deepspec.clustering import ClustererConfig, ConsensusKMeans, GaussianMixtures, IKMeans, Valleys
+from deepspec.command import in_new_words as in_new_words_of_command
 from deepspec.data.fingerprint import read_request, write_request
 from deepspec.fit import main as fit
 from deepspec.functional import ikmeans, k_criteria, kmeans, stability
@@ -102,6 +103,14 @@ def test_fit_reads_old_keys_in_every_form_with_one_line(tiny_shards, tmp_path, c
     assert said.count("\n") == 1
     for old, new in (("ikmeans.iterations", "ikmeans.max_iter"), ("clusterer.restarts", "clusterer.n_init")):
         assert f"{old} is now {new}" in said
+
+
+def test_of_several_ranks_the_first_says_it(tiny_shards, capsys, monkeypatch):
+    for rank, lines in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        words = in_new_words_of_command(["--ikmeans.restarts", "2"])
+        assert words == ["--ikmeans.n_init", "2"]
+        assert capsys.readouterr().err.count(LINE) == lines
 
 
 def test_a_key_of_a_users_own_class_stays(tiny_shards):

@@ -6,9 +6,8 @@ Seeds: greedy k-means++ with probabilities proportional to the squared distance 
 candidates a step as in scikit-learn. The first K seeds of a run for k_max are themselves a run for K, so one seeding
 serves the whole range. Iterations: Lloyd 1982. Nothing here has a gradient.
 
-Random numbers are drawn on the CPU and moved, so a seed means the same run on every device.
-
-How many clusters it makes sense to look for among few points.
+Random numbers are drawn on the CPU and moved, so a seed means the same run on every device. `fitting_range` says how
+many clusters it makes sense to look for among few points.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """SpectralModel: axis, preprocessing, network and clusters together, as a checkpoint holds them.
 
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
-Lightning takes.
+Lightning takes. A checkpoint is read as tensors and plain types, never as code.
 
 Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions (of all members
 of an ensemble).
-
-Reading checkpoints: tensors and plain types, never code.
 """
 
 from __future__ import annotations
