@@ -53,6 +53,12 @@ _SPELLINGS = {
     "metre": ("um", 1e6),
     "metres": ("um", 1e6),
     "pm": ("angstrom", 0.01),
+    # Wavenumbers and Raman shifts; ENVI writes the quantity where others write the unit.
+    **dict.fromkeys(
+        ("1/cm", "cm-1", "cm^-1", "cm^{-1}", "cm**-1", "cm\u207b\u00b9", "cm\u22121", "/cm"), ("1/cm", 1.0)
+    ),
+    **dict.fromkeys(("1/centimeter", "wavenumber", "wavenumbers", "inverse centimeters"), ("1/cm", 1.0)),
+    **dict.fromkeys(("1/m", "m-1", "m^-1"), ("1/cm", 0.01)),
     "channel": ("channel", 1.0),
     "channels": ("channel", 1.0),
     "": ("channel", 1.0),
@@ -65,7 +71,7 @@ def normalise_unit(unit: str) -> tuple[str, float]:
     """Name of `unit` used in deepspec and the factor that takes values to it.
 
     Args:
-        unit: any common spelling of keV, eV, angstrom, nm, um, m or channel, in any case; see `find_unit`.
+        unit: any common spelling of keV, eV, angstrom, nm, um, m, 1/cm or channel, in any case; see `find_unit`.
 
     Raises:
         UserError: for any other text.
@@ -75,7 +81,7 @@ def normalise_unit(unit: str) -> tuple[str, float]:
     """
     found = find_unit(unit)
     if found is None:
-        known = "keV, eV, angstrom, nm, um, channel"
+        known = "keV, eV, angstrom, nm, um, 1/cm, channel"
         raise UserError(f"unknown unit '{unit}' of a spectral axis: write one of {known}")
     return found
 
@@ -85,14 +91,18 @@ def find_unit(text: str) -> tuple[str, float] | None:
 
     Beside the bare unit it understands a quantity with its unit, as instruments write it, and a number of units.
 
-    >>> find_unit("Energy Loss (eV)"), find_unit("Wavelength / nm"), find_unit("0.1 nm"), find_unit("cm-1")
+    >>> find_unit("Energy Loss (eV)"), find_unit("Wavelength / nm"), find_unit("0.1 nm"), find_unit("furlong")
     (('keV', 0.001), ('nm', 1.0), ('nm', 0.1), None)
+    >>> find_unit("Raman shift (cm-1)"), find_unit("Wavenumber / cm-1")
+    (('1/cm', 1.0), ('1/cm', 1.0))
     """
     text = text.strip()
     found = _CASED.get(text, _SPELLINGS.get(text.lower()))
     if found is not None:
         return found
-    inner = re.search(r"[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", text) or re.search(r"(?:/|\bin)\s*([^\s/\d]+)$", text)
+    inner = re.search(r"[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", text) or re.search(
+        r"(?:/|\bin)\s*([^\s/\d]+|1/cm|cm\^?\{?-1\}?)$", text
+    )
     if inner is not None and re.match(r"[^\W\d]", text):
         return _CASED.get(inner[1], _SPELLINGS.get(inner[1].lower()))
     many = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*\*?\s*([^\W\d]+)", text)
@@ -107,7 +117,8 @@ class SpectralAxis:
 
     Attributes:
         values: (C,) float64, finite and strictly increasing or decreasing.
-        unit: "keV", "angstrom", "nm", "um" or "channel"; other spellings are normalised, eV becomes keV.
+        unit: "keV", "angstrom", "nm", "um", "1/cm" or "channel"; other spellings are normalised, eV becomes keV. A
+            wavenumber is not turned into a wavelength: it may be a Raman shift, which has none.
 
     Raises:
         UserError: if the values are not 1-D, not finite, not strictly monotonic, or the unit is unknown.
@@ -169,10 +180,11 @@ class SpectralAxis:
 
     @property
     def label(self) -> str:
-        """Text for a figure's axis: "energy (keV)", "wavelength (nm)" or "channel"."""
+        """Text for a figure's axis: "energy (keV)", "wavelength (nm)", "wavenumber (1/cm)" or "channel"."""
         if self.unit == "channel":
             return "channel"
-        return f"{'energy' if self.unit == 'keV' else 'wavelength'} ({self.unit})"
+        quantity = {"keV": "energy", "1/cm": "wavenumber"}.get(self.unit, "wavelength")
+        return f"{quantity} ({self.unit})"
 
     def widths(self) -> NDArray[np.float64]:
         """Width of each channel, (C,) float64, positive, in the axis' unit."""

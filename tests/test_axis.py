@@ -19,6 +19,13 @@ from deepspec.errors import UserError
         ("m", "um", 1e6),
         ("eV", "keV", 1e-3),
         ("Channel", "channel", 1),
+        ("cm-1", "1/cm", 1),
+        ("cm^{-1}", "1/cm", 1),
+        ("cm⁻¹", "1/cm", 1),
+        ("Wavenumber", "1/cm", 1),
+        ("Raman shift / cm-1", "1/cm", 1),
+        ("Raman shift (1/cm)", "1/cm", 1),
+        ("m-1", "1/cm", 0.01),
     ],
 )
 def test_units_are_normalised(unit, name, factor):
@@ -140,3 +147,12 @@ def test_dict_round_trip_is_plain():
 def test_slice():
     axis = SpectralAxis.linear(0, 0.5, 10, "keV").slice(2, 5)
     np.testing.assert_allclose(axis.values, [1, 1.5, 2])
+
+
+def test_a_wavenumber_is_no_wavelength():
+    """A Raman shift of 1,000 / cm is not light of 10 micrometres, so neither becomes the other."""
+    axis = SpectralAxis.parse("400:4000:cm-1", 10)
+    assert axis.label == "wavenumber (1/cm)"
+    assert SpectralAxis.from_dict(axis.to_dict()).matches(axis)
+    with pytest.raises(UserError, match="in 1/cm cannot be given in nm"):
+        axis.to("nm")

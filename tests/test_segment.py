@@ -214,6 +214,21 @@ def test_options_of_reading_reach_the_cube(scan, tmp_path):
     assert (found.labels[:, :5] == -1).all()
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_folder_of_files_of_one_spectrum_each_is_a_cube(scan, tmp_path, capsys):
+    folder, truth = scan
+    cube = np.load(folder / "scan.npy")
+    spectra = tmp_path / "spectra"
+    spectra.mkdir()
+    for number, counts in enumerate(cube.reshape(720, 60)):
+        lines = "\n".join(map(str, counts))
+        (spectra / f"s{number}.mca").write_text(f"<<PMCA SPECTRUM>>\n<<DATA>>\n{lines}\n<<END>>\n")
+    options = ["--checkpoint", str(folder / "model.ckpt"), "--axis", "1:15.75:keV", "--out", str(tmp_path / "r")]
+    verb.main([str(spectra), *options, "--spatial_shape", "24", "30"])
+    np.testing.assert_array_equal(Segmentation.load(tmp_path / "r" / "segmentation.h5").labels, truth)
+    assert "took 720 spectra as pixels" in capsys.readouterr().err
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys, deepspec.segment; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(verb.__file__)))

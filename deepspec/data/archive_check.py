@@ -30,7 +30,7 @@ DAMAGE = (
 """What Python's zipfile raises on an archive that is damaged."""
 
 _PIECE = 2**20
-_MOST_DEFLATED = 1032  # to 1: what deflate reaches at most
+MOST_DEFLATED = 1032  # to 1: what deflate reaches at most
 
 
 def check_archive(path: Path) -> None:
@@ -60,7 +60,7 @@ def check_members(path: Path, archive: zipfile.ZipFile, members: Iterable[zipfil
         UserError: one of them is damaged.
     """
     for member in members:
-        if member.file_size > _MOST_DEFLATED * max(member.compress_size, 1):
+        if member.file_size > MOST_DEFLATED * max(member.compress_size, 1):
             raise _damaged(path, f"{member.compress_size} bytes of '{member.filename}' cannot be {member.file_size}")
         try:
             with archive.open(member) as stream:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepspec.data.readers.numpy_files import load_member, npz_headers
+from deepspec.data.readers.numpy_files import load_member, load_npy, npz_headers
 from deepspec.data.readers.signature import file_format, is_matlab73
 from deepspec.data.readers.stored import reading
 from deepspec.errors import UserError
@@ -37,7 +37,7 @@ def read_array(source: str | Path, what: str) -> NDArray[Any]:
     kind = file_format(path)
     with reading(path, kind):
         if kind == "NPY":
-            return np.asarray(np.load(path, allow_pickle=False))
+            return load_npy(path)
         if kind in ("PNG", "TIFF"):
             return _read_image(path)
         if kind == "text":
@@ -98,7 +98,7 @@ def _hdf5(path: Path) -> _Contents:
     import h5py
     import hdf5plugin  # noqa: F401  (registers the compression filters)
 
-    from deepspec.data.hdf5_file import read_hdf5
+    from deepspec.data.hdf5_file import read_hdf5, whole
 
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -108,7 +108,7 @@ def _hdf5(path: Path) -> _Contents:
 
     def load(key: str) -> NDArray[Any]:
         with read_hdf5(path, locking=False) as file:
-            array = np.asarray(file[key][()])
+            array = whole(file[key])
         return array.T if is_matlab73(path) else array
 
     with read_hdf5(path, locking=False) as file:
@@ -121,7 +121,9 @@ def _fits(path: Path) -> _Contents:
 
     try:
         with fits.open(path) as hdus:
-            images = [(hdu.name or str(i), hdu) for i, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+            images = [
+                (hdu.name or str(i), hdu) for i, hdu in enumerate(hdus) if hdu.is_image and getattr(hdu, "shape", None)
+            ]
             content = {name: np.array(hdu.data) for name, hdu in images}
     except fits.VerifyError as error:
         raise UserError(f"{path}: a header is damaged: {' '.join(str(error).split())}") from error

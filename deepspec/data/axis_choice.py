@@ -12,6 +12,7 @@ import numpy as np
 
 from deepspec.axis import SpectralAxis, find_unit, normalise_unit
 from deepspec.data.arrays import read_array
+from deepspec.data.readers.stored import is_counting
 from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
+_LEAST_NM = 300
 _EXAMPLE = "expected two lines with their channels, as in Fe-Ka=641,Cu-Ka=806, or more of them"
 
 
@@ -159,7 +161,9 @@ def choose_axis(
         return wanted, None
     if wanted is not None and (wanted == "channel" or ":" in wanted):
         return read_axis(wanted, channels), None
-    fitting = [c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all()]
+    fitting = [
+        c for c in stored.axes if c.values.size == channels and np.isfinite(c.values).all() and not _are_numbers(c)
+    ]
     stated = [c for c in stored.axes if c.origin == "stated"]
     if stated and not any(c.origin == "stated" for c in fitting):
         wrong = stated[0]
@@ -176,8 +180,15 @@ def choose_axis(
                 f"{stored.name}: axis '{wanted}' names a unit, but the file holds no axis with {channels} values; "
                 "give FIRST:LAST:UNIT or FILE:UNIT"
             )
+        if beside := [c for c in stored.axes if c.origin == "near" and c.values.size not in (1, channels)]:
+            stored.notes.append(
+                f"the file gives {beside[0].values.size} positions in '{beside[0].name}', the cube has {channels} "
+                "channels, which are counted; give the right ones with --axis FIRST:LAST:UNIT or FILE:UNIT"
+            )
         return SpectralAxis.linear(0, 1, channels, "channel"), None
     candidate = fitting[0]
+    if candidate.unit is None and is_counting(candidate.values):  # a dimension that is only numbered
+        candidate = next((c for c in fitting if c.origin != "far" and not is_counting(c.values)), candidate)
     if candidate.origin == "far" and wanted is None:
         stored.notes.append(
             f"took '{candidate.name}' as the spectral axis, as it has as many values; choose with --axis"
@@ -199,6 +210,14 @@ def choose_axis(
         ) from error
 
 
+def _are_numbers(candidate: AxisCandidate) -> bool:
+    """Whether `bands` are numbers of bands rather than wavelengths: whole, and below any wavelength in nm."""
+    values = candidate.values
+    if candidate.unit is not None or candidate.name.rpartition("/")[2].lower() != "bands" or not values.size:
+        return False
+    return bool((values == np.floor(values)).all() and values.max() < _LEAST_NM)
+
+
 def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[SpectralAxis, NDArray[np.int64] | None]:
     normalise_unit(unit)
     try:
@@ -212,11 +231,13 @@ def _in_order(candidate: AxisCandidate, unit: str, notes: list[str]) -> tuple[Sp
 
 def _guess_unit(candidate: AxisCandidate, notes: list[str]) -> str:
     """Unit of positions given as bare numbers, from their name and size."""
-    if np.array_equal(candidate.values, np.arange(candidate.values.size)):
+    if is_counting(candidate.values):
         return "channel"
     largest = float(np.abs(candidate.values).max())
     if "energ" in candidate.name.lower():
         unit = "eV" if largest > 200 else "keV"
+    elif re.search(r"wave_?number|raman", candidate.name.lower()):
+        unit = "1/cm"
     else:
         unit = "um" if largest < 30 else "nm" if largest < 3000 else "angstrom"
     notes.append(f"took '{candidate.name}' as the spectral axis in {unit}; choose the unit with --axis UNIT")

@@ -20,18 +20,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
+import math
 import os
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import h5py
+import numpy as np
 
 from deepspec.data.hdf5_check import check_heaps
+from deepspec.data.memory import check_memory
 from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 
 @contextmanager
@@ -214,6 +220,80 @@ def read_hdf5(path: Path, **options: Any) -> h5py.File:
         file.close()
         raise UserError(f"{path}: damaged HDF5 file: {' '.join(str(error).split())}") from error
     return file
+
+
+_CERTAIN = 2**26  # bytes of a dataset that may be what they are
+_MOST_PACKED = 10**5  # bytes for one in the file; zeros alone are packed as tightly
+
+
+def check_stored(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that is said to hold far more than the file has of it, before room is made for it.
+
+    Raises:
+        UserError: nothing or next to nothing of it was written, or one of its chunks does not fit into the memory.
+    """
+    claimed = dataset.size * dataset.dtype.itemsize if dataset.shape is not None else 0
+    if claimed <= _CERTAIN or dataset.is_virtual or dataset.external:
+        return
+    stored = dataset.id.get_storage_size()
+    if claimed > _MOST_PACKED * stored:
+        raise UserError(
+            f"{dataset.file.filename}: '{dataset.name}' should have shape {dataset.shape}, {claimed / 1e9:.1f} GB, of "
+            f"which the file has {stored} bytes: it was never written, or is damaged"
+        )
+    if dataset.chunks:
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        check_memory(2 * chunk, f"{dataset.file.filename}: a chunk of '{dataset.name}', shape {dataset.chunks},")
+
+
+def whole(dataset: h5py.Dataset) -> NDArray[Any]:
+    """All values of a dataset, compared with the file and the memory before room is made for them.
+
+    Raises:
+        UserError: the file cannot hold them, or the memory.
+    """
+    check_stored(dataset)
+    if dataset.shape is not None:
+        check_memory(dataset.size * dataset.dtype.itemsize, f"{dataset.file.filename}: '{dataset.name}'")
+    return np.asarray(dataset[()])
+
+
+def other_files(path: Path) -> list[Path]:
+    """The files that an HDF5 file takes data from, and those that they take data from, as far as they are there.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Their names, sorted, without `path` itself; nothing for a file that is damaged, which its reader will say.
+
+    Raises:
+        UserError: the file is damaged, or takes data from elsewhere; see `read_hdf5`.
+        OSError: it is no HDF5 file, or cannot be read.
+    """
+    found: set[Path] = set()
+    left = [path]
+    while left:
+        here = left.pop()
+        with read_hdf5(here, locking=False) as file:
+            names = {other for _, other, _ in _others(file)}
+        for name in names:
+            for place in _places(here.absolute().parent, name):
+                if place.is_file() and place.resolve() not in {known.resolve() for known in (*found, path)}:
+                    found.add(place)
+                    if h5py.is_hdf5(place):
+                        left.append(place)
+    return sorted(found)
+
+
+def _places(folder: Path, name: str) -> Iterator[Path]:
+    """Where a file that another one names may lie: as it says, or beside; "%b" counts the parts of a virtual set."""
+    for number in itertools.count():
+        numbered = name.replace("%b", str(number))
+        places = [folder / numbered, folder / PureWindowsPath(numbered).name]
+        yield from places
+        if numbered == name or not any(place.is_file() for place in places):
+            return
 
 
 def _folders(path: Path) -> set[Path]:

@@ -205,7 +205,7 @@ def guess_layout(
 def spectral_by_shape(shape: tuple[int, ...], free: Sequence[int]) -> tuple[int, bool]:
     """The most likely spectral dimension of a bare array, and whether its shape leaves little doubt.
 
-    In this order:
+    Dimensions of length one are none where there are others. In this order:
 
     1. An image with few bands: the shortest dimension, up to 64, where the two others are alike (within a factor of
        2.5). Last it must be shorter than both; first or in the middle four times as short, and the image 128 or more.
@@ -220,6 +220,7 @@ def spectral_by_shape(shape: tuple[int, ...], free: Sequence[int]) -> tuple[int,
         shape: stored shape.
         free: dimensions to choose from.
     """
+    free = [d for d in free if shape[d] > 1] or free
     lengths = {d: shape[d] for d in free}
     shortest = min(free, key=lambda d: lengths[d])
     others = sorted(lengths[d] for d in free if d != shortest)

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepspec.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
+_SMALL = 2**26  # bytes, which any machine has
 
 
 def available_memory() -> int:
@@ -27,6 +30,20 @@ def available_memory() -> int:
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
         free = min(free, int(text) - int(used.read_text()) + _file_cache())
     return max(free, 0)
+
+
+def check_memory(size: int, what: str) -> None:
+    """Compare what is to be read at once with the memory that there is, before any is taken.
+
+    Args:
+        size: bytes.
+        what: the file and what is in it, for the message.
+
+    Raises:
+        UserError: there is not as much.
+    """
+    if size > _SMALL and size > (free := available_memory()):
+        raise UserError(f"{what} takes {size / 1e9:.1f} GB of memory at once, there are {free / 1e9:.1f} GB")
 
 
 def _file_cache() -> int:

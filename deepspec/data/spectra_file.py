@@ -20,7 +20,7 @@ from deepspec.axis import SpectralAxis
 from deepspec.data.archive_check import DAMAGE, check_archive
 from deepspec.data.axis_choice import choose_axis
 from deepspec.data.cube import SpectralCube
-from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.hdf5_file import check_stored, read_hdf5
 from deepspec.data.layout import Layout, UnfoldedPixels
 from deepspec.data.pixels import parse_channels
 from deepspec.data.readers.stored import Stored, reading
@@ -134,11 +134,9 @@ def _from_hdf5(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Call
         file = read_hdf5(path, locking=False)
         try:
             groups = {name: item for name, item in file.items() if isinstance(item, h5py.Group)} | {"": file}
-            tables = {
-                name: (group[_SPECTRA], group.get(_PLACES))
-                for name, group in groups.items()
-                if isinstance(group.get(_SPECTRA), h5py.Dataset) and group[_SPECTRA].ndim == 2
-            }
+            if dataset is not None and dataset in groups:
+                groups = {dataset: groups[dataset]}
+            tables = _tables(path, groups)
         except BaseException:
             file.close()
             raise
@@ -147,6 +145,37 @@ def _from_hdf5(path: Path, dataset: str | None) -> tuple[dict[str, _Parts], Call
         file.close()
         return None
     return tables if dataset is None else {dataset: tables[dataset]}, file.close
+
+
+def _tables(path: Path, groups: Mapping[str, h5py.Group]) -> dict[str, _Parts]:
+    """The spectra and places in each group that has spectra.
+
+    Raises:
+        UserError: one of several is damaged: it must not be left out without a word.
+    """
+    parts = {
+        name: {part: group[part] for part in (_SPECTRA, _PLACES) if part in group} for name, group in groups.items()
+    }
+    if not any(isinstance(h := found.get(_SPECTRA), h5py.Dataset) and h.ndim == 2 for found in parts.values()):
+        return {}
+    tables: dict[str, _Parts] = {}
+    for name, found in parts.items():
+        if not found or (name == "" and _SPECTRA not in found):
+            continue
+        for part in (_SPECTRA, _PLACES):
+            item = found.get(part)
+            wrong = item is not None and not isinstance(item, h5py.Dataset)
+            if wrong or (part == _SPECTRA and (item is None or item.ndim != 2)):
+                said = "missing" if item is None else f"a {type(item).__name__.lower()}" if wrong else f"{item.shape}"
+                expected = "(N, C)" if part == _SPECTRA else "(N, 2)"
+                raise UserError(
+                    f"{path}: damaged, or no table of spectra: expected an array {expected} in "
+                    f"'{f'{name}/{part}'.strip('/')}', which is {said}; --dataset NAME takes one table alone"
+                )
+            if item is not None:
+                check_stored(item)
+        tables[name] = (found[_SPECTRA], found.get(_PLACES))
+    return tables
 
 
 def _is_torch(path: Path) -> bool:

@@ -184,7 +184,7 @@ def read_reference(
             or MATLAB file, followed by `:KEY` where it holds more than one array. Pictures with a palette or in grey
             are label maps, whose values are the classes, and colour ones are images.
         kind: how to take it, where that is a wrong guess: image, or labels, where each colour is a class.
-        ignore: value of a label map that means no class, besides negative ones and NaN.
+        ignore: value of a label map that means no class, besides -1 and NaN; others below -1 are refused.
         k: fewest and most clusters of colours.
         seed: of the clustering of colours.
 
@@ -274,9 +274,16 @@ def _of_labels(
     elif values.dtype.kind not in "iub":
         raise UserError(f"{source}: expected numbers as labels, got {values.dtype}")
     values = values.astype(np.int64)
+    below = values < -1 if ignore is None else (values < -1) & (values != ignore)
+    if below.any():
+        lowest = int(values[below].min())
+        raise UserError(
+            f"{source}: expected classes from 0 on and -1 for none, got {lowest} in "
+            f"{np.count_nonzero(values == lowest)} pixels; if it means no class, give --ignore {lowest}"
+        )
     known = (values >= 0) & (values != ignore) if ignore is not None else values >= 0
     if not known.any():
-        raise UserError(f"{source}: expected at least one pixel with a label, got only negative and ignored ones")
+        raise UserError(f"{source}: expected at least one pixel with a label, got only -1 and what is ignored")
     classes, inverse = np.unique(values[known], return_inverse=True)
     _check_number(len(classes), "values", source)
     labels = np.full(values.shape, -1, dtype=np.int64)

@@ -86,7 +86,8 @@ def identify(
 
     Args:
         spectra_KC: (K, C) counts or flux, each of one pixel or the mean of many; one with NaN has no peaks.
-        axis: keV for X-ray lines, wavelengths for emission lines; in channels, peaks are found but not named.
+        axis: keV for X-ray lines, wavelengths for emission lines; in channels and 1/cm, peaks are
+            found but not named.
         redshift: for wavelengths, lowest and highest; for each spectrum the best between them is taken.
         options: what else is known.
     """
@@ -104,7 +105,7 @@ def identify(
         for number, peaks in zip(finite, found.labels, strict=True):
             labels[number] = peaks
         return Identification(labels, found.calibration, found.tube)
-    if axis.unit == "channel":
+    if axis.unit in ("channel", "1/cm"):  # Raman and infrared bands are found, there is no table of them
         for number in finite:
             unnamed = find_peaks(spectra_KC[number], axis, significance=options.significance)
             labels[number] = [LabelledPeak(peak, ()) for peak in unnamed]

@@ -5,7 +5,9 @@ Shapes: H rows, W columns, C channels, K clusters.
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,8 +150,15 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
     if path.is_dir():
         return None
     with path.open("rb") as file:
-        if file.read(9) != b"SIMPLE  =":
+        head = file.read(9)
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(path) as packed:
+                head = packed.read(9)
+        except (OSError, EOFError, zlib.error):
             return None
+    if head != b"SIMPLE  =":
+        return None
     import warnings
 
     from astropy.io import fits
@@ -161,7 +170,9 @@ def celestial_header(path: Path, shape: tuple[int, int], extension: str | None =
         for number, unit in enumerate(units):
             names = (unit.name, f"{unit.name},{unit.ver}", str(number))
             wanted = extension is None or extension.upper() in names
-            if not (wanted and unit.is_image and len(unit.shape) >= 3 and tuple(unit.shape[-2:]) == shape):
+            if not (
+                wanted and unit.is_image and len(getattr(unit, "shape", ())) >= 3 and tuple(unit.shape[-2:]) == shape
+            ):
                 continue
             try:
                 coordinates = WCS(unit.header, units).celestial
@@ -290,7 +301,7 @@ def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
     axis = segmentation.axis
     step = float(axis.values[-1] - axis.values[0]) / max(1, axis.channels - 1)
     even = np.abs(axis.values - (axis.values[0] + step * np.arange(axis.channels))).max() <= 1e-3 * abs(step)
-    signal = {"keV": "XRF", "channel": ""}.get(axis.unit, "CLS")
+    signal = {"keV": "XRF", "channel": "", "1/cm": ""}.get(axis.unit, "CLS")
     paths = []
     for cluster in np.flatnonzero(segmentation.sizes):
         spectrum = segmentation.mean_raw[cluster]

@@ -21,7 +21,7 @@ from deepspec.axis import SpectralAxis
 from deepspec.clustering import Merge, Tree
 from deepspec.clustering.refit import silhouette_of
 from deepspec.clustering.structure import Structure
-from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5
+from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5, whole
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
@@ -551,9 +551,10 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 
 def _read(file: h5py.File) -> Segmentation:
-    values: dict[str, Any] = {name: file[STORED.get(name, name)][()] for name in _ARRAYS}
+    values: dict[str, Any] = {name: whole(file[STORED.get(name, name)]) for name in _ARRAYS}
     axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
-    values |= {name: SpectralAxis(file[name][()], file[name].attrs["unit"]) for name in axes}
+    values |= {name: SpectralAxis(whole(file[name]), file[name].attrs["unit"]) for name in axes}
+    values |= {name: whole(file[name]) for name in _OPTIONAL_ARRAYS if name in file}
     records = _RECORDS | {name: kind for name, kind in _OPTIONAL_RECORDS.items() if name in file}
     for name, record in records.items():
         values[name] = _record(file[name], record)
@@ -567,9 +568,8 @@ def _read(file: h5py.File) -> Segmentation:
         inertias=dict(zip(tried, file["scores/inertia"][()].tolist(), strict=True)),
         sample=None
         if sample is None
-        else PixelSample(**{field.name: sample[field.name][()] for field in fields(PixelSample)}),
+        else PixelSample(**{field.name: whole(sample[field.name]) for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
-        **{name: file[name][()] for name in _OPTIONAL_ARRAYS if name in file},
         **values,
     )
 
@@ -599,7 +599,7 @@ def _read_leaves(group: h5py.Group) -> Leaves:
     return Leaves(
         tree=Tree(len(merges) + 1, merges),
         parents=tuple(group["parents"][()].tolist()),
-        **{name: group[STORED.get(name, name)][()] for name in _LEAF_ARRAYS},
+        **{name: whole(group[STORED.get(name, name)]) for name in _LEAF_ARRAYS},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
 import time
 import traceback
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deepspec.data.fingerprint import fingerprint, read_request
+from deepspec.data.hdf5_file import other_files
 from deepspec.data.readers.signature import file_format
 from deepspec.errors import UserError, failure_of_the_system
 from deepspec.files import recover_folder
@@ -158,12 +160,19 @@ def by_content(text: str | None) -> str | None:
 
 
 def companions(cube: Path) -> dict[str, str]:
-    """Extension and fingerprint of the other files that a cube in a header and a file of numbers consists of.
+    """Fingerprints of the other files that a cube consists of.
+
+    Returns:
+        By extension of a header and a file of numbers; by relative name of the files that an HDF5 file's links, virtual
+        data sets and external storage lead to.
 
     Raises:
         UserError: the file is of no known kind.
     """
-    if file_format(cube) not in ("ENVI", "RPL"):
+    kind = file_format(cube)
+    if kind == "HDF5":
+        return {os.path.relpath(path, cube.absolute().parent): fingerprint(path) for path in other_files(cube)}
+    if kind not in ("ENVI", "RPL"):
         return {}
     stem = cube.stem.lower()
     others = (path for path in sorted(cube.parent.iterdir()) if path.is_file() and path.name != cube.name)

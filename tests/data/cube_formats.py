@@ -215,6 +215,79 @@ def tiff_compressed(stem, cube):
     return stem.with_suffix(".tiff")
 
 
+def fits_tiles(kind):
+    """An image that FITS packs tile by tile, with checksums of its data where `kind` ends in a plus."""
+
+    def write(stem, cube):
+        image = np.ascontiguousarray(cube.transpose(2, 0, 1)).astype(np.int16)
+        tiles = {"tile_shape": (1, *image.shape[1:])} if kind.startswith("HCOMPRESS") else {}
+        unit = fits.CompImageHDU(data=image, name="DATA", compression_type=kind.rstrip("+"), **tiles)
+        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(stem.with_suffix(".fits"), checksum=kind.endswith("+"))
+        return stem.with_suffix(".fits")
+
+    return write
+
+
+def fits_summed(stem, cube):
+    image = np.ascontiguousarray(cube.transpose(2, 0, 1)).astype(np.int32)
+    listed = fits.ImageHDU(np.linspace(400.0, 700, len(image)), name="WAVE")
+    units = [fits.PrimaryHDU(), fits.ImageHDU(image, name="DATA"), listed]
+    fits.HDUList(units).writeto(stem.with_suffix(".fits"), checksum=True)
+    return stem.with_suffix(".fits")
+
+
+def tiff_tiles(stem, cube):
+    stack = np.ascontiguousarray(cube.transpose(2, 0, 1))
+    tifffile.imwrite(stem.with_suffix(".tif"), stack, photometric="minisblack", compression="zlib", tile=(16, 16))
+    return stem.with_suffix(".tif")
+
+
+def tiff_gdal(stem, cube):
+    """One page of many samples, and GDAL's tag with a scale of 1 and a wavelength for each band."""
+    items = "".join(
+        f'<Item name="SCALE" sample="{band}" role="scale">1</Item>'
+        f'<Item name="wavelength" sample="{band}">{wave} nm</Item>'
+        for band, wave in enumerate(np.linspace(400, 700, cube.shape[2]).round(2))
+    )
+    tags = [(42112, 2, 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
+    stack = np.ascontiguousarray(cube.transpose(2, 0, 1))
+    options = {"planarconfig": "separate", "photometric": "minisblack", "metadata": None, "extratags": tags}
+    tifffile.imwrite(stem.with_suffix(".tif"), stack, **options)
+    return stem.with_suffix(".tif")
+
+
+def fits_companions(stem, cube):
+    """A cube with uncertainties, flags, wavelengths, and a table of borders."""
+    image = np.ascontiguousarray(cube.transpose(2, 0, 1))
+    line = fits.Header({"CTYPE3": "WAVE", "CUNIT3": "Angstrom", "CRVAL3": 5000.0, "CDELT3": 1.0, "CRPIX3": 1.0})
+    positions = np.arange(len(image), dtype=float)
+    borders = [fits.Column(n, "D", "keV", array=positions + i) for i, n in enumerate(("E_MIN", "E_MAX"))]
+    units = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(image, line, "SCI"),
+        fits.ImageHDU(image.astype(np.float32), name="ERR"),
+        fits.ImageHDU(np.zeros(image.shape, np.uint8), name="DQ"),
+        fits.ImageHDU(5000 + positions, fits.Header({"BUNIT": "Angstrom"}), "WAVE"),
+        fits.BinTableHDU.from_columns(borders, name="EBOUNDS"),
+    ]
+    fits.HDUList(units).writeto(stem.with_suffix(".fits"))
+    return stem.with_suffix(".fits")
+
+
+def matlab_structure(stem, cube):
+    content = {"scene": {"info": "x", "cube": cube, "wavelengths": np.linspace(400, 700, cube.shape[2])}}
+    scipy.io.savemat(stem.with_suffix(".mat"), content, do_compression=True)
+    return stem.with_suffix(".mat")
+
+
+def attributes(stem, cube):
+    """Wavelengths in an attribute of the array."""
+    with h5py.File(stem.with_suffix(".h5"), "w") as file:
+        file["cube"] = cube
+        file["cube"].attrs.update(wavelengths=np.linspace(400, 700, cube.shape[2]), wavelength_units="nm")
+    return stem.with_suffix(".h5")
+
+
 WRITERS = {
     "HDF5": hdf5,
     "HDF5 gzip": chunked,

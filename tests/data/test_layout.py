@@ -29,6 +29,9 @@ from deepspec.errors import UserError
         ((512, 217, 204), Layout(0, 1, 2)),
         ((60, 256, 2048), Layout(0, 1, 2)),
         ((200, 300, 1024), Layout(0, 1, 2)),
+        ((1, 500, 1024), Layout(0, 1, 2)),  # one line of a scan
+        ((1024, 1, 500), Layout(1, 2, 0)),
+        ((1, 300, 200), Layout(0, 1, 2)),
         ((3, 100, 4, 2048), Layout(0, 1, 3, 2)),  # three rows and four detectors
         ((4, 4, 4, 2048), Layout(0, 1, 3, 2)),  # of equally short ones the detectors lie next to the channels
     ],

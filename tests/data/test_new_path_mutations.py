@@ -13,7 +13,19 @@ from astropy.io import fits
 
 from deepspec.data.cube import read_cube
 from deepspec.errors import UserError
-from tests.data.cube_formats import fits_table, hyperspy, linked, netcdf
+from tests.data.cube_formats import (
+    attributes,
+    fits_companions,
+    fits_summed,
+    fits_table,
+    fits_tiles,
+    hyperspy,
+    linked,
+    matlab_structure,
+    netcdf,
+    tiff_gdal,
+    tiff_tiles,
+)
 from tests.data.mutations import damage
 
 CUBE = np.random.default_rng(0).poisson(5, (6, 4, 70)).astype(np.uint16)
@@ -152,6 +164,40 @@ def test_tables_of_wavelengths_and_conventions_of_hdf5(tmp_path, capsys, batch):
         if not isinstance(found, str) and kind == "cut":
             np.testing.assert_array_equal(found[0], CUBE)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_tiles_tags_and_checksums(tmp_path, capsys, batch):
+    """Packed FITS and TIFF, GDAL's tag, and attributes; a bit of data under a checksum is never another value."""
+    intact = tmp_path / "intact"
+    kinds = {name: fits_tiles(name) for name in ("RICE_1", "GZIP_2", "HCOMPRESS_1", "RICE_1+")}
+    kinds |= {
+        w.__name__: w for w in (fits_summed, tiff_tiles, tiff_gdal, attributes, fits_companions, matlab_structure)
+    }
+    originals = {}
+    for name, writer in kinds.items():
+        (intact / name).mkdir(parents=True)
+        originals[name] = writer(intact / name / "cube", CUBE)
+    names = list(originals)
+    for number in range(EACH):
+        rng = np.random.default_rng(60_000 + 1000 * batch + number)
+        name = names[number % len(names)]
+        path = tmp_path / f"{number}{originals[name].suffix}"
+        shutil.copy(originals[name], path)
+        if name in ("fits_summed", "RICE_1+"):
+            with fits.open(path) as units:
+                where = units[1].fileinfo() if name == "fits_summed" else units[1]._bintable.fileinfo()
+            content = bytearray(path.read_bytes())
+            content[where["datLoc"] + int(rng.integers(where["datSpan"]))] ^= 1 << int(rng.integers(8))
+            path.write_bytes(content)
+            found = outcome(path, capsys)
+            assert isinstance(found, str)
+            assert "do not match their checksum" in found
+            continue
+        kind = damage(rng, path)
+        found = outcome(path, capsys)
+        if not isinstance(found, str) and kind == "cut":
+            np.testing.assert_array_equal(found[0], CUBE)
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -159,3 +159,34 @@ def test_cut_short(tmp_path, authors, keep):
         with pytest.raises((UserError, SystemExit)):
             ingest(path, "--out", tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["hist", "pixel"])
+@pytest.mark.parametrize("damage", ["lost", "a group", "a type", "another shape"])
+def test_a_damaged_array_is_not_left_out_without_a_word(authors, part, damage):
+    path, _ = authors
+    with h5py.File(path, "r+") as file:
+        group = file["miniature_2"]
+        del group[part]
+        if damage == "a group":
+            group.create_group(part)
+        elif damage == "a type":
+            group[part] = np.dtype("f4")
+        elif damage == "another shape":
+            group[part] = np.ones((5, 6, 7))
+    if part == "pixel" and damage in ("lost", "another shape"):  # spectra may be without places; other shapes are said
+        tables = open_spectra(path)
+        assert [table.places is None for table in tables] == [False, True, False]
+    else:
+        with pytest.raises(UserError, match=f"expected an array .* in 'miniature_2/{part}', which is"):
+            open_spectra(path)
+        tables = open_spectra(path, dataset="miniature_1")
+        assert [table.name for table in tables] == ["miniature_1"]
+    tables[0].close()
+
+
+def test_a_table_that_was_never_written(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a/hist", (10**9, 1000), "u2", chunks=(1000, 1000))
+    with pytest.raises(UserError, match="it was never written, or is damaged"):
+        open_spectra(tmp_path / "a.h5")

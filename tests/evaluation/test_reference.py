@@ -50,9 +50,9 @@ def test_label_maps_of_every_format(name, tmp_path):
     assert found.kind == "labels"
 
 
-def test_ignored_negative_and_missing_values_have_no_class(tmp_path):
+def test_ignored_unknown_and_missing_values_have_no_class(tmp_path):
     values = MAP.astype(float)
-    values[0, 0], values[0, 1] = np.nan, -3
+    values[0, 0], values[0, 1] = np.nan, -1
     np.save(tmp_path / "a.npy", values)
     found = read_reference(tmp_path / "a.npy", ignore=7)
     assert found.names == ("2", "5")
@@ -103,6 +103,15 @@ def test_another_segmentation(tmp_path):
         assert found.kind == "segmentation"
 
 
+def test_labels_below_minus_one_are_refused_unless_ignored(tmp_path):
+    values = MAP.astype(np.int32)
+    values[0, :3] = -9999
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(UserError, match=r"a\.npy: .* got -9999 in 3 pixels; .* give --ignore -9999"):
+        read_reference(tmp_path / "a.npy")
+    assert (read_reference(tmp_path / "a.npy", ignore=-9999).labels[0, :3] == -1).all()
+
+
 def test_what_is_refused(tmp_path):
     np.save(tmp_path / "half.npy", MAP + 0.5)
     np.save(tmp_path / "many.npy", np.arange(400).reshape(20, 20))
@@ -113,7 +122,7 @@ def test_what_is_refused(tmp_path):
     for name, match in {
         "half.npy": "whole numbers",
         "many.npy": "400 different values are too many",
-        "none.npy": "got only negative and ignored ones",
+        "none.npy": "got only -1 and what is ignored",
         "cube.npy": r"label map \(H, W\) or an image",
         "wide.npy": r"8 or 16 bits or in \[0, 1\]",
         "broken.jpg": "cannot be read as a picture",

@@ -203,3 +203,10 @@ def test_emission_lines_agree_with_those_of_the_generator():
         name = {"Ha": "Hα", "Hb": "Hβ"}.get(line.name, line.name)
         if name in ours:
             assert ours[name] == pytest.approx(line.wavelength, abs=0.7)  # blends lie between their lines
+
+
+def test_bands_over_wavenumbers_are_found_and_not_named():
+    counts = np.random.default_rng(0).poisson(5 + 400 * np.exp(-0.5 * (np.arange(200) - 80) ** 2)).astype(float)
+    (found,) = label_peaks(counts, SpectralAxis.linear(400, 10, 200, "cm-1"))
+    assert found.peak.position == pytest.approx(1200, abs=5)
+    assert found.candidates == ()

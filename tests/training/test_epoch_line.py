@@ -26,7 +26,7 @@ def test_a_clustering_without_silhouette_prints_none(capsys, score, shown):
         is_global_zero=True, current_epoch=3, max_epochs=9, **ENDS, callbacks=[clustering], fast_dev_run=0,
         callback_metrics={name: torch.tensor(value) for name, value in metrics.items()},
     )  # fmt: skip
-    line = EpochLine()
+    line = EpochLine(print)
     line.on_train_epoch_start(trainer, None)
     line.on_train_epoch_end(trainer, SimpleNamespace(final_weights=Weights()))
     printed = capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_every_term_of_the_loss_is_told_in_order(capsys):
         is_global_zero=True, current_epoch=0, max_epochs=1, **ENDS, callbacks=[], fast_dev_run=0,
         callback_metrics={f"val/{name}": torch.tensor(value) for name, value in names.items()},
     )  # fmt: skip
-    line = EpochLine()
+    line = EpochLine(print)
     line.on_train_epoch_start(trainer, None)
     line.on_train_epoch_end(trainer, SimpleNamespace(final_weights=Weights(0, 0.1, {"smoothness": 1.0})))
     printed = capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_all_of_few_epochs_and_about_twenty_of_many(capsys, epochs):
         is_global_zero=True, current_epoch=0, max_epochs=epochs, callbacks=[], fast_dev_run=0,
         callback_metrics={"val/target": torch.tensor(0.5)}, **ENDS,
     )  # fmt: skip
-    line = EpochLine()
+    line = EpochLine(print)
     line.on_train_start(trainer, None)
     for epoch in range(epochs):
         trainer.current_epoch = epoch
@@ -75,7 +75,7 @@ def test_steps_that_end_a_run_count_as_epochs_do(capsys):
         is_global_zero=True, current_epoch=1, max_epochs=-1, callbacks=[], fast_dev_run=0, global_step=20,
         callback_metrics={}, **ENDS | {"max_steps": 800},
     )  # fmt: skip
-    line = EpochLine()
+    line = EpochLine(print)
     for epoch in range(1, 9):
         trainer.current_epoch, trainer.global_step = epoch, 10 * epoch
         line.on_train_epoch_end(trainer, SimpleNamespace(final_weights=Weights()))

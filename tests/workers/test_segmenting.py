@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -162,6 +163,22 @@ def test_the_numbers_beside_a_header_count(scans, tmp_path):
     for file, what in (("s.hdr", "numbers"), ("s.raw", "cube")):
         with pytest.raises(UserError, match=rf"otherwise \({what}\)"):
             replace(job(scans, tmp_path / file[-3:]), cube=str(tmp_path / file)).run()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_files_that_links_lead_to_count(scans, tmp_path):
+    cube = np.load(scans / "a.npy")
+    with h5py.File(tmp_path / "target.h5", "w") as file:
+        file["mca"] = cube
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        file["entry"] = h5py.ExternalLink("target.h5", "/mca")
+    one = replace(job(scans, tmp_path / "r"), cube=str(tmp_path / "master.h5"))
+    assert not one.run().kept
+    assert one.run().kept
+    with h5py.File(tmp_path / "target.h5", "r+") as file:
+        file["mca"][0, 0] = cube[0, 0] + 1
+    with pytest.raises(UserError, match=r"otherwise \(numbers\)"):
+        one.run()
 
 
 @pytest.mark.usefixtures("quick")

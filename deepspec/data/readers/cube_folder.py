@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepspec.data.readers.edf import open_edf
+from deepspec.data.readers.edf import open_edf_folder
 from deepspec.data.readers.emsa import read_emsa
 from deepspec.data.readers.spectrum_files import SPECTRUM_SUFFIXES, Spectrum, read_spectrum
 from deepspec.data.readers.stored import Stored
@@ -39,7 +39,7 @@ def open_folder(folder: Path, dims: Sequence[int]) -> Stored:
         raise UserError(f"{folder}: this folder {said}: expected .edf, or one of {', '.join(SPECTRUM_SUFFIXES)}")
     kind, paths = next(iter(kinds.items()))
     if kind == "EDF":
-        return open_edf(paths, folder, dims)
+        return open_edf_folder(paths, folder, dims)
     if 2 not in dims:
         raise UserError(
             f"{folder}: {len(paths)} spectra ({kind}) in this folder; for a cube of them give "

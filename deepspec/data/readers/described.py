@@ -26,6 +26,7 @@ _SPECTRAL = re.compile(
     r"energ|wave_?len|wave_?number|lambda|channel|spectr|band|mca|freq|raman|photon|^(c|e|ch|chan|wl|wave|wav|lam|nu|bins?)$"
 )
 _INCIDENT = re.compile(r"incident|beam|mono|source|excit|primary")
+_OF_A_DETECTOR = re.compile(r"mca|chan|bin|emi|fluo|xrf|det|spectr")
 _DETECTOR = re.compile(r"detector|element|sensor|module|^(det|dets|sdd|elem)$")
 _ROW = re.compile(r"^(y|row|rows|line|lines|lat|latitude|height|northing)$|down_?track|along_?track|_y$|^y[_ ]|^y\b")
 _COLUMN = re.compile(
@@ -35,7 +36,7 @@ _COLUMN = re.compile(
 _PLACE = re.compile(
     r"stage|motor|pos|scan|sample|translation|theta|phi|^s[xyz]$|^[xyz]$|^z\b|time|temperature|depth|tilt"
 )
-_UNITS = ("keV", "angstrom", "nm")  # not um: stages move by micrometres
+_UNITS = ("keV", "angstrom", "nm", "1/cm")  # not um: stages move by micrometres
 
 
 class Named(NamedTuple):
@@ -55,6 +56,8 @@ def roles(dims: Sequence[Named]) -> list[Role | None]:
     by_name = [i for i, dim in enumerate(dims) if is_spectral_name(dim.name) and found[i] is None]
     emitted = [i for i in by_name if not _INCIDENT.search(dims[i].name.lower())] or by_name
     by_unit = [i for i, dim in enumerate(dims) if found[i] is None and not by_name and _is_spectral_unit(dim)]
+    if len(emitted) > 1:  # the energies of the beam without a word that says so, in a scan over them
+        emitted = [i for i in emitted if _OF_A_DETECTOR.search(dims[i].name.lower())] or emitted
     spectral = emitted or by_unit
     if len(spectral) == 1:
         found[spectral[0]] = "spectral"
@@ -83,6 +86,10 @@ def _is_spectral_unit(dim: Named) -> bool:
     return known is not None and known[0] in _UNITS
 
 
+_WITH_UNIT = re.compile(
+    r"(?<![\w.])(\d+(?:\.\d*)?)\s*(nm|nanomet(?:er|re)s?|um|\u00b5m|\u03bcm|micromet(?:er|re)s?|angstroms?|keV|eV|cm-1)(?!\w)",
+    re.IGNORECASE,
+)
 _NO_UNIT = (
     "",
     "<undefined>",
@@ -132,6 +139,21 @@ def place_image(described: Described, found: Sequence[str | None]) -> None:
         described.image = (known, other) if rows else (other, known)
     if len(detectors) == 1 and dims > 3:
         described.detector_dim = detectors[0]
+
+
+def positions_in_names(names: Sequence[str]) -> AxisCandidate | None:
+    """The positions that names of bands give, each as a number with its unit; None if any of them does not.
+
+    >>> positions_in_names(["Band 1 (400.5 nm)", "Band 2 (410 nm)"]).values.tolist()
+    [400.5, 410.0]
+    """
+    found = [_WITH_UNIT.findall(name) for name in names]
+    if len(found) < 2 or any(len(each) != 1 for each in found):
+        return None
+    units = {each[0][1] for each in found}
+    if len(units) > 1 or find_unit(unit := units.pop()) is None:
+        return None
+    return AxisCandidate("names of the bands", np.array([float(each[0][0]) for each in found]), unit, "stated")
 
 
 def text_of(value: Any) -> str:

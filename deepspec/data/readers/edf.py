@@ -31,6 +31,9 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "real": "f4", "floatieee32": "f4", "float32": "f4",
     "double": "f8", "doublevalue": "f8", "doubleieee64": "f8", "float64": "f8",
 }  # fmt: skip
+_XIA = re.compile(
+    r"^(?P<prefix>.+)_xia(?P<detector>\d\d|S\d|st)_(?P<scan>\d{4,})_\d{4}_(?P<line>\d{4,})\.edf$", re.IGNORECASE
+)
 _BLOCK, _LONGEST = 4096, 2**20  # bytes of a header that are read at once, and at most
 
 
@@ -60,6 +63,54 @@ class Frames:
 def open_edf_file(path: Path, dims: Sequence[int]) -> Stored:
     """Open the frames of one file as a cube; arguments and errors as for `open_edf`."""
     return open_edf([path], path, dims)
+
+
+def open_edf_folder(paths: Sequence[Path], folder: Path, dims: Sequence[int]) -> Stored:
+    """Open the files of a folder as a cube, with a detector for each that the ESRF's names for XIA electronics tell.
+
+    PREFIX_xia00_0001_0000_0007.edf is line 7 of scan 1 as detector 0 saw it. In the place of the number xiaS0 is the
+    electronics' own sum of the detectors, which is taken if it is there, and xiast are dead times and no spectra.
+
+    Args:
+        paths: the files, in the order of their names.
+        folder: which they lie in.
+        dims: numbers of dimensions that a cube may have.
+
+    Raises:
+        UserError: as for `open_edf`; or the files are of several scans, or a detector lacks lines.
+    """
+    named = [_XIA.match(path.name) for path in paths]
+    if not all(named):
+        return open_edf(paths, folder, dims)
+    lines: dict[str, dict[int, Path]] = {}
+    scans = {(found["prefix"], found["scan"]) for found in named if found}
+    if len(scans) > 1:
+        listed = ", ".join(sorted(f"{prefix} {scan}" for prefix, scan in scans)[:8])
+        raise UserError(f"{folder}: {len(scans)} scans in one folder ({listed}): put each into a folder of its own")
+    for path, found in zip(paths, named, strict=True):
+        if found and found["detector"].lower() != "st":
+            lines.setdefault(found["detector"].upper(), {})[int(found["line"])] = path
+    if not lines:
+        raise UserError(f"{folder}: only statistics (xiast), no spectra")
+    sums = [detector for detector in lines if detector.startswith("S")]
+    taken = sums[:1] or sorted(lines)
+    for detector in taken:
+        if lines[detector].keys() != lines[taken[0]].keys():
+            raise UserError(
+                f"{folder}: detector {detector} has {len(lines[detector])} lines, {taken[0]} {len(lines[taken[0]])}"
+            )
+    each = [open_edf([lines[d][line] for line in sorted(lines[d])], folder, dims) for d in taken]
+    first = each[0]
+    first.arrays = [stored.arrays[0] for stored in each]
+    if len({stored.arrays[0].shape for stored in each}) > 1:
+        raise UserError(f"{folder}: detectors of one scan are expected to be alike, found shapes that differ")
+    if len(each) > 1:
+        first.notes.append(
+            f"took {', '.join(f'xia{d}' for d in taken)} as {len(each)} detectors; choose with --detector"
+        )
+    elif len(lines) > 1:
+        first.notes.append(f"took xia{taken[0]}, the sum of the detectors that the electronics wrote")
+    return first
 
 
 def open_edf(paths: Sequence[Path], name: Path, dims: Sequence[int]) -> Stored:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.readers.described import positions_in_names
 from deepspec.data.readers.file_numbers import data_of, map_raw
 from deepspec.data.readers.signature import header_of
 from deepspec.data.readers.stored import AxisCandidate, Stored, check_dims, reading
@@ -49,6 +51,7 @@ def open_envi(path: Path, dims: Sequence[int]) -> Stored:
         beside = header_of(path) if _is_data(path) else None
         header = path if beside is None else beside[1]
         text = header.read_text(encoding="utf-8", errors="replace")
+        text = re.sub(r"^[ \t]*;.*$", "", text, flags=re.MULTILINE)  # comments
         if text.count("{") != text.count("}"):
             raise UserError(f"{header}: damaged or cut short: a list in it has no end")
         fields = parse_header(text)
@@ -92,8 +95,9 @@ def _open(path: Path, header: Path, fields: Mapping[str, str], dims: Sequence[in
         )
     notes: list[str] = []
     shape = tuple(_integer(header, fields, name) for name in _ORDERS[interleave])
-    data = path if path != header else data_of(header, _EXTENSIONS)
     offset = _integer(header, fields, "header offset", 0)
+    size = offset + math.prod(shape) * np.dtype(_TYPES[code]).itemsize
+    data = path if path != header else data_of(header, _EXTENSIONS, size)
     if "byte order" not in fields and code != 1:
         order = _likely_order(data, np.dtype(_TYPES[code]), offset)
         name = ("little", "big")[order]
@@ -155,13 +159,14 @@ def _numbers(header: Path, name: str, text: str) -> NDArray[np.float64]:
 def _values(header: Path, fields: Mapping[str, str], array: Any, spectral_dim: int, notes: list[str]) -> StoredArray:
     """The numbers as gain x number + offset of each band, or divided by the reflectance scale factor.
 
-    ENVI's gains make radiances of counts. Beside gains that say anything the factor, which is for numbers that are
-    reflectances already, is left alone.
+    ENVI's gains make radiances of counts, and reflectances where it gives gains of those alone. Beside gains that say
+    anything the factor, which is for numbers that are reflectances already, is left alone.
     """
     shape = [1] * 3
     shape[spectral_dim] = bands = array.shape[spectral_dim]
     of_bands = {}
-    for name, neutral in (("data gain values", 1.0), ("data offset values", 0.0)):
+    kind = "data" if any(fields.get(f"data {name} values") for name in ("gain", "offset")) else "data reflectance"
+    for name, neutral in ((f"{kind} gain values", 1.0), (f"{kind} offset values", 0.0)):
         numbers = _numbers(header, name, fields[name]) if fields.get(name) else np.full(bands, neutral)
         if numbers.size not in (1, bands):
             raise UserError(f"{header}: '{name}' has {numbers.size} values for {bands} bands")
@@ -188,7 +193,8 @@ _MULTIPLES = {"mm": 1e3, "millimeters": 1e3, "cm": 1e4, "centimeters": 1e4}
 
 def _wavelengths(header: Path, fields: Mapping[str, str]) -> list[AxisCandidate]:
     if not fields.get("wavelength"):
-        return []
+        named = positions_in_names(fields.get("band names", "").split(","))
+        return [] if named is None else [named]
     values = _numbers(header, "wavelength", fields["wavelength"])
     unit = fields.get("wavelength units", "").strip()
     lower = unit.lower()

@@ -121,8 +121,13 @@ def _batches(length: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, length)
 
 
-def data_of(header: Path, extensions: Sequence[str]) -> Path:
+def data_of(header: Path, extensions: Sequence[str], size: int | None = None) -> Path:
     """The file with the numbers that `header` describes: of the same name, with one of `extensions` in any case.
+
+    Args:
+        header: the file that describes them.
+        extensions: usual ones.
+        size: bytes that the header asks for: a file with another extension is taken if it alone has just as many.
 
     Raises:
         UserError: if there is none, or more than one.
@@ -133,6 +138,8 @@ def data_of(header: Path, extensions: Sequence[str]) -> Path:
     found = [p for name, p in beside.items() if name in names]
     if len(found) > 1:  # NAME.EXT.hdr describes NAME.EXT alone
         found = [p for p in found if f"{p.name.lower()}{header.suffix.lower()}" not in beside] or found
+    if not found and size is not None:
+        found = [p for name, p in beside.items() if name.startswith(f"{stem}.") and p.stat().st_size == size]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(extension or "no extension" for extension in extensions)

@@ -9,6 +9,7 @@ QUALDATA) go before names; of several units of one name that of the same EXTVER 
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import FITSFixedWarning
 
+from deepspec.data.memory import check_memory
 from deepspec.data.readers.file_numbers import map_raw
 from deepspec.data.readers.fits_axis import spectral_axis, stokes_axis, stokes_i
 from deepspec.data.readers.stored import Stored, choose_key, reading
@@ -79,7 +81,12 @@ class TiledImage:
         self.chunks: tuple[int, ...] = tuple(hdu.tile_shape)
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self._section[index])
+        try:
+            return np.asarray(self._section[index])
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # astropy's own of a bad tile derive from nothing more
+            raise ValueError(f"a tile cannot be unpacked: {error}") from error
 
 
 def stored_image(path: Path, hdu: Any) -> StoredArray:
@@ -93,11 +100,96 @@ def stored_image(path: Path, hdu: Any) -> StoredArray:
         UserError: if the file ends within the image.
     """
     if isinstance(hdu, fits.CompImageHDU):
+        _check_tiles(path, hdu)
+        check_datasum(path, hdu)
         return TiledImage(hdu)
     stored = map_raw(path, np.dtype(_TYPES[hdu.header["BITPIX"]]), tuple(hdu.shape), hdu.fileinfo()["datLoc"])
+    check_datasum(path, hdu)
     scale, zero = float(hdu.header.get("BSCALE", 1)), float(hdu.header.get("BZERO", 0))
     blank = int(hdu.header["BLANK"]) if stored.dtype.kind != "f" and "BLANK" in hdu.header else None
     return stored if (scale, zero, blank) == (1, 0, None) else ScaledImage(stored, scale, zero, blank)
+
+
+def _check_tiles(path: Path, hdu: fits.CompImageHDU) -> None:
+    """Refuse a header that asks for more tiles than the table has, or for tiles that the memory does not hold."""
+    tiles = math.prod(-(-n // tile) for n, tile in zip(hdu.shape, hdu.tile_shape, strict=True))
+    found = len(hdu.compressed_data)
+    if tiles != found:
+        raise UserError(
+            f"{path}: damaged: an image of shape {tuple(hdu.shape)} in tiles of {tuple(map(int, hdu.tile_shape))} has "
+            f"{tiles} of them, the file has {found}"
+        )
+    if hdu.compression_type == "HCOMPRESS_1":
+        _check_hcompressed(path, hdu)
+    size = math.prod(map(int, hdu.tile_shape)) * abs(int(hdu.header["BITPIX"])) // 8
+    check_memory(2 * size, f"{path}: a tile of '{hdu.name}'")
+
+
+_SHORTEST_TILE = 23  # bytes of its header
+
+
+def _check_hcompressed(path: Path, hdu: fits.CompImageHDU) -> None:
+    """Compare the size that each tile's own stream gives with the tile's, which the library for it does not.
+
+    It would write past the end of the tile, or divide by zero, and either ends the process. A stream begins with the
+    bytes DD 99 and two big-endian integers, rows and columns.
+    """
+    lengths = [
+        np.minimum(tile, n - np.arange(0, n, tile)) for n, tile in zip(hdu.shape, map(int, hdu.tile_shape), strict=True)
+    ]
+    sizes = np.ones(1, dtype=np.int64)  # of the tiles, the last dimension fastest
+    for along in lengths:
+        sizes = np.multiply.outer(sizes, along).ravel()
+    table = getattr(hdu, "_bintable", hdu)
+    start, rows_end = table.fileinfo()["datLoc"], table.header["NAXIS1"] * table.header["NAXIS2"]
+    heap = start + int(table.header.get("THEAP", rows_end))
+    end = start + rows_end + int(table.header["PCOUNT"])
+    places = np.array(hdu.compressed_data["COMPRESSED_DATA"])  # length and offset in the heap
+    with path.open("rb") as file:
+        for (length, offset), size in zip(places.reshape(-1, 2).tolist(), sizes.tolist(), strict=True):
+            if length == 0:  # kept in another way
+                continue
+            file.seek(heap + offset)
+            head = file.read(10)
+            rows, columns = (int.from_bytes(head[i : i + 4], "big", signed=True) for i in (2, 6))
+            within = heap <= heap + offset and length >= _SHORTEST_TILE and heap + offset + length <= end
+            if not within or head[:2] != b"\xdd\x99" or rows < 1 or columns < 1 or rows * columns != size:
+                raise UserError(f"{path}: damaged: a tile of '{hdu.name}' at byte {heap + offset} is not of its size")
+
+
+_SUMMED_BYTES = 2**30
+"""Larger units are not compared with their checksum: reading them once more takes longer than a second."""
+
+
+def check_datasum(path: Path, hdu: Any) -> None:
+    """Compare the data of a unit with the DATASUM of its header, if there is one (FITS standard 4.0, 4.4.2.7).
+
+    The sum of all its 32-bit words, big-endian, in ones' complement.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    unit = getattr(hdu, "_bintable", hdu)  # of a compressed image the table that it lies in
+    said = str(unit.header.get("DATASUM", "")).strip()
+    where = unit.fileinfo()
+    if not said.isdigit() or int(said) == 0 or where is None or where["datSpan"] > _SUMMED_BYTES:
+        return
+    total, left = 0, int(where["datSpan"])
+    with path.open("rb") as file:
+        file.seek(where["datLoc"])
+        while left:
+            piece = file.read(min(left, 2**24))
+            if not piece or len(piece) % 4:
+                return  # a file that is cut short is told elsewhere
+            total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
+            left -= len(piece)
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    if total != int(said):
+        raise UserError(
+            f"{path}: damaged: the data of '{hdu.name}' do not match their checksum; copy the file again, or take the "
+            "card DATASUM out of its header if a program has changed the data on purpose"
+        )
 
 
 _ERRORS: dict[str, ErrorKind] = {
@@ -109,12 +201,18 @@ _ERRORS: dict[str, ErrorKind] = {
     "SIGMA": "deviation",
     "NOISE": "deviation",
     "STD": "deviation",
+    "STDEV": "deviation",
+    "STDDEV": "deviation",
+    "UNC": "deviation",
+    "EFLUX": "deviation",
+    "E_FLUX": "deviation",
     "RMS": "deviation",
     "STAT": "variance",
     "VAR": "variance",
     "VARIANCE": "variance",
     "IVAR": "inverse variance",
     "INVVAR": "inverse variance",
+    "IVARIANCE": "inverse variance",
 }
 _FLAGS = ("DQ", "MASK", "QUALITY", "QUAL", "FLAGS", "FLAG", "BADPIX", "BPM")
 _OTHERS = ("WEIGHT", "WEIGHTS", "WMAP", "EXPOSURE", "COVAR", "DISP", "PREDISP", "SPECRES", "SKY", "EXPMAP", "ERRWEIGHT")
@@ -200,14 +298,20 @@ def _of(images: Mapping[str, Any], hdu: Any, said: str, words: tuple[str, ...], 
     }
     named = {key: other for key, other in fitting.items() if said and other.name.upper() == said}
     found = named or {key: other for key, other in fitting.items() if _word(other.name, words) is not None}
-    ranked = sorted(found, key=lambda key: (found[key].ver != hdu.ver, found[key].shape != hdu.shape))
+    # IFU.2.NOISE goes with IFU.2.DATA, ERR1 not with SCI2.
+    own = re.findall(r"\d+", hdu.name)
+    numbers = {key: re.findall(r"\d+", other.name) for key, other in found.items()}
+    ranked = sorted(
+        (key for key in found if named or not own or numbers[key] in (own, [])),
+        key=lambda key: (numbers[key] != own, found[key].ver != hdu.ver, found[key].shape != hdu.shape),
+    )
     return ranked[0] if ranked else None
 
 
 def _word(name: str, words: tuple[str, ...]) -> str | None:
-    """The word that a name is, or ends or starts with behind or before a separator: ERR, FLUX_ERR, IFU.1.NOISE."""
-    parts = [part for part in re.split(r"[_.\-\s]+", name.upper()) if part]
-    return next((part for part in (parts[-1:] + parts[:1]) if part in words), None)
+    """The word that a name is, or ends or starts with at a separator or number: ERR, FLUX_ERR, IFU.1.NOISE, ERR2."""
+    parts = [part for part in re.split(r"[_.\-\s\d]+", name.upper()) if part]
+    return next((part for part in (name.upper(), *parts[-1:], *parts[:1]) if part in words), None)
 
 
 _KEYWORDS = ("OBJECT", "INSTRUME", "TELESCOP", "EXPTIME", "DATE-OBS", "BUNIT")
@@ -265,7 +369,16 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
         detector_dim = len(hdu.shape) - stokes
         default = stokes_i(hdu.header, stokes, hdu.shape[detector_dim])
         notes.append(f"took Stokes I of {hdu.shape[detector_dim]} parameters; choose with --detector NUMBER")
-    flags = None if beside.flags is None else images[beside.flags]
+    mask = None
+    if beside.flags is not None:
+        mask = unflagged(path, images[beside.flags], hdu, spectral_dim, hdus[0].header)
+    if mask is not None and not mask.all():
+        left_out = f"{np.count_nonzero(~mask)} of {mask.size} pixels"
+        if mask.any():
+            notes.append(f"left out {left_out}, which '{beside.flags}' flags in half of their channels or more")
+        else:
+            notes.append(f"'{beside.flags}' flags {left_out}, all there are: it is not used")
+            mask = None
     return Stored(
         arrays=[stored_image(path, hdu)],
         name=f"{path}:{chosen}",
@@ -273,7 +386,7 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
         detector_dim=detector_dim,
         default_detector=default,
         axes=axes,
-        mask=None if flags is None else unflagged(path, flags, hdu, spectral_dim, hdus[0].header),
+        mask=mask,
         errors=None if beside.errors is None else stored_image(path, images[beside.errors]),
         errors_are=beside.errors_are,
         metadata={key: header[key] for key in _KEYWORDS if key in header},
@@ -284,7 +397,7 @@ def _open(path: Path, hdus: fits.HDUList, extension: str | None, dims: Sequence[
 def _images(hdus: fits.HDUList) -> dict[str, Any]:
     """Image units by name, those without one by number; a further one of the same name as NAME,EXTVER."""
     images: dict[str, Any] = {}
-    units = [(number, hdu) for number, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+    units = [(number, hdu) for number, hdu in enumerate(hdus) if hdu.is_image and getattr(hdu, "shape", None)]
     for number, hdu in sorted(units, key=lambda pair: (pair[1].ver, pair[0])):
         key = hdu.name or str(number)
         if key in images:

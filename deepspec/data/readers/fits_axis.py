@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from deepspec.axis import find_unit
+from deepspec.axis import SpectralAxis, find_unit
 from deepspec.data.readers.stored import AxisCandidate
+from deepspec.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +28,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NAMES = re.compile(r"^(LINEAR|LAMBDA|AWAV|WAVE|WAVN|ENER|FREQ|LOG|WL\b)|WAVELEN|ENERG|LAMBDA", re.IGNORECASE)
-_LISTS = ("WAVE", "WAVELENGTH", "WAVELENGTHS", "LAMBDA", "WL", "WAVELEN", "LOGLAM", "LOGLAMBDA", "ENERGY", "ENERGIES")
+_LISTS = (
+    "WAVE", "WAVELENGTH", "WAVELENGTHS", "LAMBDA", "LAM", "WL", "WAVELEN", "LOGLAM", "LOGLAMBDA", "ENERGY", "ENERGIES",
+    "FREQ", "FREQUENCY",
+)  # fmt: skip
+_BORDERS = (("E_MIN", "E_MAX"), ("ENERG_LO", "ENERG_HI"))  # of channels, in tables of X- and gamma-ray astronomy
 _DOPPLER = {
     "VRAD": units.doppler_radio,
     "VOPT": units.doppler_optical,
     "VELO": units.doppler_relativistic,
     "FELO": units.doppler_optical,
 }
+_LONGEST_M, _MOST_J, _LEAST_HZ = 0.05, 1e-9, 1e5
 _ERRORS = (ValueError, MemoryError, KeyError, AttributeError, TypeError, IndexError)  # of wcslib on a bad header
 
 
@@ -53,7 +60,8 @@ def spectral_axis(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int |
     by_position = dims - 3 if dims >= 3 and stokes != 3 else None
     found = _world_coordinates(hdus, hdu, notes)
     if found is not None and found[1]:
-        return dims - found[0], found[1]
+        known = dims - found[0]
+        return known, _with_lists(found[1][0], list(_listed(hdus, hdu.shape[known])), notes)
     number = found[0] if found is not None else _linear_axis(header, dims)
     dim = by_position if number is None else dims - number
     if dim is None:
@@ -81,7 +89,7 @@ def stokes_i(header: fits.Header, axis: int, length: int) -> int:
 
 def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[int, list[AxisCandidate]] | None:
     """Number of the spectral FITS axis and its values, as far as wcslib knows them; None if it knows of none."""
-    header = hdu.header
+    header = _with_own_steps(hdu.header, len(hdu.shape))
     try:
         wcs = WCS(header, hdus, fix=True)
         position = wcs.wcs.spec
@@ -92,6 +100,8 @@ def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[
         kind = str(header.get(f"CTYPE{number}", "wavelength")).strip()
         if int(header.get("DC-FLAG", 0)) == 1 and not kind.upper().endswith(("-LOG", "-TAB")):
             return None  # logarithms, which wcslib does not know of
+        if f"CRVAL{number}" not in header and not kind.upper().endswith("-TAB"):
+            return number, []  # a name without numbers, which wcslib takes to be 1 m, 2 m, ...
         alone = wcs.spectral
         values = np.asarray(alone.pixel_to_world_values(np.arange(length)), dtype=np.float64)
         unit = alone.wcs.cunit[0]
@@ -100,8 +110,15 @@ def _world_coordinates(hdus: fits.HDUList, hdu: Any, notes: list[str]) -> tuple[
         notes.append(f"the header's world coordinates are not usable ({' '.join(str(error).split())})")
         return None
     name = f"world coordinates {kind}"
+    if f"CUNIT{number}" not in header and np.allclose(values, np.arange(length) + round(values[0]), rtol=0, atol=1e-6):
+        return number, []  # slices that are counted
+    if not str(header.get(f"CUNIT{number}", "")).strip() and (bare := _without_unit(kind, values, notes)) is not None:
+        return number, bare
     if unit == units.dimensionless_unscaled:
-        return number, [AxisCandidate(name, values, None, "stated")]
+        if (shifted := _redshifted(values, kind, rest["wavelength"])) is not None:
+            return number, [AxisCandidate(name, shifted, "angstrom", "stated")]
+        notes.append(f"the spectral axis {kind} is relative to a line that the header does not give: channels counted")
+        return number, []
     try:
         return number, [AxisCandidate(name, *_converted(values, unit, kind, rest), "stated")]
     except units.UnitsError:
@@ -121,6 +138,77 @@ def _converted(
         at = rest["frequency"] * units.Hz if rest["frequency"] else rest["wavelength"] * units.m
         values, unit = (values * unit).to_value(units.Hz, doppler(at)), units.Hz
     return np.asarray((values * unit).to_value(units.Unit(target), rules), dtype=np.float64), target
+
+
+def _with_own_steps(header: fits.Header, dims: int) -> fits.Header:
+    """The header with CDi_i for each axis that has CDELTi alone, where others have a CD matrix.
+
+    The standard does not allow the mixture, and wcslib takes 1 for the missing CD3_3; pipelines write it all the same.
+    """
+    if not any(re.fullmatch(r"CD\d_\d", key) for key in header):
+        return header
+    completed = header.copy()
+    for i in range(1, dims + 1):
+        row = any(f"CD{i}_{j}" in header or f"CD{j}_{i}" in header for j in range(1, dims + 1))
+        if not row and (step := _number(header, f"CDELT{i}", 0.0)):
+            completed[f"CD{i}_{i}"] = step
+    return completed
+
+
+def _without_unit(kind: str, values: NDArray[np.float64], notes: list[str]) -> list[AxisCandidate] | None:
+    """What to make of numbers whose unit the header leaves out; None if they are in SI, as the standard then has it.
+
+    No spectrograph has wavelengths of 5 cm or energies of nanojoules: these are in other units, to be guessed by size.
+    """
+    largest = float(np.abs(values).max())
+    if kind[:4].upper() in ("WAVE", "AWAV") and largest > _LONGEST_M:
+        return [AxisCandidate(f"wavelength {kind} of the header", values, None, "stated")]
+    if kind[:4].upper() == "ENER" and largest > _MOST_J:
+        return [AxisCandidate(f"energy {kind} of the header", values, None, "stated")]
+    if kind[:4].upper() == "FREQ" and largest < _LEAST_HZ:
+        notes.append(f"{kind} of the header has no unit, and {largest:g} Hz is no frequency: channels are counted")
+        return []
+    return None
+
+
+def _redshifted(values: NDArray[np.float64], kind: str, rest: float) -> NDArray[np.float64] | None:
+    """Wavelengths in angstrom of redshifts or of velocities in units of c; None if the line at rest is not known."""
+    if not rest or (kind.upper().startswith("BETA") and np.abs(values).max() >= 1):
+        return None
+    if kind.upper().startswith("BETA"):
+        return np.asarray(rest * 1e10 * np.sqrt((1 + values) / (1 - values)))
+    return np.asarray(rest * 1e10 * (1 + values)) if kind.upper().startswith("ZOPT") else None
+
+
+def _with_lists(linear: AxisCandidate, lists: list[AxisCandidate], notes: list[str]) -> list[AxisCandidate]:
+    """The header's coordinates; but a list of other positions for the same channels, which is exact, goes before them.
+
+    Spectrographs are not linear: some pipelines describe a cube by a straight line, and keep the positions beside it.
+    """
+    for other in lists:
+        if other.values.size != linear.values.size or (other.unit is not None and find_unit(other.unit) is None):
+            continue
+        try:
+            here = SpectralAxis(linear.values, str(linear.unit))
+            given = [other.unit] if other.unit is not None else ["angstrom", "nm", "um", "keV", "eV"]
+            each = [SpectralAxis(other.values, unit) for unit in given]
+        except UserError:  # a list that turns back is none
+            continue
+        there = each[0]
+        if not any(here.matches(axis, tolerance=0.5) for axis in each):
+            if other.unit is None:
+                notes.append(
+                    f"the list '{other.name}' has no unit, and in none it is what the {linear.name} of the header say "
+                    f"({here}), which were taken; choose with --axis"
+                )
+                return [linear]
+            notes.append(
+                f"took the list '{other.name}' ({there}), which is not what the {linear.name} of the header say "
+                f"({here}); choose with --axis"
+            )
+            return [other, linear]
+        return [linear]
+    return [linear]
 
 
 def _linear_axis(header: fits.Header, dims: int) -> int | None:
@@ -169,7 +257,7 @@ def _linear(header: fits.Header, number: int, length: int, notes: list[str]) -> 
         unit = inner[1] if inner is not None else unit if find_unit(unit or ".") else "angstrom"
     name = f"{kind} of the header"
     if unit:
-        if find_unit(unit) is None:
+        if not _is_known(unit):
             try:
                 values, unit = _converted(values, units.Unit(unit), kind, {})
             except (ValueError, units.UnitsError):
@@ -200,10 +288,11 @@ def _listed(hdus: fits.HDUList, channels: int) -> Iterator[AxisCandidate]:
     """Lists of wavelengths in other units of the file: images of one dimension, columns, and tables of one row."""
     for hdu in hdus:
         name = hdu.name.upper()
-        if hdu.is_image and hdu.shape and name in _LISTS and max(hdu.shape) == np.prod(hdu.shape) > 1:
+        if hdu.is_image and getattr(hdu, "shape", None) and name in _LISTS and max(hdu.shape) == np.prod(hdu.shape) > 1:
             values = np.asarray(hdu.data, dtype=np.float64).ravel()
             yield _list_candidate(name, values, str(hdu.header.get("BUNIT", hdu.header.get("CUNIT1", ""))))
         if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(hdu, fits.CompImageHDU):
+            yield from _centres(hdu, channels)
             for column in hdu.columns:
                 if column.name.upper() not in _LISTS:
                     continue
@@ -214,10 +303,32 @@ def _listed(hdus: fits.HDUList, channels: int) -> Iterator[AxisCandidate]:
                     yield _list_candidate(column.name.upper(), values, str(column.unit or ""))
 
 
+def _centres(table: Any, channels: int) -> Iterator[AxisCandidate]:
+    """The middle of each channel where a table gives its borders."""
+    columns = {column.name.upper(): column for column in table.columns}
+    for low, high in _BORDERS:
+        if low in columns and high in columns and len(table.data) == channels > 1:
+            both = [np.asarray(table.data[columns[end].name], dtype=np.float64) for end in (low, high)]
+            if both[0].ndim == both[1].ndim == 1:
+                unit = str(columns[low].unit or "keV")
+                yield AxisCandidate(f"{low} and {high}", (both[0] + both[1]) / 2, unit, "stated")
+
+
 def _list_candidate(name: str, values: NDArray[np.float64], unit: str) -> AxisCandidate:
     if name.startswith("LOG") or unit.lower().startswith("log"):
         return AxisCandidate(name, 10.0**values, "angstrom", "stated")
+    if name.startswith("FREQ") and not unit:
+        unit = "Hz" if values.size and values.min() > _LEAST_HZ else "an unknown unit of frequency"
+    if unit and not _is_known(unit):
+        with suppress(ValueError, units.UnitsError):  # what is not understood is said where the axis is chosen
+            return AxisCandidate(name, *_converted(values, units.Unit(unit), name, {}), "stated")
     return AxisCandidate(name, values, unit or None, "stated")
+
+
+def _is_known(unit: str) -> bool:
+    """Whether a unit is kept; wavenumbers in FITS are those of light, and become wavelengths like its frequencies."""
+    found = find_unit(unit)
+    return found is not None and found[0] != "1/cm"
 
 
 def _number(header: fits.Header, key: str, default: float) -> float:

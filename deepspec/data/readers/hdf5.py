@@ -11,17 +11,26 @@ import numpy as np
 
 from deepspec.axis import find_unit
 from deepspec.data.cube_file import MARK, TRAINING, VERSION
-from deepspec.data.readers.described import Described, text_of
-from deepspec.data.readers.hdf5_axes import described_beside, is_picture, nexus_data, on_the_same_scale
+from deepspec.data.hdf5_file import check_stored, whole
+from deepspec.data.readers.described import Described, is_spectral_name, text_of
+from deepspec.data.readers.hdf5_attributes import attribute_axes, prisma
+from deepspec.data.readers.hdf5_axes import (
+    calibration,
+    described_beside,
+    is_picture,
+    nexus_data,
+    on_the_same_scale,
+)
 from deepspec.data.readers.hdf5_links import Links
 from deepspec.data.readers.signature import is_matlab73
 from deepspec.data.readers.stored import (
-    AXIS_NAMES,
     AxisCandidate,
     Stored,
+    axis_unit,
     check_dims,
     choose_key,
     has_dims,
+    is_list,
     is_sum,
     pixel_grid,
     reading,
@@ -33,13 +42,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from deepspec.data.readers.stored import StoredArray
 
-_SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts")  # what XRF-Maps and PyXRF write
+# What XRF-Maps, PyXRF and Larch write.
+_SUMS = ("MAPS/Spectra/mca_arr", "MAPS/mca_arr", "xrfmap/detsum/counts", "xrmmap/mcasum/counts")
 _BEAM = re.compile(r"mono|beam|source|undulator|incident|insertion_device", re.IGNORECASE)
 _BEAM_CLASSES = ("NXmonochromator", "NXbeam", "NXsource", "NXinsertion_device")
 _DETECTOR = re.compile(r"det|mca|xmap|sdd|element|sensor|fluo|channel", re.IGNORECASE)
-_ERRORS = ("errors", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
+_GOOD = ("good_wavelengths", "good_bands", "good_band", "bbl")  # 1 for a channel that may be used
+_ERRORS = ("errors", "uncertainties", "{}_errors", "{}_error", "{}_uncertainty", "{}_std")
 
 
 def open_hdf5(path: Path, dataset: str | None, dims: Sequence[int]) -> Stored:
@@ -78,7 +91,7 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     grid = None
     if reversed_dims and 2 not in dims:
         shapes = {name: item.shape for name, item in found.items()}
-        grid = pixel_grid(shapes, dataset, lambda name: float(np.ravel(found[name][()])[0]))
+        grid = pixel_grid(shapes, dataset, lambda name: float(np.ravel(whole(found[name]))[0]))
     if grid is None:
         arrays, place = _arrays(path, links, dataset, dims, found, plots, notes)
     else:
@@ -88,8 +101,24 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
     channel_first = place.startswith("MAPS_RAW") or re.match(r"MAPS/(Spectra/)?mca_arr", place) is not None
     if described.spectral_dim is None and (channel_first or (reversed_dims and arrays[0].ndim == 3)):
         described.spectral_dim = 0
+    for stored in arrays:
+        check_stored(stored)
+    values = [physical_dataset(array, links.values(array), links, notes) for array in arrays]
+    space = prisma(file, arrays[0]) if len(arrays) == 1 else None
+    if space is not None:
+        described.spectral_dim, described.image, described.axes = 1, (0, 2), [space.axis]
+        values = [space.physical(values[0], notes)]
+    axes = described.axes + _axes(found, arrays[0], place, described)
+    if not axes and (calibrated := calibration(links, arrays[0], described.spectral_dim, notes)) is not None:
+        described.spectral_dim, energies = calibrated
+        axes.append(energies)
+    if not axes:
+        for candidate, dim in attribute_axes(arrays[0]):
+            axes.append(candidate)
+            if dim is not None and described.spectral_dim is None:
+                described.spectral_dim = dim
     return Stored(
-        arrays=[physical_dataset(array, links.values(array), links, notes) for array in arrays],
+        arrays=values,
         name=f"{path}:{place}",
         spectral_dim=described.spectral_dim,
         rows_last=reversed_dims,
@@ -97,7 +126,8 @@ def _open(path: Path, links: Links, dataset: str | None, dims: Sequence[int]) ->
         spatial_shape=None if grid is None else grid[1],
         order="F",
         detector_dim=described.detector_dim,
-        axes=described.axes + _axes(found, arrays[0], place, described),
+        axes=axes,
+        bad_channels=_bad_channels(found, arrays[0], described) if space is None else space.bad_channels,
         errors=_errors(links, arrays),
         metadata={**_attributes(file), **_attributes(arrays[0])},
         notes=notes,
@@ -126,12 +156,14 @@ def _open_own(path: Path, links: Links, dims: Sequence[int]) -> Stored:
     check_dims(path, "img", image.shape, dims)
     mask = file.get("mask")
     training = mask is not None and mask.attrs.get("use") == TRAINING
-    valid = None if mask is None else np.asarray(mask[()])
+    valid = None if mask is None else whole(mask)
+    if valid is not None and valid.shape != image.shape[:2]:
+        raise UserError(f"{path}: damaged: its mask has shape {valid.shape}, its cube {image.shape}")
     return Stored(
         arrays=[links.values(image)],
         name=f"{path}:img",
         spectral_dim=2,
-        axes=[AxisCandidate("axis", np.asarray(axis[()], dtype=np.float64), str(axis.attrs["unit"]), "stated")],
+        axes=[AxisCandidate("axis", np.asarray(whole(axis), dtype=np.float64), str(axis.attrs["unit"]), "stated")],
         mask=None if training else valid,
         training=valid if training else None,
         whole=True,
@@ -252,12 +284,21 @@ def _axes(
     candidates = []
     for name, item in found.items():
         leaf = name.rsplit("/", 1)[-1].lower()
-        if leaf not in AXIS_NAMES or max(item.shape) != item.size or item.size < 2 or _is_of_the_beam(name, item):
+        named = axis_unit(leaf)
+        usual = named is not None
+        # PACE's blue_wavelength and red_wavelength: told apart by the dimension that they share with the cube.
+        if not (usual or is_spectral_name(leaf.rpartition("_")[2])) or not is_list(item.shape, array.shape):
+            continue
+        if _is_of_the_beam(name, item):
             continue
         attributes = _attributes(item)
-        unit = next((str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), None)
-        values = np.asarray(item[()], dtype=np.float64).ravel()
+        unit = next(
+            (str(attributes[k]) for k in ("units", "unit", "Units", "Unit") if attributes.get(k)), named or None
+        )
+        values = np.asarray(whole(item), dtype=np.float64).ravel()
         shared = on_the_same_scale(array, item)
+        if not usual and (shared is None or np.unique(values).size < values.size):
+            continue
         if shared is not None and described.spectral_dim in (None, shared):
             described.spectral_dim = shared
             candidates.append(AxisCandidate(name, values, unit, "stated"))
@@ -271,6 +312,19 @@ def _axes(
     return sorted(candidates, key=lambda c: ("stated", "near", "far").index(c.origin))
 
 
+def _bad_channels(
+    found: Mapping[str, h5py.Dataset], array: h5py.Dataset, described: Described
+) -> NDArray[np.bool_] | None:
+    """(C,) True where a list on the same scale as the channels says that they are not good (EMIT)."""
+    for name, item in found.items():
+        if name.rsplit("/", 1)[-1].lower() not in _GOOD or item.ndim != 1 or described.spectral_dim is None:
+            continue
+        if on_the_same_scale(array, item) == described.spectral_dim:
+            good = whole(item)
+            return None if good.all() else np.asarray(good == 0)
+    return None
+
+
 def _is_of_the_beam(name: str, item: h5py.Dataset) -> bool:
     group = name.rpartition("/")[0]
     return _BEAM.search(group) is not None or text_of(item.parent.attrs.get("NX_class")) in _BEAM_CLASSES
@@ -279,10 +333,12 @@ def _is_of_the_beam(name: str, item: h5py.Dataset) -> bool:
 def _errors(links: Links, arrays: Sequence[h5py.Dataset]) -> StoredArray | None:
     """Standard deviations beside the array, as NeXus names them."""
     leaf = arrays[0].name.rsplit("/", 1)[-1]
-    for pattern in _ERRORS if len(arrays) == 1 else ():
-        item = links.get(arrays[0].parent, pattern.format(leaf))
+    said = text_of(arrays[0].attrs.get("uncertainties"))  # NeXus: the name of the dataset that has them
+    names = [*([said] if said else []), *(pattern.format(leaf) for pattern in _ERRORS)]
+    for name in names if len(arrays) == 1 else ():
+        item = links.get(arrays[0].parent, name)
         if isinstance(item, h5py.Dataset) and item.shape == arrays[0].shape:
-            return links.values(item)
+            return physical_dataset(item, links.values(item), links, [])
     return None
 
 

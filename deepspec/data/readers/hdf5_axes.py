@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from deepspec.data.hdf5_file import whole
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles, text_of
 from deepspec.data.readers.hyperspy import hyperspy_described
+from deepspec.data.readers.stored import AxisCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +61,36 @@ def described_beside(links: Links, array: h5py.Dataset) -> Described:
     described = Described(array)
     _interpret(described, text_of(array.attrs.get("interpretation")))
     return described
+
+
+def calibration(
+    links: Links, array: h5py.Dataset, spectral_dim: int | None, notes: list[str]
+) -> tuple[int, AxisCandidate] | None:
+    """The energies by the `calibration` that PyMca and silx keep beside spectra: a + b i + c i^2 in keV.
+
+    It lies in the array's group, or in the group `info` there or a step up, next to the numbers i in `channels`.
+
+    Args:
+        links: the file.
+        array: the spectra.
+        spectral_dim: their spectral dimension, if it is known; else the last one.
+        notes: gets a line on what was taken.
+    """
+    dim = array.ndim - 1 if spectral_dim is None else spectral_dim
+    for group, name in ((array.parent, ""), (array.parent, "info/"), (array.parent.parent, "info/")):
+        found = links.get(group, f"{name}calibration")
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iuf" or found.size not in (2, 3):
+            continue
+        a, b, c = [*np.asarray(found[()], dtype=np.float64).ravel().tolist(), 0.0][:3]
+        if not np.isfinite([a, b, c]).all() or b <= 0 or (a, b, c) == (0, 1, 0):  # none was made
+            continue
+        i = np.arange(array.shape[dim], dtype=np.float64)
+        numbers = links.get(group, f"{name}channels")
+        if isinstance(numbers, h5py.Dataset) and numbers.shape == i.shape and numbers.dtype.kind in "iuf":
+            i = np.asarray(whole(numbers), dtype=np.float64)
+        notes.append(f"took the energies {a:g} + {b:g} i + {c:g} i^2 keV from '{found.name}'; choose with --axis")
+        return dim, AxisCandidate("calibration", a + b * i + c * i**2, "keV", "stated")
+    return None
 
 
 def is_picture(array: h5py.Dataset) -> bool:
@@ -134,7 +166,7 @@ class _AxisGroup:
             return self._group.attrs[name]
         item = self._group.get(name)
         if isinstance(item, h5py.Dataset):
-            return item[()]
+            return whole(item)
         return _AxisGroup(item) if isinstance(item, h5py.Group) else default
 
 
@@ -147,7 +179,12 @@ def _ncem(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | N
         if isinstance(found, h5py.Dataset):
             axes[dim] = found
     names = [text_of(axes[d].attrs.get("name")) if d in axes else "" for d in range(array.ndim)]
-    return _describe(array, names, axes, second_is_slope=False)
+    # The format's own way to write units: [eV], and [n_m] with a line between prefix and unit.
+    units = [
+        text_of(axes[d].attrs.get("units")).strip("[] ").replace("_", "") if d in axes else ""
+        for d in range(array.ndim)
+    ]
+    return _describe(array, names, axes, second_is_slope=False, units=units)
 
 
 def _scales(links: Links, group: h5py.Group, array: h5py.Dataset) -> Described | None:
@@ -182,14 +219,20 @@ def on_the_same_scale(array: h5py.Dataset, axis: h5py.Dataset) -> int | None:
 
 
 def _describe(
-    array: h5py.Dataset, names: Sequence[str], axes: Mapping[int, h5py.Dataset], *, second_is_slope: bool = True
+    array: h5py.Dataset,
+    names: Sequence[str],
+    axes: Mapping[int, h5py.Dataset],
+    *,
+    second_is_slope: bool = True,
+    units: Sequence[str] | None = None,
 ) -> Described:
     """What names of dimensions, with the datasets of their positions, say.
 
     Two numbers for many channels are a straight line: the first position and the step (silx), or the second position
     (EMD).
     """
-    units = [text_of(axes[d].attrs.get("units", _unit(axes[d]))) if d in axes else "" for d in range(array.ndim)]
+    if units is None:
+        units = [text_of(axes[d].attrs.get("units", _unit(axes[d]))) if d in axes else "" for d in range(array.ndim)]
     found = roles([Named(name, unit) for name, unit in zip(names, units, strict=True)])
     described = Described(array)
     spectral = [dim for dim, role in enumerate(found) if role == "spectral"]
@@ -210,7 +253,7 @@ def _positions(axis: h5py.Dataset, length: int, second_is_slope: bool) -> NDArra
     """Centres of the channels: as given, between given borders, or from the two numbers of a straight line."""
     if axis.dtype.kind not in "iuf" or axis.size != max(axis.shape, default=0):
         return None
-    values = np.asarray(axis[()], dtype=np.float64).ravel()
+    values = np.asarray(whole(axis), dtype=np.float64).ravel()
     if values.size == length + 1:  # borders of the channels
         return np.asarray((values[1:] + values[:-1]) / 2)
     if values.size == 2 and length > 2:

@@ -16,9 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.archive_check import MOST_DEFLATED
 from deepspec.data.layout import spectral_by_shape
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, pixel_grid, reading
+from deepspec.data.readers.stored import (
+    AxisCandidate,
+    Stored,
+    axis_unit,
+    choose_key,
+    is_list,
+    pixel_grid,
+    reading,
+)
 from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 
@@ -33,7 +42,9 @@ if TYPE_CHECKING:
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _NUMERIC = range(6, 16)  # classes double, single and the integers
 _MATRIX, _COMPRESSED = 14, 15
-_COMPLEX = 0x800
+_STRUCTURE, _COMPLEX = 2, 0x800
+_SKIPPED = 2**18  # bytes read at once on the way to the next field
+_Described = tuple[str, "tuple[int, ...]", "np.dtype[Any]", int]
 _FILE_HEADER = 128  # bytes before the first element
 _LONGEST = 4096  # bytes; more than names and lists of dimensions have
 
@@ -74,11 +85,10 @@ def matlab_variables(path: Path) -> dict[str, Variable]:
             if kind == _COMPRESSED:
                 content = _Content(path, inflated(file, length), order)
                 inner, _ = content.numbers("II")
-                described = content.describe() if inner == _MATRIX else None
+                described = content.describe() if inner == _MATRIX else []
             else:
-                described = _Content(path, file, order).describe() if kind == _MATRIX else None
-            if described is not None:
-                name, shape, dtype, offset = described
+                described = _Content(path, file, order).describe() if kind == _MATRIX else []
+            for name, shape, dtype, offset in described:
                 found[name] = Variable(start, length, kind == _COMPRESSED, shape, dtype, offset)
     return found
 
@@ -149,13 +159,21 @@ class _Content:
     def __init__(self, path: Path, stream: IO[bytes], order: Literal["<", ">"]) -> None:
         self._path, self._stream, self._order, self._read = path, stream, order, 0
 
-    def describe(self) -> tuple[str, tuple[int, ...], np.dtype[Any], int] | None:
-        """Name, shape, type, and offset of the values; None for any but real numbers."""
+    def describe(self, field: str | None = None) -> list[_Described]:
+        """Name, shape, type, and offset of the values of an array of real numbers, or of each in a single structure.
+
+        Args:
+            field: name of a structure's field with a dot before, where this is its array, which has no name itself.
+        """
         flags = self._part()
         kind = struct.unpack(f"{self._order}I", flags[:4])[0] if len(flags) == 8 else 0
         shape_bytes, name = self._part(), self._part()
+        text = name.decode("latin-1") if field is None else field
+        if kind & 0xFF == _STRUCTURE:
+            one = all(n == 1 for n in struct.unpack(f"{self._order}{len(shape_bytes) // 4}i", shape_bytes))
+            return self._fields(text) if one else []
         if kind & 0xFF not in _NUMERIC or kind & _COMPLEX:
-            return None
+            return []
         shape = struct.unpack(f"{self._order}{len(shape_bytes) // 4}i", shape_bytes)
         stored, length, _ = self._tag()
         if stored not in _TYPES:
@@ -163,7 +181,29 @@ class _Content:
         dtype = np.dtype(_TYPES[stored]).newbyteorder(self._order)
         if min(shape, default=-1) < 0 or math.prod(shape) * dtype.itemsize != length:
             raise UserError(f"{self._path}: damaged: an array of shape {shape} has {length} bytes of {dtype.name}")
-        return name.decode("latin-1"), shape, dtype, self._read
+        return [(text, shape, dtype, self._read)]
+
+    def _fields(self, name: str) -> list[_Described]:
+        """The arrays in the fields of a structure, as `name.field`."""
+        (width,) = struct.unpack(f"{self._order}i", self._part()[:4])
+        texts = self._part()
+        if not 0 < width <= _LONGEST:
+            raise UserError(f"{self._path}: damaged: a structure has fields with names of {width} bytes")
+        found = []
+        for start in range(0, len(texts) - width + 1, width):
+            kind, length, room = self._tag()
+            end = self._read + room
+            if kind == _MATRIX and length:
+                field = texts[start : start + width].partition(b"\0")[0].decode("latin-1")
+                found += self.describe(f"{name}.{field}")
+            self._skip(end - self._read)
+        return found
+
+    def _skip(self, count: int) -> None:
+        if count < 0:
+            raise UserError(f"{self._path}: damaged: an array in a structure is longer than its field")
+        while count:
+            count -= len(self._bytes(min(count, _SKIPPED)))
 
     def numbers(self, form: str) -> tuple[int, ...]:
         """The next few bytes as numbers."""
@@ -210,8 +250,10 @@ def open_matlab(path: Path, variable: str | None, dims: Sequence[int]) -> Stored
         chosen, notes = choose_key(path, shapes, variable, dims) if grid is None else (grid[0], [])
         axes = []
         for name, shape in shapes.items():
-            if name.lower() in AXIS_NAMES and max(shape) == np.prod(shape) > 0:
-                axes.append(AxisCandidate(name, load_whole(path, name, variables[name]).astype(float).ravel(), None))
+            unit = axis_unit(name.rpartition(".")[2])
+            if unit is not None and is_list(shape, shapes[chosen]):
+                values = load_whole(path, name, variables[name]).astype(float).ravel()
+                axes.append(AxisCandidate(name, values, unit or None))
         array = load_variable(path, chosen, variables[chosen])
     return Stored(
         arrays=[array],
@@ -249,7 +291,12 @@ def load_variable(path: Path, name: str, variable: Variable) -> NDArray[Any] | F
     Raises:
         UserError: if the file is cut short or its compressed part is damaged.
     """
+    size = math.prod(variable.shape) * variable.dtype.itemsize
     if variable.compressed:
+        if size > MOST_DEFLATED * variable.length:
+            raise UserError(
+                f"{path}: damaged: {variable.length} bytes of '{name}' cannot hold {variable.shape} {variable.dtype}"
+            )
         with path.open("rb") as file:
             file.seek(variable.start)
             stream = inflated(file, variable.length)

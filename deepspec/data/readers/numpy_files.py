@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from deepspec.data.archive_check import check_members
+from deepspec.data.archive_check import MOST_DEFLATED, check_members
 from deepspec.data.readers.file_numbers import FileNumbers, check_size
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, check_dims, choose_key, reading
+from deepspec.data.readers.stored import AxisCandidate, Stored, axis_unit, check_dims, choose_key, is_list, reading
 from deepspec.data.readers.unpacked import spool
 from deepspec.errors import UserError
 
@@ -47,6 +48,20 @@ def open_npy(path: Path, dims: Sequence[int]) -> Stored:
     return Stored(arrays=[array], name=str(path))
 
 
+def load_npy(path: Path) -> NDArray[Any]:
+    """All values of a NPY file, whose length is compared with its header first.
+
+    Raises:
+        UserError: if the file is cut short or does not hold numbers.
+    """
+    with path.open("rb") as file:
+        header = _read_header(file)
+    _check_numeric(path, path.name, header)
+    if min(header.shape, default=0) < 1:  # of one number or none
+        return np.asarray(np.load(path, allow_pickle=False))
+    return np.array(_map(path, header, header.length))
+
+
 def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
     """Open one array of a NPZ file, and load what may be its spectral axis.
 
@@ -58,9 +73,9 @@ def open_npz(path: Path, key: str | None, dims: Sequence[int]) -> Stored:
         shapes = {name: header.shape for name, header in headers.items()}
         chosen, notes = choose_key(path, shapes, key, dims)
         axes = [
-            AxisCandidate(name, np.asarray(load_member(path, archive, name), dtype=np.float64).ravel(), None)
+            AxisCandidate(name, np.asarray(load_member(path, archive, name), dtype=np.float64).ravel(), unit or None)
             for name, shape in shapes.items()
-            if name.lower() in AXIS_NAMES and shape and max(shape) == np.prod(shape) and min(shape) > 0
+            if (unit := axis_unit(name)) is not None and is_list(shape, shapes[chosen])
         ]
         array = load_member(path, archive, chosen)
     return Stored(arrays=[array], name=f"{path}:{chosen}", axes=axes, notes=notes)
@@ -90,6 +105,12 @@ def load_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]
         if min(header.shape, default=1) < 1:
             return np.empty(header.shape, header.dtype)
         if info.compress_type != zipfile.ZIP_STORED:
+            size = header.length + math.prod(header.shape) * header.dtype.itemsize
+            if size > info.file_size or size > MOST_DEFLATED * max(info.compress_size, 1):
+                raise UserError(
+                    f"{path}: damaged: '{name}' should have shape {header.shape} {header.dtype}, its archive has "
+                    f"{info.compress_size} bytes of it"
+                )
             array = spool(stream, header.shape, header.dtype, f"{path}:{name}", header.order)
             stream.read()  # reaching the end is what compares the checksum
             return array

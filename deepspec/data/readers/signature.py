@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import h5py
 
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.data.readers.table import cube_formats, outside_format
 from deepspec.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 FOREIGN = {
     ".app5": "Topspin",
@@ -58,6 +54,7 @@ PARTS = (".mca", ".spe", ".msa", ".emsa", ".edf")  # of files that may be a part
 _SIGNATURES = {
     b"\x93NUMPY": "NPY",
     b"PK\x03\x04": "NPZ",
+    b"\x1f\x8b\x08": "gzip",
     b"SIMPLE  =": "FITS",
     b"MATLAB 5.0": "MATLAB",
     b"\x89PNG": "PNG",
@@ -88,6 +85,7 @@ _EXTENSIONS = {
     ".edf": "EDF",
     ".mca": "MCA",
     ".spe": "SPE",
+    ".gz": "gzip",
     ".zspy": "Zarr",
     ".zarr": "Zarr",
     ".datastack": "Zarr",
@@ -123,6 +121,8 @@ def file_format(path: Path) -> str:
     if (outside := outside_format(path, head)) is not None:
         return outside
     known = _by_content(head)
+    if known == "gzip" and Path(path.stem).suffix.lower() not in _EXTENSIONS:
+        raise UserError(f"{path}: of files that gzip packed those of known names are read, such as NAME.fits.gz")
     if known == "NPZ" and _is_zarr_zip(path):
         known = "Zarr"
     if known is None and h5py.is_hdf5(path):  # also finds the signature behind a user block, as MATLAB 7.3 writes it
@@ -199,8 +199,6 @@ def _by_extension(path: Path, head: bytes) -> str:
         return "text"
     if extension in FOREIGN:
         return "RosettaSciIO"
-    if extension == ".gz":
-        raise UserError(f"{path}: compressed files are not read: gunzip it first")
     if extension in _EXTENSIONS:
         raise UserError(f"{path}: not a {_EXTENSIONS[extension]} file although its name says so: {start}")
     if extension in _RAW:

@@ -11,20 +11,55 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from deepspec.errors import UserError, is_of_the_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
 # Names under which instruments and authors keep the cube itself, and the positions of its channels.
 CUBE_NAMES = ("data", "img", "cube", "counts", "spectra", "flux", "sci", "mca_arr", "maxrf_cube")
-AXIS_NAMES = ("wl", "wavelength", "wavelengths", "wave", "lambda", "energy", "energies", "axis", "maxrf_energies")
+AXIS_NAMES = (
+    "wl", "wavelength", "wavelengths", "wave", "lambda", "energy", "energies", "axis", "maxrf_energies",
+    "wavenumber", "wavenumbers", "raman_shift", "ramanshift", "bands", "wvl", "wls", "lambdas", "wavelen",
+    "wave_length", "wave_lengths", "center_wavelength", "center_wavelengths", "central_wavelengths",
+)  # fmt: skip
+_UNIT_ENDINGS = {"nm": "nm", "um": "um", "angstrom": "angstrom", "kev": "keV", "ev": "eV", "cm1": "1/cm"}
+_LONGEST_LIST = 2**20  # values
 _LONGEST_REASON = 600  # characters; some libraries print what they found
+_SMALL_SIDE = 16  # pixels; a picture has more
 _PICTURE_WORDS = ("preview", "thumb", "overview", "snapshot", "icon")
+
+
+def axis_unit(name: str) -> str | None:
+    """The unit in the name of a list of positions, empty where it has none; None if the name is that of no such list.
+
+    >>> axis_unit("wavelengths_nm"), axis_unit("Energy"), axis_unit("counts")
+    ('nm', '', None)
+    """
+    lower = name.lower()
+    if lower in AXIS_NAMES:
+        return ""
+    start, _, ending = lower.rpartition("_")
+    return _UNIT_ENDINGS.get(ending) if start in AXIS_NAMES else None
+
+
+def is_list(shape: Sequence[int], cube: Sequence[int]) -> bool:
+    """Whether an array is a list that may be positions of a cube's channels, or their borders; longer are not read.
+
+    One of another length than every dimension is read as well, up to a length that costs nothing: it is to be said.
+    """
+    length = _size(tuple(shape))
+    return 1 < length == max(shape, default=0) <= max(_LONGEST_LIST, max(cube, default=0) + 1)
+
+
+def is_counting(values: NDArray[np.float64]) -> bool:
+    """Whether positions are 0, 1, 2, ... or 1, 2, 3, ..., which say nothing."""
+    return values.size > 0 and values[0] in (0, 1) and np.array_equal(values - values[0], np.arange(values.size))
 
 
 class StoredArray(Protocol):
@@ -127,6 +162,7 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         ValueError,  # also what NumPy raises for a short memory map
         TypeError,
         LookupError,
+        ArithmeticError,  # divisions by a length of zero in a damaged header
         EOFError,
         NotImplementedError,
         RuntimeError,
@@ -189,7 +225,8 @@ def choose_key(
     plain = [name for name in cubes if not any(word in name.lower() for word in _PICTURE_WORDS)] or cubes
     # Maps of one value for each pixel (survey images) are no cubes where there is one.
     deep = [name for name in plain if sum(n > 1 for n in shapes[name]) >= min(dims)] or plain
-    usual = [name for name in deep if name.rsplit("/", 1)[-1].lower() in CUBE_NAMES] or deep
+    deep = [name for name in deep if not _is_coloured(shapes[name])] or deep
+    usual = [name for name in deep if re.split(r"[/.]", name)[-1].lower() in CUBE_NAMES] or deep
     chosen = max(usual, key=lambda name: (_size(shapes[name]), is_sum(name)))
     if len(fitting) == 1:
         return chosen, []
@@ -197,9 +234,18 @@ def choose_key(
     return chosen, [f"took '{chosen}' {shapes[chosen]} (others: {others}); choose with --dataset NAME"]
 
 
+def _is_coloured(shape: tuple[int, ...]) -> bool:
+    """Whether a shape is that of a picture with three or four colours."""
+    lengths = [length for length in shape if length > 1]
+    return len(lengths) == 3 and any(
+        colours in (3, 4) and min(sides) > _SMALL_SIDE
+        for colours, sides in ((lengths[2], lengths[:2]), (lengths[0], lengths[1:]))
+    )
+
+
 def is_sum(name: str) -> bool:
     """Whether the path of an array says that a program summed its detectors."""
-    return re.search(r"(^|[^a-z])(det)?sum(med)?([^a-z]|$)", name.lower()) is not None
+    return re.search(r"(^|[^a-z])(det|mca)?sum(med)?([^a-z]|$)", name.lower()) is not None
 
 
 def has_dims(shape: tuple[int, ...], dims: Sequence[int]) -> bool:

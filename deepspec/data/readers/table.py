@@ -95,6 +95,7 @@ READERS: Extensible[Reader] = Extensible(
         "EDF": _Own("edf:open_edf_file", "EDF"),
         "MCA": _Own("spectrum_files:open_mca", "MCA"),
         "SPE": _Own("spectrum_files:open_spe", "SPE"),
+        "gzip": _Own("gzipped:open_gzip"),
         "folder": _Own("cube_folder:open_folder", "folder"),
         "RosettaSciIO": _Own("rosetta:open_rosetta"),
     },

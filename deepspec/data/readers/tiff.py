@@ -11,6 +11,7 @@ import tifffile
 
 from deepspec.data.readers.file_numbers import map_raw
 from deepspec.data.readers.stored import Stored, choose_key, reading
+from deepspec.data.readers.tiff_tags import GdalBands, ome_axis
 from deepspec.data.readers.unpacked import spooled_array
 from deepspec.data.readers.values import physical
 from deepspec.errors import UserError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_NODATA = 42113  # GDAL's tag
+_METADATA, _NODATA = 42112, 42113  # GDAL's tags
 _LONG = 1000  # characters of a description that are kept
 
 
@@ -43,14 +44,30 @@ def open_tiff(path: Path, series: str | None, dims: Sequence[int]) -> Stored:
         stack = stacks[chosen]
         array = _array(path, file, stack)
         page = stack.keyframe
-        if (tag := page.tags.get(_NODATA)) is not None:
-            array = physical(array, [float(str(tag.value).strip("\x00 "))])
         names = stack.axes
-        spectral = [d for d, name in enumerate(names) if name not in "YX"]
+        others = [d for d, name in enumerate(names) if name not in "YX"]
+        spectral = others[0] if len(names) == 3 and len(others) == 1 else None
+        tag = page.tags.get(_NODATA)
+        missing = [] if tag is None else [float(str(tag.value).strip("\x00 "))]
+        axes = []
+        if spectral is not None and (tag := page.tags.get(_METADATA)) is not None and len(stack.pages) == 1:
+            bands = GdalBands(str(tag.value), stack.shape[spectral])
+            shape = [-1 if d == spectral else 1 for d in range(3)]
+            scale, offset = (values.reshape(shape) for values in bands.scale_and_offset())
+            array = physical(array, missing, scale=scale, offset=offset)
+            if not ((scale == 1).all() and (offset == 0).all()):
+                notes.append("its numbers are read with the scales and offsets of the bands, as the file says")
+            axes = [axis for axis in [bands.axis()] if axis is not None]
+        else:
+            array = physical(array, missing)
+        if spectral is not None and file.is_ome:
+            axis = ome_axis(str(file.ome_metadata), int(chosen), stack.shape[spectral])
+            axes = [] if axis is None else [axis]
         return Stored(
             arrays=[array],
             name=f"{path}:{chosen}" if len(stacks) > 1 else str(path),
-            spectral_dim=spectral[0] if len(names) == 3 and len(spectral) == 1 else None,
+            spectral_dim=spectral,
+            axes=axes,
             metadata={"description": page.description[:_LONG]} if page.description else {},
             notes=notes,
         )

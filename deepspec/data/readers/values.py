@@ -112,6 +112,8 @@ def _part(value: float | NDArray[np.float64], index: tuple[slice, ...], dtype: n
     return value[inner].astype(dtype)
 
 
+_NETCDF = "_NCProperties"  # an attribute of files that the netCDF-4 library wrote
+_NEVER_WRITTEN = 9.969209968386869e36  # its default for real numbers
 # In lower case. netCDF and CF first; the others are those of NEON, HDF-EOS and NASA's older products.
 _MISSING = ("_fillvalue", "missing_value", "data_ignore_value", "no_data_value", "nodata", "missing_data_value")
 _FACTORS = ("scale_factor", "scalefactor", "slope")
@@ -135,6 +137,8 @@ def physical_dataset(dataset: h5py.Dataset, values: StoredArray, links: Links, n
         name: item for name in ("scaling_factor", "offset") if (item := _beside(links, dataset, name)) is not None
     }
     attributes = {key.lower(): value for key, value in dataset.attrs.items()}
+    if _NETCDF in dataset.file.attrs and dataset.dtype.kind == "f" and "_fillvalue" not in attributes:
+        attributes["_fillvalue"] = _NEVER_WRITTEN
     return described_values(values, attributes, notes, beside)
 
 
@@ -145,8 +149,11 @@ def described_values(
     beside = beside or {}
     dtype = np.dtype(array.dtype)
     missing = [number for key in _MISSING for number in _numbers(attributes.get(key))]
-    scale = next((n for key in _FACTORS for n in _numbers(attributes.get(key))[:1]), beside.get("scaling_factor", 1.0))
-    offset = next((n for key in _OFFSETS for n in _numbers(attributes.get(key))[:1]), beside.get("offset", 0.0))
+    scales = next((n for key in _FACTORS if (n := _numbers(attributes.get(key)))), [beside.get("scaling_factor", 1.0)])
+    offsets = next((n for key in _OFFSETS if (n := _numbers(attributes.get(key)))), [beside.get("offset", 0.0)])
+    if len(scales) > 1 or len(offsets) > 1:
+        return _by_channel(array, missing, attributes, (scales, offsets), notes)
+    scale, offset = scales[0], offsets[0]
     if "data_ignore_value" in attributes and "scale_factor" in attributes and scale > 1:
         scale = 1 / scale  # reflectance times 10,000, as NEON writes it
     as_type = None
@@ -160,6 +167,34 @@ def described_values(
     if found is not array and (scale, offset) != (1.0, 0.0):
         notes.append(f"the stored numbers are read as {scale:g} x number + {offset:g}, as the file says")
     return found
+
+
+def _by_channel(
+    array: Any,
+    missing: Sequence[float],
+    attributes: dict[str, Any],
+    factors: tuple[list[float], list[float]],
+    notes: list[str],
+) -> StoredArray:
+    """An array with a scale or an offset for each place along one of its dimensions, as old satellite products have it.
+
+    Where it is not clear which dimension is meant, or a scale is zero, stored values are used, and it is said.
+    """
+    both = []
+    for name, numbers in zip(("scales", "offsets"), factors, strict=True):
+        fitting = [dim for dim, length in enumerate(array.shape) if length == len(numbers)]
+        values = np.array(numbers)
+        if len(numbers) > 1 and (
+            len(fitting) != 1 or not np.isfinite(values).all() or (name == "scales" and not values.all())
+        ):
+            notes.append(f"its {len(numbers)} {name} do not fit its shape {tuple(array.shape)}: stored values are used")
+            return physical(array, missing, valid=_valid(attributes))
+        shape = [1] * len(array.shape)
+        if len(numbers) > 1:
+            shape[fitting[0]] = len(numbers)
+        both.append(values.reshape(shape))
+    notes.append("the stored numbers are read with the scales and offsets of their channels, as the file says")
+    return physical(array, missing, valid=_valid(attributes), scale=both[0], offset=both[1])
 
 
 def _valid(attributes: dict[str, Any]) -> tuple[float, float] | None:

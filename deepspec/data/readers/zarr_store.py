@@ -6,14 +6,16 @@ The package `zarr` is imported when such a file is opened; it comes with the ext
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepspec.data.memory import check_memory
 from deepspec.data.readers.described import Described, Named, candidate, place_image, roles
 from deepspec.data.readers.hyperspy import hyperspy_described
-from deepspec.data.readers.stored import AXIS_NAMES, AxisCandidate, Stored, choose_key, reading
+from deepspec.data.readers.stored import AxisCandidate, Stored, axis_unit, choose_key, is_list, reading
 from deepspec.data.readers.values import described_values
 from deepspec.errors import UserError
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+_LONGEST = 2**24  # values of an axis, 128 MiB
 
 
 def open_zarr(path: Path, array: str | None, dims: Sequence[int]) -> Stored:
@@ -76,7 +81,11 @@ def _open(path: Path, root: Any, wanted: str | None, dims: Sequence[int], close:
     shapes = {name: tuple(a.shape) for name, a in numeric.items()}
     chosen, notes = choose_key(path, shapes, None if wanted is None else wanted.strip("/"), dims)
     array = numeric[chosen]
+    chunk = math.prod(getattr(array, "shards", None) or array.chunks) * array.dtype.itemsize
+    check_memory(2 * chunk, f"{path}: a chunk of '{chosen}'")
     missing = array.nchunks - array.nchunks_initialized
+    if missing == array.nchunks:
+        raise UserError(f"{path}: '{chosen}' should have shape {array.shape}, but none of its chunks is there")
     if missing > 0:
         notes.append(f"{missing} of its {array.nchunks} chunks are not there: they are read as {array.fill_value}")
     described = _described(array, chosen, numeric, groups)
@@ -94,6 +103,17 @@ def _open(path: Path, root: Any, wanted: str | None, dims: Sequence[int], close:
     )
 
 
+def _whole(array: Any) -> NDArray[Any]:
+    """All values of a small array, such as positions of channels, which nobody has by the hundred million.
+
+    Raises:
+        ValueError: it is far larger.
+    """
+    if math.prod(array.shape) > _LONGEST:
+        raise ValueError(f"'{array.path}' should have shape {tuple(array.shape)}, too many for an axis")
+    return np.asarray(array[...])
+
+
 class _AxisGroup:
     """The attributes, arrays and groups of a group as one mapping."""
 
@@ -106,7 +126,7 @@ class _AxisGroup:
         if name in self._attributes:
             return self._attributes[name]
         if inner in self._arrays:
-            return np.asarray(self._arrays[inner][...])
+            return _whole(self._arrays[inner])
         return _AxisGroup(inner, self._arrays, self._groups) if inner in self._groups else default
 
 
@@ -132,7 +152,7 @@ def _described(array: Any, name: str, arrays: Mapping[str, Any], groups: Mapping
         dim = described.spectral_dim = spectral[0]
         position = positions[dim]
         if position is not None and position.ndim == 1:
-            values = np.asarray(position[...], dtype=np.float64)
+            values = _whole(position).astype(np.float64)
             described.axes = [candidate(texts[dim], values, units[dim])]
     place_image(described, found)
     return described
@@ -142,10 +162,11 @@ def _axes(arrays: Mapping[str, Any], chosen: str) -> list[AxisCandidate]:
     candidates = []
     for name, item in arrays.items():
         group, _, leaf = name.rpartition("/")
-        if leaf.lower() not in AXIS_NAMES or max(item.shape) != np.prod(item.shape) or max(item.shape) < 2:
+        named = axis_unit(leaf)
+        if named is None or name == chosen or not is_list(tuple(item.shape), tuple(arrays[chosen].shape)):
             continue
-        unit = dict(item.attrs).get("units", dict(item.attrs).get("unit"))
-        values = np.asarray(item[...], dtype=np.float64).ravel()
+        unit = dict(item.attrs).get("units", dict(item.attrs).get("unit", named or None))
+        values = _whole(item).astype(np.float64).ravel()
         near = group == chosen.rpartition("/")[0]
         candidates.append(AxisCandidate(name, values, None if unit is None else str(unit), "near" if near else "far"))
     return candidates

@@ -11,7 +11,7 @@ import hdf5plugin  # noqa: F401  (registers Blosc2)
 import numpy as np
 
 from deepspec.axis import SpectralAxis
-from deepspec.data.hdf5_file import read_hdf5
+from deepspec.data.hdf5_file import read_hdf5, whole
 from deepspec.data.readers.stored import reading
 from deepspec.data.shards.format import (
     CHUNK_ROWS,
@@ -63,12 +63,12 @@ class ShardReader:
         self._check_format()
         self.rows = int(file["spectra"].shape[0])
         try:
-            self.axis = SpectralAxis(file["axis"][()], _text(file["axis"].attrs["unit"]))
+            self.axis = SpectralAxis(whole(file["axis"]), _text(file["axis"].attrs["unit"]))
         except UserError as error:
             raise UserError(f"{self.path}: damaged shard: {error}") from error
         self.dtype = np.dtype(file["spectra"].dtype).newbyteorder("=")
         self.labelled = "label" in file
-        self._crc32 = np.asarray(file["crc32"][()])
+        self._crc32 = whole(file["crc32"])
         self.checksum = table_checksum(self._crc32)
         self._checked = np.zeros(len(self._crc32), dtype=bool)
         self._check_shapes(file)

@@ -71,3 +71,40 @@ def test_damage(tmp_path):
     path.write_bytes(frame(CUBE[0], Compression="ZCompression"))
     with pytest.raises(UserError, match="compression"):
         read_cube(path)
+
+
+def xia(folder, detectors, lines=range(6), scan=1):
+    for detector, factor in detectors.items():
+        for line in lines:
+            array = np.ones((5, 6), np.int32) if detector == "st" else factor * CUBE[line].astype(np.int32)
+            (folder / f"map_xia{detector}_{scan:04d}_0000_{line:04d}.edf").write_bytes(frame(array))
+
+
+@pytest.mark.parametrize("statistics", [{}, {"st": 1}])
+def test_detectors_of_xia_electronics(tmp_path, capsys, statistics):
+    xia(tmp_path, {"00": 1, "01": 2, "10": 4} | statistics)
+    with read_cube(tmp_path, spectral_dim=2) as found:
+        np.testing.assert_array_equal(found.read_rows(0, 6), 7 * CUBE.astype(np.int64))
+    with read_cube(tmp_path, spectral_dim=2, detector=1) as found:
+        np.testing.assert_array_equal(found.read_rows(0, 6), 2 * CUBE)
+    assert "took xia00, xia01, xia10 as 3 detectors" in capsys.readouterr().err
+
+
+def test_the_sum_that_xia_electronics_wrote(tmp_path, capsys):
+    xia(tmp_path, {"00": 1, "01": 2, "S0": 3, "st": 1})
+    with read_cube(tmp_path, spectral_dim=2) as found:
+        np.testing.assert_array_equal(found.read_rows(0, 6), 3 * CUBE)
+    assert "took xiaS0, the sum of the detectors" in capsys.readouterr().err
+
+
+def test_xia_files_that_are_no_cube(tmp_path):
+    xia(tmp_path, {"st": 1})
+    with pytest.raises(UserError, match="only statistics"):
+        read_cube(tmp_path)
+    xia(tmp_path, {"00": 1})
+    xia(tmp_path, {"01": 1}, lines=range(5))
+    with pytest.raises(UserError, match="detector 01 has 5 lines, 00 6"):
+        read_cube(tmp_path)
+    xia(tmp_path, {"00": 1}, scan=2)
+    with pytest.raises(UserError, match=r"2 scans in one folder \(map 0001, map 0002\)"):
+        read_cube(tmp_path)

@@ -63,10 +63,10 @@ def test_ignored_values_become_nan(tmp_path):
 
 
 def test_unit_that_is_not_understood(header, capsys):
-    append(header, "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5,6,7,8,9,10,11,12}\n")
+    append(header, "wavelength units = Furlongs\nwavelength = {1,2,3,4,5,6,7,8,9,10,11,12}\n")
     with read_cube(header) as cube:
         assert cube.axis.unit == "channel"
-    assert "'Wavenumber', which is not understood" in capsys.readouterr().err
+    assert "'Furlongs', which is not understood" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("names", [("a.hdr", "a"), ("a.dat.hdr", "a.dat"), ("a.HDR", "a.IMG"), ("a.hdr", "a.bsq")])
@@ -231,3 +231,40 @@ def test_a_header_with_the_whole_name_goes_first(tmp_path, opened):
         np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
     with read_cube(tmp_path / "scene.hdr") as cube:
         assert cube.shape == (2, 2, 3)
+
+
+def test_wavenumbers(header):
+    append(header, "wavelength units = Wavenumber\nwavelength = {1,2,3,4,5,6,7,8,9,10,11,13}\n")
+    with read_cube(header) as cube:
+        assert cube.axis.unit == "1/cm"
+        assert cube.axis.values[-1] == 13
+
+
+def test_numbers_with_an_unusual_extension_are_known_by_their_size(header):
+    header.with_suffix(".raw").rename(header.with_suffix(".rad"))
+    header.with_suffix(".txt").write_text("notes")
+    with read_cube(header) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+    header.with_suffix(".rad").write_bytes(header.with_suffix(".rad").read_bytes()[:-1])
+    with pytest.raises(UserError, match="the file with the numbers is missing"):
+        read_cube(header)
+
+
+def test_comments_may_have_braces(header):
+    append(header, "; written by {a program\nwavelength units = nm\nwavelength = {1,2,3,4,5,6,7,8,9,10,11,13}\n")
+    with read_cube(header) as cube:
+        assert cube.axis.values[-1] == 13
+
+
+def test_gains_of_reflectance(header):
+    gains = ",".join(["0.0001"] * 12)
+    append(header, f"data reflectance gain values = {{{gains}}}\n")
+    with read_cube(header) as cube:
+        np.testing.assert_allclose(cube.read_rows(0, 5), CUBE * 1e-4, rtol=1e-6)
+
+
+def test_wavelengths_in_the_names_of_the_bands(header):
+    names = ", ".join(f"Band {i} ({400 + 10 * i}.5 nm)" for i in range(12))
+    append(header, f"band names = {{{names}}}\n")
+    with read_cube(header) as cube:
+        np.testing.assert_allclose(cube.axis.to("nm").values, 400.5 + 10 * np.arange(12))

@@ -195,3 +195,127 @@ def test_stokes_i_unless_asked(tmp_path, capsys):
 def test_a_single_stokes_parameter_is_dropped(tmp_path):
     cards = {"CTYPE3": "FREQ", "CUNIT3": "Hz", "CRVAL3": 1e9, "CRPIX3": 1.0, "CDELT3": 1e6, "CTYPE4": "STOKES"}
     assert axis_of(write(tmp_path, cards, IMAGE[None])).channels == 50
+
+
+LIGHT = 299792458.0
+
+
+@pytest.mark.parametrize(
+    ("cards", "expected"),
+    [
+        ({"CTYPE3": "WAVE", "CUNIT3": "MICRON", "CRVAL3": 0.73, "CD3_3": 1.25e-4}, LINEAR),
+        ({"CTYPE3": "WAVE", "CUNIT3": "um", "CRVAL3": 0.73, "CDELT3": 1.0, "PC3_3": 1.25e-4}, LINEAR),
+        ({"CTYPE3": "AWAV", "CUNIT3": "nm", "CRVAL3": 730.0, "CDELT3": 0.125}, LINEAR),
+        ({"CTYPE3": "FREQ-LSR", "CRVAL3": 115e9, "CDELT3": 1e7}, LIGHT / (115e9 + 1e7 * I_C) * 1e10),
+        ({"CTYPE3": "WAVN", "CUNIT3": "1/cm", "CRVAL3": 4000.0, "CDELT3": 10.0}, 1e8 / (4000 + 10 * I_C)),
+        ({"CTYPE3": "WAVENUMBER", "CUNIT3": "1/cm", "CRVAL3": 4000.0, "CDELT3": 10.0}, 1e8 / (4000 + 10 * I_C)),
+        ({"CTYPE3": "ZOPT", "CRVAL3": 0.1, "CDELT3": 0.001, "RESTWAV": 6.5628e-7}, 6562.8 * (1.1 + 0.001 * I_C)),
+        ({"CTYPE3": "AWAV-LOG", "CUNIT3": "nm", "CRVAL3": 360.0, "CDELT3": 0.08}, 3600 * np.exp(0.08 * I_C / 360)),
+    ],
+)
+def test_other_quantities_and_units(tmp_path, cards, expected):
+    axis = axis_of(write(tmp_path, cards | {"CRPIX3": 1.0}))
+    np.testing.assert_allclose(axis.to("angstrom").values, expected, rtol=1e-9)
+
+
+def test_velocities_as_parts_of_c(tmp_path):
+    cards = {"CTYPE3": "BETA", "CRVAL3": 0.1, "CRPIX3": 1.0, "CDELT3": 1e-3, "RESTWAV": 6.5628e-7}
+    speeds = (0.1 + 1e-3 * I_C) * LIGHT * units.m / units.s
+    expected = speeds.to(units.AA, units.doppler_relativistic(6562.8 * units.AA)).value
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards)).values, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["ZOPT", "BETA", "VRAD"])
+def test_what_is_relative_to_an_unknown_line_is_counted(tmp_path, kind, capsys):
+    cards = {"CTYPE3": kind, "CRVAL3": 0.1, "CRPIX3": 1.0, "CDELT3": 1e-3}
+    assert axis_of(write(tmp_path, cards)).unit == "channel"
+    assert "channels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cards", [{}, {"CRVAL3": 1.0, "CRPIX3": 1.0, "CDELT3": 1.0}])
+def test_a_spectral_name_without_numbers_is_no_axis(tmp_path, cards):
+    """wcslib takes CTYPE3 = WAVE alone for wavelengths of one metre, two metres and so on."""
+    axis = axis_of(write(tmp_path, {"CTYPE3": "WAVE"} | cards))
+    assert axis.unit == "channel"
+    (tmp_path / "cube.fits").unlink()
+    listed = fits.ImageHDU(LINEAR, fits.Header({"BUNIT": "Angstrom"}), "WAVE")
+    np.testing.assert_allclose(axis_of(write(tmp_path, {"CTYPE3": "WAVE"} | cards, more=[listed])).values, LINEAR)
+
+
+def test_a_list_beside_goes_before_a_straight_line_that_differs(tmp_path, capsys):
+    bent = LINEAR + 0.01 * I_C**2
+    listed = fits.ImageHDU(bent / 10, fits.Header({"BUNIT": "nm"}), "WAVELENGTH")
+    cards = STEP | {"CTYPE3": "WAVE", "CUNIT3": "Angstrom"}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards, more=[listed])).to("angstrom").values, bent)
+    assert "is not what the world coordinates WAVE of the header say" in capsys.readouterr().err
+    (tmp_path / "cube.fits").unlink()
+    same = fits.ImageHDU(LINEAR / 10, fits.Header({"BUNIT": "nm"}), "WAVELENGTH")
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards, more=[same])).values, LINEAR)
+    assert "header say" not in capsys.readouterr().err
+
+
+def test_a_list_without_a_unit_that_differs_is_said(tmp_path, capsys):
+    listed = fits.ImageHDU(LINEAR * 1.2, name="WAVELENGTH")
+    cards = STEP | {"CTYPE3": "WAVE", "CUNIT3": "Angstrom"}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards, more=[listed])).values, LINEAR)
+    assert "has no unit, and in none" in capsys.readouterr().err
+
+
+def test_borders_of_channels_in_a_table(tmp_path):
+    """EBOUNDS of the OGIP standard, as gamma-ray cubes have it."""
+    low = 0.1 * 1.1**I_C
+    columns = [fits.Column("E_MIN", "D", "MeV", array=low), fits.Column("E_MAX", "D", "MeV", array=1.1 * low)]
+    path = write(tmp_path, SKY, more=[fits.BinTableHDU.from_columns(columns, name="EBOUNDS")])
+    axis = axis_of(path)
+    assert axis.unit == "keV"
+    np.testing.assert_allclose(axis.values, 1050 * low)
+
+
+def test_frequencies_in_a_table(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("Frequency", "D", "GHz", array=115 + 0.01 * I_C)])
+    np.testing.assert_allclose(
+        axis_of(write(tmp_path, SKY, more=[table])).to("angstrom").values, LIGHT * 10 / (115 + 0.01 * I_C)
+    )
+
+
+@pytest.mark.parametrize("kind", ["WAVE", "AWAV"])
+@pytest.mark.parametrize("factor", [1.0, 0.1, 1e-4])
+def test_wavelengths_without_a_unit_are_no_kilometres(tmp_path, kind, factor, capsys):
+    """The standard takes metres; pipelines that leave the unit out write angstrom, nm or um."""
+    cards = SKY | {"CTYPE3": kind, "CRVAL3": 7300 * factor, "CRPIX3": 1.0, "CD3_3": 1.25 * factor}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards)).to("angstrom").values, LINEAR, rtol=1e-9)
+    assert "choose the unit with --axis UNIT" in capsys.readouterr().err
+
+
+def test_wavelengths_without_a_unit_in_metres(tmp_path):
+    cards = {"CTYPE3": "WAVE", "CRVAL3": 7.3e-7, "CRPIX3": 1.0, "CDELT3": 1.25e-10}
+    np.testing.assert_allclose(axis_of(write(tmp_path, cards)).to("angstrom").values, LINEAR, rtol=1e-9)
+
+
+def test_energies_and_frequencies_without_a_unit(tmp_path, capsys):
+    axis = axis_of(write(tmp_path, {"CTYPE3": "ENER", "CRVAL3": 1.0, "CRPIX3": 1.0, "CDELT3": 0.01}))
+    np.testing.assert_allclose(axis.to("keV").values, 1 + 0.01 * I_C)
+    (tmp_path / "cube.fits").unlink()
+    axis = axis_of(write(tmp_path, {"CTYPE3": "FREQ", "CRVAL3": 115.0, "CRPIX3": 1.0, "CDELT3": 0.01}))
+    assert axis.unit == "channel"
+    assert "115.49 Hz is no frequency" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["WAVE", "AWAV", "LAMBDA"])
+def test_a_step_beside_a_matrix_for_the_sky_alone(tmp_path, kind):
+    """wcslib takes 1 for the CD3_3 that is missing, whatever CDELT3 says."""
+    cards = SKY | {"CTYPE3": kind, "CUNIT3": "nm", "CRVAL3": 730.0, "CRPIX3": 1.0, "CDELT3": 0.125}
+    path = write(tmp_path, cards)
+    np.testing.assert_allclose(axis_of(path).to("angstrom").values, LINEAR, rtol=1e-9)
+    assert celestial_header(path, (6, 7))["CTYPE1"] == "RA---TAN"
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e9, "angstrom"), (1.0, "channel")])
+def test_frequencies_in_a_list_without_a_unit(tmp_path, factor, unit, capsys):
+    listed = fits.ImageHDU(factor * (115 + 0.01 * I_C), name="FREQ")
+    axis = axis_of(write(tmp_path, SKY, more=[listed]))
+    assert axis.unit == unit
+    if unit == "channel":
+        assert "unknown unit of frequency" in capsys.readouterr().err
+    else:
+        np.testing.assert_allclose(axis.values, LIGHT * 10 / (115 + 0.01 * I_C))

@@ -35,6 +35,10 @@ def write(tmp_path, *units, **primary):
         ("", "UNCERT", SIGMA),  # KCWI
         ("IFU.1.DATA", "IFU.1.NOISE", SIGMA),  # KMOS
         ("FLUX", "FLUX_ERR", SIGMA),
+        ("FLUX", "E_FLUX", SIGMA),
+        ("FLUX", "STDDEV", SIGMA),
+        ("FLUX", "FLUX_UNC", SIGMA),
+        ("SCI2", "ERR2", SIGMA),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
@@ -104,3 +108,33 @@ def test_units_of_one_name(tmp_path, capsys):
     assert "took 'SCI' (50, 6, 7) (others: SCI,2); choose with --dataset NAME" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"unit 0 \('PRIMARY'\) holds no image; images: SCI, DQ, SCI,2, DQ,2"):
         read_cube(path, dataset="0")
+
+
+def test_uncertainties_of_the_same_number(tmp_path):
+    """KMOS keeps one pair of units for each of 24 arms, none of which may take the noise of another."""
+    units = []
+    for arm in (1, 2, 3):
+        units.append(unit(arm * IMAGE, f"IFU.{arm}.DATA"))
+        if arm < 3:
+            units.append(unit(arm * SIGMA, f"IFU.{arm}.NOISE"))
+    path = write(tmp_path, *units)
+    with read_cube(path, dataset="IFU.2.DATA") as cube:
+        np.testing.assert_allclose(cube.read_errors(0, 6), 2 * SIGMA.transpose(1, 2, 0), rtol=1e-6)
+    with read_cube(path, dataset="IFU.3.DATA") as cube:
+        assert cube.read_errors(0, 6) is None
+
+
+def test_pixels_that_are_flagged_are_counted(tmp_path, capsys):
+    flags = np.zeros((6, 7), np.uint8)
+    flags[1, 2:5] = 1
+    with read_cube(write(tmp_path, unit(IMAGE, "DATA"), fits.ImageHDU(flags, name="MASK"))) as cube:
+        np.testing.assert_array_equal(cube.mask, flags == 0)
+    assert "left out 3 of 42 pixels, which 'MASK' flags" in capsys.readouterr().err
+
+
+def test_flags_on_every_pixel_are_none(tmp_path, capsys):
+    """Some programs write 1 for good."""
+    path = write(tmp_path, unit(IMAGE, "DATA"), fits.ImageHDU(np.ones((6, 7), np.uint8), name="MASK"))
+    with read_cube(path) as cube:
+        assert cube.mask.all()
+    assert "'MASK' flags 42 of 42 pixels, all there are: it is not used" in capsys.readouterr().err

@@ -118,3 +118,23 @@ def test_survey_images_are_no_cubes(write, capsys):
         for name in ("Acquisition0", "Acquisition2"):
             file[f"{name}/ImageData/Image"].attrs["DIMENSION_LABELS"] = ["C", "T", "Z", "Y", "X"]
     np.testing.assert_array_equal(values(path), CUBE)
+
+
+@pytest.mark.parametrize("shape", [(90, 80, 3), (3, 90, 80), (90, 80, 4)])
+def test_colour_pictures_of_any_type_are_no_cubes_where_there_is_one(tmp_path, shape):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["photo"] = np.ones(shape, np.float32)
+        file["xrf"] = np.full((5, 6, 70), 2, np.uint16)
+    with read_cube(tmp_path / "a.h5") as cube:
+        assert cube.shape == (5, 6, 70)
+        assert (cube.read_rows(0, 5) == 2).all()
+
+
+def test_the_sum_of_larch_goes_before_its_detectors(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, value in (("mca1", 2), ("mca2", 3), ("mcasum", 7)):  # a sum that is corrected for dead times
+            file[f"xrmmap/{name}/counts"] = np.full((5, 6, 70), value, np.uint32)
+            file[f"xrmmap/{name}/energy"] = 0.01 * np.arange(1, 71)
+    with read_cube(tmp_path / "a.h5") as cube:
+        assert (cube.read_rows(0, 5) == 7).all()
+        np.testing.assert_allclose(cube.axis.values, 0.01 * np.arange(1, 71))

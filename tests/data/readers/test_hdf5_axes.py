@@ -412,3 +412,148 @@ def test_energies_beside_the_cube_settle_it(file, capsys):
     with read(file) as cube:
         assert cube.shape == (300, 80, 100)
         assert cube.axis.unit == "keV"
+
+
+def test_units_of_ncem_in_brackets(tmp_path):
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        made = file.create_group("data/map")
+        made.attrs["emd_group_type"] = 1
+        made["data"] = CUBE.transpose(1, 0, 2)
+        for dim, (name, unit, values) in enumerate(
+            [("x", "[n_m]", np.arange(4.0)), ("y", "[n_m]", np.arange(5.0)), ("Energy", "[e_V]", 1000 * ENERGY)], 1
+        ):
+            made[f"dim{dim}"] = values
+            made[f"dim{dim}"].attrs.update(name=name, units=unit)
+    with read_cube(tmp_path / "a.emd") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        np.testing.assert_allclose(cube.axis.to("keV").values, ENERGY)
+
+
+def shared(file, array, dim, name, values, **attributes):
+    """A list of values on the dimension of an array, which itself has none, as netCDF-4 writes it."""
+    file[name] = values
+    file[name].attrs.update(attributes)
+    file[name].dims[0].attach_scale(array.dims[dim][0])
+
+
+def test_wavelengths_are_those_of_the_dimension_that_they_share(file):
+    """PACE's OCI has lists of several detectors in one group, two of them of one length here."""
+    for colour, first in (("blue", 310.0), ("red", 600.0)):
+        array = file.create_dataset(f"observation_data/rhot_{colour}", data=CUBE.transpose(2, 0, 1) * (1.0 + first))
+        file[f"{colour}_bands"] = np.zeros(70, np.float32)
+        file[f"{colour}_bands"].make_scale("This is a netCDF dimension but not a netCDF variable.        70")
+        array.dims[0].attach_scale(file[f"{colour}_bands"])
+        band = np.linspace(first, first + 280, 70)
+        shared(file, array, 0, f"sensor_band_parameters/{colour}_wavelength", band, units="nm")
+        shared(file, array, 0, f"sensor_band_parameters/{colour}_solar_irradiance", np.linspace(1, 2, 70))
+    with read(file, dataset="observation_data/rhot_red") as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE * 601.0)
+        np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(600, 880, 70))
+
+
+def test_channels_that_are_not_good_are_left_out_as_emit_says(file, capsys):
+    file["reflectance"] = CUBE.astype(np.float32)
+    file["bands"] = np.zeros(70, np.float32)
+    file["bands"].make_scale("This is a netCDF dimension but not a netCDF variable.        70")
+    file["reflectance"].dims[2].attach_scale(file["bands"])
+    good = np.ones(70)
+    good[30:40] = 0
+    shared(file, file["reflectance"], 2, "sensor/wavelengths", np.linspace(400, 2500, 70), units="nm")
+    shared(file, file["reflectance"], 2, "sensor/good_wavelengths", good)
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE[..., good == 1])
+        np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(400, 2500, 70)[good == 1])
+    assert "left out 10 of 70 channels, which the file marks as bad" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("owner", ["dataset", "group", "file"])
+@pytest.mark.parametrize("text", [False, True])
+def test_wavelengths_in_an_attribute(file, owner, text):
+    made = file.create_dataset("scan/cube", data=CUBE.transpose(2, 0, 1))
+    values = np.linspace(400, 700, 70)
+    owned = {"dataset": made, "group": made.parent, "file": file}[owner]
+    owned.attrs["wavelengths"] = ", ".join(map(str, values)) if text else values
+    owned.attrs["wavelength_units"] = "nm"
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        np.testing.assert_allclose(cube.axis.to("nm").values, values)
+
+
+def test_an_attribute_of_two_wavelengths_is_a_range_and_no_axis(file):
+    made = file.create_dataset("cube", data=CUBE)
+    made.attrs["wavelength"] = [400.0, 700.0]
+    with read(file) as cube:
+        assert cube.axis.unit == "channel"
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_prisma(tmp_path, level):
+    """Bands in the middle, wavelengths that fall, bands without one, and the scales of both levels."""
+    numbers = np.random.default_rng(1).integers(0, 65536, (40, 66, 40)).astype(np.uint16)
+    listed = np.linspace(1010, 402, 66)
+    listed[:3] = 0
+    path = tmp_path / "PRS.he5"
+    with h5py.File(path, "w") as file:
+        fields = file.create_group(f"HDFEOS/SWATHS/PRS_L{level}_HCO/Data Fields")
+        fields["VNIR_Cube"] = numbers
+        fields["SWIR_Cube"] = np.zeros((40, 60, 40), np.uint16)
+        file.attrs["List_Cw_Vnir"] = listed
+        if level == 1:
+            file.attrs.update(ScaleFactor_Vnir=100.0, Offset_Vnir=0.5)
+        else:
+            file.attrs.update(L2ScaleVnirMin=0.01, L2ScaleVnirMax=0.91)
+    with read_cube(path, dataset=f"HDFEOS/SWATHS/PRS_L{level}_HCO/Data Fields/VNIR_Cube") as cube:
+        assert cube.shape == (40, 40, 63)
+        np.testing.assert_allclose(cube.axis.to("nm").values, listed[3:])
+        expected = numbers / 100.0 - 0.5 if level == 1 else 0.01 + numbers / 65535 * 0.9
+        np.testing.assert_allclose(cube.read_rows(0, 40), expected.transpose(0, 2, 1)[..., 3:], rtol=1e-5)
+
+
+def test_energies_of_the_beam_and_of_the_detector(file):
+    """Spectra over a scan of the beam's energy: only the detector's channels are the spectral dimension."""
+    scan = np.stack([CUBE, CUBE + 1, CUBE + 2])
+    made = group(file, "entry/data", ["energy", "y", "x", "mca_energy"], scan)
+    for name, values in (("energy", np.array([7.0, 7.1, 7.2])), ("mca_energy", ENERGY)):
+        made[name] = values
+        made[name].attrs["units"] = "keV"
+    with read(file, detector=1) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE + 1)
+        np.testing.assert_allclose(cube.axis.values, ENERGY)
+
+
+def test_wavelengths_go_before_numbers_of_bands(file):
+    """netCDF-4 with bands that are only numbered, and their wavelengths over the same dimension."""
+    file["r"] = CUBE.transpose(2, 0, 1)
+    for dim, (name, length) in enumerate((("band", 70), ("y", 5), ("x", 4))):
+        file[name] = np.arange(1.0, length + 1)
+        file[name].make_scale(name)
+        file["r"].dims[dim].attach_scale(file[name])
+    shared(file, file["r"], 0, "wavelength", np.linspace(400, 900, 70), units="nm")
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        np.testing.assert_allclose(cube.axis.to("nm").values, np.linspace(400, 900, 70))
+
+
+@pytest.mark.parametrize("place", ["calibration", "info/calibration", "../info/calibration"])
+@pytest.mark.parametrize("channels", [None, np.arange(1, 71)])
+def test_the_calibration_of_pymca(file, place, channels, capsys):
+    file["scan/mca_0/det/spectra"] = CUBE
+    where = {"..": "scan/mca_0/info/"}.get(place[:2], "scan/mca_0/det/" + place.removesuffix("calibration"))
+    file[where + "calibration"] = [-0.01, 0.02, 1e-6]
+    if channels is not None:
+        file[where + "channels"] = channels
+    i = np.arange(70) if channels is None else channels
+    with read(file) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 5), CUBE)
+        assert cube.axis.unit == "keV"
+        np.testing.assert_allclose(cube.axis.values, -0.01 + 0.02 * i + 1e-6 * i**2)
+    assert "took the energies -0.01 + 0.02 i" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("numbers", [[0.0, 1.0, 0.0], [0.0, -0.02, 0.0], [0.0, np.nan], np.ones(70)])
+def test_calibrations_that_are_none(file, numbers):
+    file["spectra"] = CUBE
+    file["calibration"] = numbers
+    with read(file) as cube:
+        assert cube.axis.unit == "channel"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deepspec.data.cube import read_cube
+from deepspec.data.hdf5_file import other_files
 from deepspec.errors import UserError
 
 CUBE = np.random.default_rng(0).poisson(3, (5, 4, 70)).astype(np.uint16)
@@ -152,3 +153,22 @@ def test_numbers_in_a_raw_file(tmp_path):
     (tmp_path / "numbers.raw").unlink()
     with pytest.raises(UserError, match=r"keeps its numbers in numbers.raw, which is missing"):
         read_cube(tmp_path / "a.h5", **OPTIONS)
+
+
+def test_all_files_that_a_master_file_takes_data_from(tmp_path, target):
+    """Links of links, virtual data sets with numbered sources, and raw numbers."""
+    for number in range(3):
+        with h5py.File(tmp_path / f"part{number}.h5", "w") as file:
+            file["x"] = np.arange(4.0)
+    np.arange(4.0).tofile(tmp_path / "numbers.raw")
+    master(tmp_path, {"deep": h5py.ExternalLink("target.h5", "/scan/mca")}, "middle.h5")
+    path = master(tmp_path, {"entry": h5py.ExternalLink("middle.h5", "/deep"), "lost": h5py.ExternalLink("no.h5", "/")})
+    with h5py.File(path, "r+") as file:
+        layout = h5py.VirtualLayout((3, 4), float)
+        for number in range(3):
+            layout[number] = h5py.VirtualSource(f"part{number}.h5", "x", (4,))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("raw", (4,), float, external=[("numbers.raw", 0, 32)])
+    expected = ["middle.h5", "numbers.raw", "part0.h5", "part1.h5", "part2.h5", "target.h5"]
+    assert [found.name for found in other_files(path)] == expected
+    assert other_files(target) == []

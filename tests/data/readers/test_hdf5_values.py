@@ -109,8 +109,44 @@ def test_a_factor_of_zero_is_said(read, capsys):
 
 def test_errors_beside_the_array(tmp_path):
     sigma = np.sqrt(np.abs(RAW) + 1.0)
-    for name in ("errors", "rad_errors"):
+    for name in ("errors", "rad_errors", "uncertainties", "sigma"):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["rad"], file[name] = RAW, sigma
+            file["rad"], file[name] = RAW, 4 * sigma
+            file[name].attrs["scale_factor"] = 0.25  # errors have a scale of their own
+            if name == "sigma":
+                file["rad"].attrs["uncertainties"] = name
         with read_cube(tmp_path / f"{name}.h5", dataset="rad", spectral_dim=2) as cube:
             np.testing.assert_allclose(cube.read_errors(1, 4), sigma[1:4])
+
+
+@pytest.mark.parametrize("dims", [(0, 1, 2), (2, 0, 1)])
+def test_a_scale_and_an_offset_for_each_channel(tmp_path, dims, capsys):
+    """MODIS and others keep lists; the first number of a list is not that of all channels."""
+    scales, offsets = np.linspace(0.01, 0.7, 70), np.linspace(-5, 5, 70)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["rad"] = RAW.transpose(dims)
+        file["rad"].attrs.update(scale_factor=scales, add_offset=offsets, _FillValue=RAW[1, 2, 3])
+    with read_cube(tmp_path / "a.h5", spectral_dim=dims.index(2), channels="all") as cube:
+        expected = np.where(RAW[1, 2, 3] == RAW, np.nan, RAW * scales + offsets)
+        np.testing.assert_allclose(cube.read_rows(0, 6), expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(cube.read_rows(1, 2), expected[1:2], rtol=1e-5, atol=1e-4)
+    assert "scales and offsets of their channels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scales", [np.ones(69) * 2, np.zeros(70), np.full(70, np.nan)])
+def test_scales_that_do_not_fit_are_said(read, scales, capsys):
+    np.testing.assert_array_equal(read(RAW, {"scale_factor": scales}), RAW)
+    assert "do not fit its shape (6, 5, 70): stored values are used" in capsys.readouterr().err
+
+
+def test_real_numbers_that_netcdf_never_wrote(tmp_path):
+    raw = RAW.astype(np.float32)
+    raw[2, 3] = 9.969209968386869e36
+    for name, by_netcdf in (("a.nc", True), ("b.h5", False)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["rad"] = raw
+            if by_netcdf:
+                file.attrs["_NCProperties"] = "version=2,netcdf=4.9.2,hdf5=1.14.2"
+        with read_cube(tmp_path / name, spectral_dim=2, channels="all") as cube:
+            assert np.isnan(cube.read_rows(0, 6)[2, 3]).all() == by_netcdf
+            np.testing.assert_array_equal(cube.read_rows(0, 2), raw[:2])

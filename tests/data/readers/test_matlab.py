@@ -33,7 +33,7 @@ def test_what_is_no_real_array_is_passed_over(tmp_path):
     content = {
         "text": "hello",
         "cells": np.array([1, "two"], dtype=object),
-        "structure": {"field": np.zeros((3, 3, 3))},
+        "structure": {"field": "text"},
         "complex": np.zeros((3, 3, 3), complex),
         "sparse": scipy.sparse.eye(4).tocsc(),
         "yes": np.ones((2, 3, 70), bool),
@@ -49,7 +49,9 @@ def test_measured_scenes(shared_data):
     for path in shared_data.glob("*/*.mat"):
         reference = scipy.io.loadmat(path)
         for name, variable in matlab_variables(path).items():
-            np.testing.assert_array_equal(load_whole(path, name, variable), reference[name])
+            outer, _, field = name.partition(".")
+            expected = reference[outer][field][0, 0] if field else reference[outer]
+            np.testing.assert_array_equal(load_whole(path, name, variable), expected)
 
 
 def test_a_damaged_compressed_array(tmp_path):
@@ -104,3 +106,26 @@ def test_bands_first_where_the_shape_says_so(tmp_path, capsys, shape, expected):
     with read_cube(tmp_path / "a.mat") as cube:
         assert cube.shape == expected
     assert ("--spectral_dim" in capsys.readouterr().err) == (shape != expected)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_arrays_in_the_fields_of_a_structure(tmp_path, compressed, capsys):
+    cube = np.random.default_rng(0).poisson(5, (6, 4, 70)).astype(np.uint16)
+    inner = {"big": np.zeros((50, 60)), "cube": cube, "wavelengths": np.linspace(400, 700, 70), "text": "a scene"}
+    content = {"other": np.arange(3.0), "scene": {"info": {"deep": cube + 1.0}, "none": np.zeros((0, 0)), **inner}}
+    scipy.io.savemat(tmp_path / "a.mat", content, do_compression=compressed)
+    with read_cube(tmp_path / "a.mat") as found:
+        np.testing.assert_array_equal(found.read_rows(0, 6), cube)
+        np.testing.assert_allclose(found.axis.values, np.linspace(400, 700, 70))
+    assert "a.mat:scene.cube" in capsys.readouterr().err
+    with read_cube(tmp_path / "a.mat", dataset="scene.info.deep") as found:
+        np.testing.assert_array_equal(found.read_rows(2, 3), cube[2:3] + 1.0)
+
+
+def test_lists_of_structures_are_passed_over(tmp_path):
+    several = np.zeros((2, 2), dtype=[("cube", object)])
+    for place in np.ndindex(2, 2):
+        several[place]["cube"] = np.ones((3, 4, 5))
+    scipy.io.savemat(tmp_path / "a.mat", {"several": several, "Y": np.full((5, 6, 70), 2.0)})
+    with read_cube(tmp_path / "a.mat") as found:
+        assert found.shape == (5, 6, 70)

@@ -60,3 +60,28 @@ def test_the_checksum_of_a_compressed_array_counts(tmp_path):
     path.write_bytes(content.replace(crc, bytes(4)))
     with pytest.raises(UserError, match=r"cannot be read as NPZ.*CRC"):
         read_cube(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("wavelengths_nm", "nm"), ("energy_keV", "keV"), ("raman_shift", "1/cm"), ("bands", "nm")]
+)
+def test_names_of_lists_say_quantity_and_unit(tmp_path, name, unit):
+    values = np.linspace(400, 700, 70)
+    np.savez(tmp_path / "a.npz", cube=np.ones((5, 6, 70)), **{name: values})
+    with read_cube(tmp_path / "a.npz") as cube:
+        assert cube.axis.unit == unit
+        np.testing.assert_allclose(cube.axis.values, values)
+
+
+@pytest.mark.parametrize("bands", [np.arange(1, 71), np.r_[3:40, 60:93]])
+def test_numbers_of_bands_are_no_wavelengths(tmp_path, bands):
+    np.savez(tmp_path / "a.npz", cube=np.ones((5, 6, 70)), bands=bands)
+    with read_cube(tmp_path / "a.npz") as cube:
+        assert cube.axis.unit == "channel"
+
+
+def test_a_list_of_another_length_beside_the_cube_is_said(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", cube=np.ones((5, 6, 70)), wavelengths=np.linspace(400, 700, 69))
+    with read_cube(tmp_path / "a.npz") as cube:
+        assert cube.axis.unit == "channel"
+    assert "69 positions in 'wavelengths', the cube has 70 channels, which are counted" in capsys.readouterr().err

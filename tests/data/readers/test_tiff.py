@@ -83,3 +83,62 @@ def test_lzw_needs_a_package_that_is_named(tmp_path):
     images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:], compression="tiff_lzw")
     with pytest.raises(UserError, match=r"the package 'imagecodecs' is needed.*pip install 'deepspec\[formats\]'"):
         read_cube(tmp_path / "a.tif")
+
+
+WAVELENGTHS = np.round(np.linspace(400, 1000, 70), 3)
+
+
+def with_gdal(path, items, planar, nodata=None):
+    """A GeoTIFF as GDAL writes one: a single page of many samples, and its tag of metadata."""
+    text = "<GDALMetadata>\n" + "".join(
+        f'  <Item name="{name}" sample="{band}"{more}>{value}</Item>\n' for name, band, more, value in items
+    )
+    tags = [(42112, 2, 0, text + "</GDALMetadata>", True)]
+    tags += [] if nodata is None else [(42113, 2, 0, str(nodata), True)]
+    stored = np.ascontiguousarray(CUBE.transpose(2, 0, 1)) if planar else CUBE
+    layout = {"planarconfig": "separate" if planar else "contig", "photometric": "minisblack"}
+    tifffile.imwrite(path, stored, metadata=None, extratags=tags, **layout)
+    return path
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_scales_and_offsets_of_gdal(tmp_path, planar, capsys):
+    items = [("SCALE", band, ' role="scale"', 0.5 + band) for band in range(70)]
+    items += [("OFFSET", band, ' role="offset"', -2.0) for band in range(69)]  # the last has none
+    with read_cube(with_gdal(tmp_path / "a.tif", items, planar, nodata=7)) as cube:
+        expected = CUBE * (0.5 + np.arange(70)) + np.r_[np.full(69, -2.0), 0]
+        np.testing.assert_allclose(cube.read_rows(0, 6), np.where(CUBE == 7, np.nan, expected), rtol=1e-6)
+    assert "scales and offsets of the bands" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "a lot"])
+def test_scales_of_gdal_that_are_none(tmp_path, value):
+    path = with_gdal(tmp_path / "a.tif", [("SCALE", 3, ' role="scale"', value)], planar=True)
+    with pytest.raises(UserError, match=r"a\.tif"):
+        read_cube(path)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        lambda band, value: [("wavelength", band, "", value), ("wavelength_units", band, "", "Nanometers")],
+        lambda band, value: [("wavelength", band, "", f"{value} Nanometers")],
+        lambda band, value: [("DESCRIPTION", band, ' role="description"', f"Band {band + 1} ({value} nm)")],
+        lambda band, value: [("CENTRAL_WAVELENGTH_UM", band, ' domain="IMAGERY"', f"{value / 1000:.6f}")],
+    ],
+)
+def test_wavelengths_of_gdal(tmp_path, item):
+    items = [found for band, value in enumerate(WAVELENGTHS) for found in item(band, value)]
+    with read_cube(with_gdal(tmp_path / "a.tif", items, planar=True)) as cube:
+        np.testing.assert_array_equal(cube.read_rows(0, 6), CUBE)
+        np.testing.assert_allclose(cube.axis.to("nm").values, WAVELENGTHS)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("nm", 1), ("µm", 1000)])
+def test_wavelengths_of_ome(tmp_path, unit, factor):
+    channels = {"EmissionWavelength": list(WAVELENGTHS / factor), "EmissionWavelengthUnit": [unit] * 70}
+    stack = np.ascontiguousarray(CUBE.transpose(2, 0, 1))
+    metadata = {"axes": "CYX", "Channel": channels}
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, ome=True, photometric="minisblack", metadata=metadata)
+    with read_cube(tmp_path / "a.ome.tif") as cube:
+        np.testing.assert_allclose(cube.axis.to("nm").values, WAVELENGTHS, rtol=1e-6)
