@@ -88,7 +88,9 @@ def test_sweeps_that_ship_pass_every_check_before_the_first_trial(path, tiny_sha
     settings.sampler.kind = sampler["kind"]
     check_settings(settings)
     sweep = open_sweep(settings, {**os.environ, "OMP_NUM_THREADS": "1"})
-    assert sweep.total == {"paper_grid": 16, "ablation": 16, "criteria": 40, "xrf": 60}[path.stem]
+    assert (
+        sweep.total == {"paper_grid": 16, "ablation": 16, "criteria": 40, "criteria_valleys": 24, "xrf": 60}[path.stem]
+    )
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
