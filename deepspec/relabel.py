@@ -49,7 +49,7 @@ def relabel(
         lines: how peaks are found and named.
     """
     from deepspec.reporting.outputs import output_names, parse_exports, write_outputs
-    from deepspec.reporting.segmentation_folder import check_redshift, print_segmentation
+    from deepspec.reporting.segmentation_folder import check_redshift, segmentation_summary
     from deepspec.segmentation import Segmentation
     from deepspec.segmentation.edits import read_edits, relabel_segmentation
 
@@ -84,7 +84,7 @@ def relabel(
                 options=shown,
                 labels=labels,
             )
-    print_segmentation(made, folder)
+    print("\n".join(segmentation_summary(made, folder)))
 
 
 def segmentation_file(path: str) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m deepspec.segment CUBE... --checkpoint MODEL`: label the pixels of cubes by the clusters of a model."""
+"""`deepspec segment CUBE... --checkpoint MODEL`: label the pixels of cubes by the clusters of a model."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _check_names(request: SegmentRequest) -> None:
 def _segment_one(job: SegmentJob) -> None:
     from deepspec.files import claimed_folder
     from deepspec.progress import progress_bars
-    from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
+    from deepspec.reporting.segmentation_folder import check_segmentation_folder, segmentation_summary
 
     results = job.asked.results
     check_segmentation_folder(Path(job.folder), results.redshift, overwrite=results.overwrite)
@@ -123,14 +123,14 @@ def _segment_one(job: SegmentJob) -> None:
         with progress_bars() as show:
             segmentation = job.segment(show)
         segmentation = job.save(segmentation, job.request())
-    print_segmentation(segmentation, Path(job.folder))
+    print("\n".join(segmentation_summary(segmentation, Path(job.folder))))
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         segment,
-        prog="python -m deepspec.segment",
+        prog="deepspec segment",
         positional="cubes",
         many=True,
         args=args,

@@ -1,6 +1,6 @@
 """Files of an evaluation: every number as JSON, a table of the clusters as CSV, the maps as HDF5.
 
-One table of many evaluations, read from what they wrote.
+`scores.csv` is one table of many evaluations, read from what they wrote.
 """
 
 from __future__ import annotations

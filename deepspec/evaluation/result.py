@@ -1,8 +1,6 @@
-"""Evaluation: all that is said about a segmentation.
+"""Evaluation: all that is said about a segmentation, as numbers and in a few lines of plain words.
 
 Shapes: H rows, W columns, K clusters, R classes.
-
-An evaluation in a few lines of plain words.
 """
 
 from __future__ import annotations

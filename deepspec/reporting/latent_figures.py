@@ -64,7 +64,7 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
         raise ValueError("expected a segmentation with latent points, got one of an earlier version")
     names = segmentation.cluster_names
     title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
-    return latent_scatter(sample, segmentation.centres, names, title, segmentation.cluster_colours)
+    return latent_scatter(sample, segmentation.cluster_centers, names, title, segmentation.cluster_colours)
 
 
 def latent_scatter(

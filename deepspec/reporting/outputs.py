@@ -199,7 +199,7 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
             f"export 'training' needs {METRICS} of the run beside {checkpoint or 'a checkpoint'}, which is not there"
         )
     if "generated" in names and checkpoint is None:
-        raise UserError("export 'generated' needs a checkpoint, which a baseline has not")
+        raise UserError("export 'generated' needs a variational model, and a baseline has none: leave it out")
     return names
 
 

@@ -111,7 +111,7 @@ def tree_data(segmentation: Segmentation, pixels_S: NDArray[np.intp] | None) -> 
         "colours": leaf_colours(leaves.parents, leaves.sizes.tolist(), segmentation.cluster_colours),
         "labels": None if own else deflated(leaves.labels.astype("<i2")),
         "spectra": None if own else {name: deflated(values.astype("<f4")) for name, values in spectra.items()},
-        "centres": None if own else deflated(leaves.centres.astype("<f4")),
+        "centres": None if own else deflated(leaves.cluster_centers.astype("<f4")),
         "sample": None if in_sample is None else deflated(in_sample.astype("<i2")),
     }
 
@@ -200,7 +200,7 @@ def report_data(
             for name, (axis, values, quantity) in spectra.items()
         },
         "peaks": [[_peak(found) for found in cluster] for cluster in labels],
-        "centres": _floats(segmentation.centres),
+        "centres": _floats(segmentation.cluster_centers),
         "latents": _latents(sample),
         "borders": None if segmentation.borders is None else segmentation.borders.tolist(),
         "graded": GRADED,

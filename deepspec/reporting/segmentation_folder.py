@@ -206,15 +206,14 @@ def with_maps(
     return replace(segmentation, line_maps=made, notes=(*segmentation.notes, *(f"maps: {n}" for n in made.notes)))
 
 
-def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
-    """Print what was found, and the files that hold it."""
-    print(segmentation.headline)
-    for cluster in range(segmentation.k):
-        print(f"  {segmentation.cluster_names[cluster]}, {segmentation.sizes[cluster]} pixels")
-    print(segmentation.structure.sentence)
-    if segmentation.retraining:
-        print(segmentation.retraining)
-    for note in segmentation.notes:
-        print(note)
-    for path in sorted(folder.iterdir()):
-        print(f"wrote {path}")
+def segmentation_summary(segmentation: Segmentation, folder: Path) -> list[str]:
+    """Lines to print: what was found, and the files that hold it."""
+    sizes = zip(segmentation.cluster_names, segmentation.sizes.tolist(), strict=True)
+    return [
+        segmentation.headline,
+        *(f"  {name}, {size} pixels" for name, size in sizes),
+        segmentation.structure.sentence,
+        *([segmentation.retraining] if segmentation.retraining else []),
+        *segmentation.notes,
+        *(f"wrote {path}" for path in sorted(folder.iterdir())),
+    ]

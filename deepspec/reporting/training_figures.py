@@ -220,7 +220,7 @@ def generate(segmentation: Segmentation, checkpoint: str, seed: int = 0) -> Gene
         return None
     generator = torch.Generator().manual_seed(seed)
     z_NL = torch.randn(DRAWS, model.network.latent, generator=generator)
-    labels_N = torch.cdist(z_NL, torch.from_numpy(segmentation.centres)).argmin(1)
+    labels_N = torch.cdist(z_NL, torch.from_numpy(segmentation.cluster_centers)).argmin(1)
     return Generated(labels_N.numpy(), model.decode(z_NL).numpy())
 
 

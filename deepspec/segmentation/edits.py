@@ -362,7 +362,7 @@ def _merged(segmentation: Segmentation, groups: list[list[int]]) -> Segmentation
         before,
         labels=labels,
         k=number,
-        centres=mean(before.centres).astype(np.float32),
+        cluster_centers=mean(before.cluster_centers).astype(np.float32),
         sizes=sizes,
         mean_raw=mean(before.mean_raw),
         mean_input=mean(before.mean_input),
@@ -420,7 +420,7 @@ def _split(
             parents.append(cluster)
             continue
         z_NL = torch.from_numpy(latents[inside])
-        found = kmeans(z_NL, parts[cluster], restarts=_RESTARTS, generator=generator).labels.numpy()
+        found = kmeans(z_NL, parts[cluster], n_init=_RESTARTS, generator=generator).labels.numpy()
         order = np.argsort(-np.bincount(found, minlength=parts[cluster]), kind="stable")
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))

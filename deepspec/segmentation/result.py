@@ -1,6 +1,6 @@
 """Segmentation: the labels of a cube, what each of its clusters looks like, and the HDF5 file that keeps it.
 
-The file has datasets and attributes with the names of the fields.
+The file has datasets and attributes with the names of the fields, but for those in `STORED`.
 
 Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions, M leaves.
 """
@@ -28,6 +28,7 @@ from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
 from deepspec.line_maps.result import LineMaps
 from deepspec.pages import figure_html, table_html
+from deepspec.renamed import has_old_words
 from deepspec.segmentation.cutting import Groups, Leaves, cut_leaves, cut_memberships, number_of_clusters
 from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.provenance import Provenance
@@ -80,6 +81,7 @@ MOST_SHOWN = 12
 """Clusters that are listed where a segmentation is printed."""
 
 
+@has_old_words
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
@@ -88,7 +90,7 @@ class Segmentation:
     """(H, W), 0 to k - 1, or -1. Refit: 0 is the largest cluster. Frozen: the checkpoint's numbers."""
     k: int
     """Number of clusters; frozen ones may be empty here."""
-    centres: NDArray[np.float32]
+    cluster_centers: NDArray[np.float32]
     """(K, L) latent points: the mean of each cluster's pixels, or where the checkpoint has it."""
     sizes: NDArray[np.int64]
     """(K,) pixels."""
@@ -255,7 +257,7 @@ class Segmentation:
             silhouette = silhouette_of(z_PL, labels_P, torch.Generator().manual_seed(self.provenance.seed))
         note = (
             f"merge tree cut into {k} {'cluster' if k == 1 else 'clusters'} instead of the {self.k} found; the "
-            "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
+            "evidence for more than one material is still that of the clusters that were found"
         )
         return replace(
             self,
@@ -323,7 +325,7 @@ class Segmentation:
             "memberships": (y, x, "cluster"),
             "latents": (y, x, "latent"),
             "sizes": ("cluster",),
-            "centres": ("cluster", "latent"),
+            "cluster_centers": ("cluster", "latent"),
             "borders": ("cluster", "other"),
             "mean_raw": ("cluster", "channel"),
             "scattered": ("channel",),
@@ -428,7 +430,7 @@ VERSION = 1
 
 _ARRAYS = (
     "labels",
-    "centres",
+    "cluster_centers",
     "sizes",
     "mean_raw",
     "mean_input",
@@ -438,6 +440,8 @@ _ARRAYS = (
     "total_reconstructed",
     "total_latent",
 )
+STORED = {"cluster_centers": "centres"}
+"""Fields that the file has under the name that they had when its format was made."""
 _AXES = ("axis", "decoded_axis")
 _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
 _OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
@@ -466,7 +470,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
         for name in _ARRAYS:
             array = getattr(segmentation, name)
             # Maps shrink to a tenth; the spectra are too small to matter.
-            file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+            file.create_dataset(STORED.get(name, name), data=array, compression="gzip" if array.size > 2**16 else None)
         if segmentation.latents is not None:
             file["latents"] = segmentation.latents  # noise, which does not shrink
         for name in (*_AXES, "measured_axis"):
@@ -579,9 +583,9 @@ def check_sound(segmentation: Segmentation) -> None:
     counted = np.bincount(labels[labels >= 0].ravel(), minlength=k)
     if found.sizes.shape != (k,) or (counted != found.sizes).any():
         _refuse(f"clusters have {counted.tolist()} pixels, the file says {found.sizes.tolist()}")
-    latent = found.centres.shape[-1]
+    latent = found.cluster_centers.shape[-1]
     shapes: dict[str, tuple[int, ...]] = {
-        "centres": (k, latent),
+        "cluster_centers": (k, latent),
         "mean_raw": (k, found.axis.channels),
         **{f"total_{kind}": labels.shape for kind in ("raw", "reconstructed", "latent")},
         **dict.fromkeys(("mean_input", "mean_reconstructed", "decoded_centre"), (k, found.decoded_axis.channels)),
@@ -624,7 +628,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 
 def _read(file: h5py.File) -> Segmentation:
-    values: dict[str, Any] = {name: whole(file[name]) for name in _ARRAYS}
+    values: dict[str, Any] = {name: whole(file[STORED.get(name, name)]) for name in _ARRAYS}
     axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
     values |= {name: SpectralAxis(whole(file[name]), file[name].attrs["unit"]) for name in axes}
     values |= {name: whole(file[name]) for name in _OPTIONAL_ARRAYS if name in file}
@@ -671,7 +675,7 @@ def _write_leaves(group: h5py.Group, leaves: Leaves) -> None:
     group["parents"] = np.array(leaves.parents, dtype=np.int64)
     for name in _LEAF_ARRAYS:
         array = getattr(leaves, name)
-        group.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+        group.create_dataset(STORED.get(name, name), data=array, compression="gzip" if array.size > 2**16 else None)
 
 
 def _read_leaves(group: h5py.Group) -> Leaves:
@@ -679,7 +683,7 @@ def _read_leaves(group: h5py.Group) -> Leaves:
     return Leaves(
         tree=Tree(len(merges) + 1, merges),
         parents=tuple(group["parents"][()].tolist()),
-        **{name: whole(group[name]) for name in _LEAF_ARRAYS},
+        **{name: whole(group[STORED.get(name, name)]) for name in _LEAF_ARRAYS},
     )
 
 

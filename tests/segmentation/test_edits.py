@@ -59,7 +59,7 @@ def test_a_merged_cluster_is_all_pixels_of_its_parts(made):
     np.testing.assert_array_equal(found.labels == 1, own)
     assert found.names == ("", "iron", "")  # of the first that the list has
     np.testing.assert_allclose(found.mean_raw[1], spectra(cube)[own].mean(0), rtol=1e-6)
-    np.testing.assert_allclose(found.centres[1], before.latents[own].mean(0), atol=1e-5)
+    np.testing.assert_allclose(found.cluster_centers[1], before.latents[own].mean(0), atol=1e-5)
     np.testing.assert_allclose(found.statistics.maximum[1], spectra(cube)[own].max(0))
     assert found.edited == (0, 1, 2, 1)
     assert found.sizes.tolist() == np.bincount(found.labels[found.labels >= 0]).tolist()
@@ -98,7 +98,7 @@ def test_a_split_cluster_falls_into_the_materials_it_was_merged_of(made):
     for cluster in range(4):
         own = found.labels == cluster
         np.testing.assert_allclose(found.mean_raw[cluster], spectra(cube)[own].mean(0), rtol=1e-5)
-        np.testing.assert_allclose(found.centres[cluster], found.latents[own].mean(0), atol=1e-5)
+        np.testing.assert_allclose(found.cluster_centers[cluster], found.latents[own].mean(0), atol=1e-5)
         np.testing.assert_allclose(found.statistics.median[cluster], np.median(spectra(cube)[own], 0))
     assert found.names == ("both", "", "other", "")
     assert found.edited == (SPLIT, 2, SPLIT, 3)
