@@ -145,8 +145,9 @@ def test_every_dependency_is_imported_somewhere():
 
 
 MAY_PRINT = {
-    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "segment", "synthesize",  # the verbs
-    "workers.pool", "sweeping.report",  # what they say while they run many things
+    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "map", "maps", "relabel", "segment",
+    "synthesize", "view",  # the verbs
+    "automatic.mapping", "workers.pool", "sweeping.report",  # what they say while they run many things
     "notes", "training.rank_watch",  # the logger's handler, and the last words of a process that is being ended
     "lines.make_xray_table", "synthetic.pigment_table",  # programs of their own
 }  # fmt: skip
