@@ -14,6 +14,8 @@ from deepspec.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from deepspec import functional, metrics, synthetic
+    from deepspec.automatic.estimator import DeepSpectralClustering
+    from deepspec.automatic.segmenting import auto_segment
     from deepspec.axis import SpectralAxis
     from deepspec.baselines import segment_by_baseline
     from deepspec.data.cube import SpectralCube, read_cube
@@ -33,12 +35,14 @@ if "torch" not in sys.modules:
 
 _HOME = {
     "DeepClustering": "deepspec.training.module",
+    "DeepSpectralClustering": "deepspec.automatic.estimator",
     "Run": "deepspec.training.run",
     "Segmentation": "deepspec.segmentation",
     "SpectraDataModule": "deepspec.data.shards.datamodule",
     "SpectralAxis": "deepspec.axis",
     "SpectralCube": "deepspec.data.cube",
     "SpectralModel": "deepspec.models",
+    "auto_segment": "deepspec.automatic.segmenting",
     "evaluate_segmentation": "deepspec.evaluation",
     "functional": __name__,
     "metrics": __name__,
@@ -52,12 +56,14 @@ _HOME = {
 
 __all__ = [
     "DeepClustering",
+    "DeepSpectralClustering",
     "Run",
     "Segmentation",
     "SpectraDataModule",
     "SpectralAxis",
     "SpectralCube",
     "SpectralModel",
+    "auto_segment",
     "evaluate_segmentation",
     "functional",
     "metrics",

@@ -9,6 +9,7 @@ import deepspec
 from deepspec.command import fail
 
 VERBS = {
+    "map": "look at scans, train, cluster and draw them: the whole way in one command",
     "synthesize": "make synthetic scans with known ground truth from pictures",
     "ingest": "write the spectra of cubes into shuffled shards for training",
     "fit": "train a model on shards",

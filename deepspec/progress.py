@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each pass on a terminal's standard error, and nothing elsewhere.
+    """Show a bar for each pass on a terminal's standard error or in a notebook that has ipywidgets, nothing elsewhere.
 
     Yields:
         What to call with the name of a pass, how much is done, and the whole.
@@ -22,11 +23,13 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
+    console = Console(stderr=True)
+    in_notebook = console.is_jupyter and find_spec("ipywidgets") is not None
     with Progress(
-        console=Console(stderr=True),
+        console=console,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # what is printed meanwhile goes above the bars, but for a file into it
-        disable=not sys.stderr.isatty(),
+        disable=not (sys.stderr.isatty() or in_notebook),
     ) as bar:
         tasks: dict[str, TaskID] = {}
 

@@ -1,7 +1,8 @@
 """The main job from end to end, on two photographs that scikit-learn ships. `make demo` runs it.
 
-Synthesizes an MA-XRF scan of each as if it were a painting, trains on china.jpg alone, and segments flower.jpg, which
-the network has never seen. Every step is a command that can be typed; they are printed as they run.
+Synthesizes an MA-XRF scan of each as if it were a painting, maps china.jpg, which trains a network on it alone, and
+segments flower.jpg, which that network has never seen. Every step is a command that can be typed; they are printed as
+they run.
 """
 
 import argparse
@@ -9,12 +10,9 @@ import shlex
 import time
 from pathlib import Path
 
-from deepspec.fit import main as fit
-from deepspec.ingest import main as ingest
+from deepspec.map import main as map_scans
 from deepspec.segment import main as segment
 from deepspec.synthesize import main as synthesize
-
-EXPERIMENT = Path(__file__).parent / "xrf.yaml"
 
 
 def step(verb, main, *args):
@@ -25,14 +23,13 @@ def step(verb, main, *args):
 
 
 def demo(out):
-    """Run the four verbs; everything is written below `out`."""
+    """Run the three verbs; everything is written below `out`."""
     started = time.perf_counter()
     step("synthesize", synthesize, "xrf", "sklearn:china", "sklearn:flower", "--out", out / "scans",
          "--size", 200, "--palette", 6, "--weighting", "softmin", "--k_range", 5, 8,
          "--colour_space", "lab")  # fmt: skip
-    step("ingest", ingest, out / "scans" / "china.h5", "--out", out / "shards", "--split", 0.8, 0.2, 0, "--overwrite")
-    step("fit", fit, "--config", EXPERIMENT, "--data.root", out / "shards", "--run_dir", out / "run", "--overwrite")
-    step("segment", segment, out / "scans" / "flower.h5", "--checkpoint", out / "run" / "model.ckpt",
+    step("map", map_scans, out / "scans" / "china.h5", "--out", out / "china", "--overwrite")
+    step("segment", segment, out / "scans" / "flower.h5", "--checkpoint", out / "china" / "run",
          "--clusters", "refit", "--out", out / "flower", "--overwrite")  # fmt: skip
     print(f"\ndone in {time.perf_counter() - started:.0f} s; the pictures are in {out / 'flower'}:")
     for picture in sorted((out / "flower").glob("*.png")):

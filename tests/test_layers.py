@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 
 # From the top down. Whatever is in a set imports only from the sets below it, also where that is for types alone.
 LAYERS = [
-    {"__main__", "fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
-    {"sweeping"},
+    {"__main__", "map"},
+    {"fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
+    {"sweeping", "automatic"},
     {"workers", "training"},
     {"reporting"},
     {"runs"},
@@ -131,7 +132,7 @@ def test_every_dependency_is_imported_somewhere():
 
 
 MAY_PRINT = {
-    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "segment", "synthesize",  # the verbs
+    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "map", "segment", "synthesize",  # verbs
     "workers.pool", "sweeping.report",  # what they say while they run many things
     "notes", "training.rank_watch",  # the logger's handler, and the last words of a process that is being ended
     "lines.make_xray_table", "synthetic.pigment_table",  # programs of their own

@@ -243,3 +243,6 @@ def test_the_main_job_passes_from_a_built_wheel_in_an_empty_folder(wheel, tmp_pa
     labels = Segmentation.load(tmp_path / "result" / "segmentation.h5").labels
     assert len(np.unique(labels[:, :15])) == len(np.unique(labels[:, 15:])) == 1
     assert labels[0, 0] != labels[0, -1]
+    deepspec("map", "scan.npy", "--axis", "-0.069:29.8:keV")
+    mapped = Segmentation.load(tmp_path / "scan-map" / "scan-segmentation" / "segmentation.h5").labels
+    assert (mapped == labels).all()

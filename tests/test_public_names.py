@@ -11,9 +11,9 @@ import deepspec.synthetic
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis", "SpectralCube", "SpectralModel",
-        "evaluate_segmentation", "functional", "metrics", "read_cube", "read_reference", "segment_by_baseline",
-        "segment_cube", "synthetic", "train",
+        "DeepClustering", "DeepSpectralClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis",
+        "SpectralCube", "SpectralModel", "auto_segment", "evaluate_segmentation", "functional", "metrics", "read_cube",
+        "read_reference", "segment_by_baseline", "segment_cube", "synthetic", "train",
     }  # fmt: skip
     for name in deepspec.__all__:
         assert getattr(deepspec, name) is not None
@@ -43,7 +43,7 @@ def run(*arguments):
 def test_deepspec_verb():
     shown = run()
     assert shown.returncode == 0
-    for verb in ("synthesize", "ingest", "fit", "segment", "baseline", "evaluate"):
+    for verb in ("map", "synthesize", "ingest", "fit", "segment", "baseline", "evaluate"):
         assert verb in shown.stdout
     wrong = run("segmnt")
     assert wrong.returncode == 2

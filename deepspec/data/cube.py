@@ -358,7 +358,7 @@ def read_cube(
     )
     try:
         if channels is None and not stored.whole and cube.dtype.kind == "f":
-            _leave_out_sparse_channels(cube, stored.notes)
+            leave_out_sparse_channels(cube, stored.notes)
     except BaseException:
         stored.close()
         raise
@@ -375,7 +375,7 @@ def _own_axis(stored: Stored, channels: int) -> SpectralAxis | None:
         return None
 
 
-def _leave_out_sparse_channels(cube: SpectralCube, notes: list[str]) -> None:
+def leave_out_sparse_channels(cube: SpectralCube, notes: list[str]) -> None:
     """Leave out channels without a value in many pixels, which would otherwise cost these pixels.
 
     A cube of up to 64 MiB is looked at as a whole, of a larger one five rows.

@@ -22,6 +22,7 @@ from deepspec.clustering import Merge, Tree
 from deepspec.clustering.refit import silhouette_of
 from deepspec.clustering.structure import Structure
 from deepspec.data.hdf5_file import read_hdf5, sealed_hdf5, whole
+from deepspec.data.image_axes import ImageAxis, image_names, read_image_axes, write_image_axes
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
@@ -149,6 +150,9 @@ class Segmentation:
     """(C,) the channels of `mean_raw` where the sample scatters the tube's lines (`scattered_channels`); None where no
     tube is known or was found, where no peaks were looked for, and in files of earlier versions."""
 
+    image_axes: tuple[ImageAxis, ImageAxis] | None = None
+    """Names and positions of the rows and the columns, where the data came with them; None: they are counted."""
+
     @property
     def border_scatter(self) -> NDArray[np.float64] | None:
         """(K, K) how much of what tells two clusters apart is scatter of the tube's lines, 0 to 1; see `scatter_share`.
@@ -264,9 +268,10 @@ class Segmentation:
     def to_xarray(self) -> xarray.Dataset:
         """Maps and spectra as a dataset of xarray, which is an optional dependency.
 
-        Variables have the names of the fields. Dimensions are `y` and `x` (rows and columns), `cluster`, `latent`,
-        `channel` with the axis as its coordinate, and `decoded_channel` for the spectra of the decoder where its axis
-        is another one, else these have `channel` too. Attributes say what it was made from.
+        Variables have the names of the fields. Dimensions are `y` and `x` (rows and columns), or those of `image_axes`
+        with their coordinates, `cluster`, `latent`, `channel` with the axis as its coordinate, and `decoded_channel`
+        for the spectra of the decoder where its axis is another one, else these have `channel` too. Attributes say what
+        it was made from.
 
         Raises:
             UserError: xarray is not installed.
@@ -274,12 +279,14 @@ class Segmentation:
         xr = _optional("xarray", "Segmentation.to_xarray")
         same = self.axis.to_dict() == self.decoded_axis.to_dict()
         decoded = "channel" if same else "decoded_channel"
+        own = ("cluster", "other", "latent", "channel", "decoded_channel")
+        y, x = ("y", "x") if self.image_axes is None else image_names(self.image_axes, taken=own)
         dimensions = {
-            "labels": ("y", "x"),
-            **{f"total_{kind}": ("y", "x") for kind in ("raw", "reconstructed", "latent")},
-            "disagreement": ("y", "x"),
-            "memberships": ("y", "x", "cluster"),
-            "latents": ("y", "x", "latent"),
+            "labels": (y, x),
+            **{f"total_{kind}": (y, x) for kind in ("raw", "reconstructed", "latent")},
+            "disagreement": (y, x),
+            "memberships": (y, x, "cluster"),
+            "latents": (y, x, "latent"),
             "sizes": ("cluster",),
             "cluster_centers": ("cluster", "latent"),
             "borders": ("cluster", "other"),
@@ -291,7 +298,12 @@ class Segmentation:
         places = {
             name: (name, axis.values, {"long_name": axis.label, "units": axis.unit}) for name, axis in axes.items()
         }
-        numbers = {name: np.arange(count) for name, count in zip("yx", self.labels.shape, strict=True)}
+        numbers: dict[str, Any] = {
+            name: np.arange(count) for name, count in zip((y, x), self.labels.shape, strict=True)
+        }
+        if self.image_axes is not None:
+            given = zip((y, x), self.image_axes, strict=True)
+            numbers = {name: (name, of.values, {"units": of.unit} if of.unit else {}) for name, of in given}
         made = {key: value for key, value in asdict(self.provenance).items() if key != "clusters"}
         found: xarray.Dataset = xr.Dataset(
             {name: (dims, getattr(self, name)) for name, dims in dimensions.items() if getattr(self, name) is not None},
@@ -408,7 +420,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
     follows from it (it is not read again), `memberships`, `disagreement`, and the
-    group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each.
+    group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each,
+    and the group `image_axes` (see `write_image_axes`).
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -449,6 +462,8 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
         scores["k"] = np.array(list(segmentation.scores), dtype=np.int64)
         scores["silhouette"] = np.array(list(segmentation.scores.values()), dtype=np.float64)
         scores["inertia"] = np.array(list(segmentation.inertias.values()), dtype=np.float64)
+        if segmentation.image_axes is not None:
+            write_image_axes(file, segmentation.image_axes)
         if segmentation.sample is not None:
             sample = file.create_group("sample")
             for name, array in vars(segmentation.sample).items():
@@ -531,6 +546,8 @@ def check_sound(segmentation: Segmentation) -> None:
         found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
     ):
         _refuse(f"scattered is {found.scattered.dtype} {found.scattered.shape}, expected bool ({found.axis.channels},)")
+    if found.image_axes is not None and tuple(len(of.values) for of in found.image_axes) != labels.shape:
+        _refuse(f"image_axes have {[len(of.values) for of in found.image_axes]} positions, expected {labels.shape}")
     if found.sample is not None:
         rows = {field.name: len(getattr(found.sample, field.name)) for field in fields(found.sample)}
         if len(set(rows.values())) > 1:
@@ -570,6 +587,7 @@ def _read(file: h5py.File) -> Segmentation:
         if sample is None
         else PixelSample(**{field.name: whole(sample[field.name]) for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
+        image_axes=read_image_axes(file),
         **values,
     )
 
