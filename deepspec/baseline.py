@@ -58,8 +58,14 @@ def baseline(
         check_segmentation_folder,
         save_segmentation_folder,
         segmentation_summary,
+        with_maps,
+        with_statistics,
     )
 
+    if results.names is not None:
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint, which a baseline has not; use relabel"
+        )
     exports = parse_exports(results.export, Path(cube), None)
     check_segmentation_folder(folder, results.redshift, overwrite=results.overwrite)
     options.check(method)
@@ -75,6 +81,10 @@ def baseline(
     with reading.open(cube, mask) as opened, claimed_folder(folder):
         with progress_bars() as show:
             segmentation = segment_by_baseline(opened, method, options, progress=show)
+            segmentation = with_statistics(segmentation, opened, show)
+            segmentation = with_maps(
+                segmentation, opened, results.maps, redshift=results.redshift, lines=lines, progress=show
+            )
         segmentation = save_segmentation_folder(
             segmentation,
             folder,

@@ -76,6 +76,7 @@ def _plan(
     checkpoint = Path(request.checkpoint)
     parse_exports(request.results.export, Path(files[0]), checkpoint)
     check_redshift(request.results.redshift)
+    _check_names(request)
     request.lines.check()
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; `fit` writes model.ckpt into its run folder")
@@ -93,6 +94,22 @@ def _plan(
         SegmentJob(file, folder, image, request, sha256)
         for file, folder, image in zip(files, folders, masks_of(mask, files), strict=True)
     ]
+
+
+def _check_names(request: SegmentRequest) -> None:
+    """Refuse names that cannot be read, or for clusters that they cannot go with."""
+    names = request.results.names
+    if names is None:
+        return
+    from deepspec.files import SEGMENTATION
+
+    if request.options.clusters != "frozen":
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint; leave out --clusters refit or --names"
+        )
+    file = Path(names, SEGMENTATION) if Path(names).is_dir() else Path(names)
+    if not file.is_file():
+        raise UserError(f"names: {file}: no such segmentation; `relabel` writes one")
 
 
 def _segment_one(job: SegmentJob) -> None:

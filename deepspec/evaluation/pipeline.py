@@ -105,6 +105,7 @@ def evaluate_segmentation(
         method=method_of(segmentation),
         partition="nearest" if segmentation.clustering is None else segmentation.clustering.partition,
         drift=segmentation.drift,
+        names=segmentation.names or (),
     )
 
 

@@ -109,6 +109,11 @@ class ResultOptions:
             with fits), svg, pdf, and of `segment` training, generated; auto: report, tiff, csv, and fits of a FITS
             cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
+        maps: beside the clusters, map how much of each element every pixel shows, or the flux, velocity and dispersion
+            of emission lines: found (in the spectra of the clusters), or their names, as in Fe,Pb-L or Hα,[OIII]5007;
+            default none. The cube is read once or twice more.
+        names: segmentation whose clusters were edited by `relabel` (its folder or file): its names, colours, merges and
+            drops are applied to the frozen clusters of the same checkpoint.
         overwrite: replace an earlier segmentation in `out`. If there are several cubes, replace the segmentations that
             were made with other files or options.
     """
@@ -116,6 +121,8 @@ class ResultOptions:
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto"
     export: str = "auto"
     redshift: tuple[float, float] = (0.0, 0.0)
+    maps: str | None = None
+    names: str | None = None
     overwrite: bool = False
 
 
