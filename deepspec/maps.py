@@ -1,4 +1,4 @@
-"""`python -m deepspec.maps CUBE`: maps of elements, or of the emission lines of gas."""
+"""`deepspec maps CUBE`: maps of elements, or of the emission lines of gas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m deepspec.relabel SEGMENTATION --edits edits.yaml`: name, merge, drop and split clusters by hand."""
+"""`deepspec relabel SEGMENTATION --edits edits.yaml`: name, merge, drop and split clusters by hand."""
 
 from __future__ import annotations
 

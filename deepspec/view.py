@@ -1,4 +1,4 @@
-"""`python -m deepspec.view SEGMENTATION`: open the report of a result in the browser."""
+"""`deepspec view SEGMENTATION`: open the report of a result in the browser."""
 
 from __future__ import annotations
 

@@ -145,8 +145,8 @@ def test_every_dependency_is_imported_somewhere():
 
 
 MAY_PRINT = {
-    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "map", "segment",
-    "synthesize", "workers.pool", "sweeping.report",  # the verbs, and what they say while they run many things
+    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "map", "maps", "relabel", "segment",
+    "synthesize", "view", "workers.pool", "sweeping.report",  # the verbs, and what they say while they run many things
     "notes", "training.rank_watch",  # the logger's handler, and the last words of a process that is being ended
     "lines.make_xray_table", "synthetic.pigment_table",  # programs of their own
 }  # fmt: skip
