@@ -125,7 +125,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         relabel,
-        prog="python -m deepspec.relabel",
+        prog="deepspec relabel",
         positional="segmentation",
         args=args,
         groups={"reading": CubeOptions, "lines": LineOptions},
