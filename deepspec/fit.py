@@ -40,7 +40,7 @@ def _fit(given: list[str]) -> None:
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    run_fit(complete_flags(given, {"overwrite"}), partial(print, flush=True))
+    run_fit(complete_flags(given, {"overwrite"}), partial(print, flush=True), live=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m deepspec.maps CUBE`: maps of elements, or of the emission lines of gas."""
+"""`deepspec maps CUBE`: maps of elements, or of the emission lines of gas."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def main(args: Sequence[str] | None = None) -> None:
     words = join_words(sys.argv[1:] if args is None else args, ("--elements", "--lines"))
     run_command(
         maps,
-        prog="python -m deepspec.maps",
+        prog="deepspec maps",
         positional="cube",
         args=words,
         groups={"reading": CubeOptions, "labelling": LineOptions},

@@ -1,4 +1,4 @@
-"""`python -m deepspec.relabel SEGMENTATION --edits edits.yaml`: name, merge, drop and split clusters by hand."""
+"""`deepspec relabel SEGMENTATION --edits edits.yaml`: name, merge, drop and split clusters by hand."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         relabel,
-        prog="python -m deepspec.relabel",
+        prog="deepspec relabel",
         positional="segmentation",
         args=args,
         groups={"reading": CubeOptions, "lines": LineOptions},

@@ -1,4 +1,4 @@
-"""`python -m deepspec.view SEGMENTATION`: open the report of a result in the browser."""
+"""`deepspec view SEGMENTATION`: open the report of a result in the browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def view(result: str, no_open: bool = False) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    run_command(view, prog="python -m deepspec.view", positional="result", args=args)
+    run_command(view, prog="deepspec view", positional="result", args=args)
 
 
 if __name__ == "__main__":

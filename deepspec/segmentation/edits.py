@@ -524,7 +524,7 @@ def _means(
             f"{segmentation.axis.channels}: give the options that it was read with"
         )
     return {
-        "centres": centres_KL.numpy(),
+        "cluster_centers": centres_KL.numpy(),
         "mean_raw": means.raw,
         "mean_input": means.input,
         "mean_reconstructed": means.reconstructed,

@@ -93,6 +93,7 @@ class FitCLI(LightningCLI):
     Args:
         args: the command line, without the program's name; further ranks are started with the same.
         say: gets each line about the run; None sends them to the logger `deepspec`.
+        live: whether a terminal gets one line of progress that is drawn anew.
 
     Raises:
         UserError: the configuration cannot be run.
@@ -103,9 +104,10 @@ class FitCLI(LightningCLI):
     model: DeepClustering
     datamodule: SpectraDataModule
 
-    def __init__(self, args: Sequence[str], say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, args: Sequence[str], say: Callable[[str], None] | None = None, *, live: bool = False) -> None:
         self._args = list(args)
-        self._of_command, self._say = say is not None, say or note
+        self._say = say or note
+        self._live = live
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
             DeepClustering,
@@ -186,7 +188,7 @@ class FitCLI(LightningCLI):
         trial = settings["fast_dev_run"]
         self.tracking = Tracking(replace(tracked, kind=None) if trial else tracked, self.run_dir, log, self.model)
         self.watch = RankWatch(self._args)
-        line = EpochLine(self._say, live=self._of_command and sys.stdout.isatty() and not bar)
+        line = EpochLine(self._say, live=self._live and sys.stdout.isatty() and not bar)
         self.trainer_defaults["callbacks"] = [
             StepThreads(),
             self.watch,

@@ -18,6 +18,7 @@ import torch
 
 from deepspec.errors import UserError, did_you_mean
 from deepspec.models import NetworkConfig
+from deepspec.renamed import deprecated, in_new_words
 from deepspec.schedules import Schedule
 from deepspec.training.module import DeepClustering
 from deepspec.training.objective import ObjectiveConfig
@@ -48,6 +49,7 @@ def build_model(keys: Mapping[str, Any], axis: SpectralAxis, spectra: int, seed:
     Raises:
         UserError: a key is unknown, or asks for what only `fit` does.
     """
+    keys = in_new_words(keys, deprecated)
     _refuse_more_than_reconstruction(keys)
     given = dict(keys.get("model") or {})
     for name in given:

@@ -84,17 +84,31 @@ def train(config: str | Path | Mapping[str, Any] | None = None, /, **overrides: 
     Raises:
         UserError: a key or a value is wrong, the data cannot be read, or the folder holds an earlier run; in one line.
     """
+    return train_telling(config, overrides, None)
+
+
+def train_telling(
+    config: str | Path | Mapping[str, Any] | None, overrides: Mapping[str, Any], say: Callable[[str], None] | None
+) -> Run:
+    """As `train`, with the overrides as a mapping, and the lines of the run for a caller that shows them otherwise.
+
+    Args:
+        config: as for `train`.
+        overrides: as for `train`.
+        say: gets each line about the run; None sends them to the logger `deepspec`.
+    """
     words = _words(config, {key: _plain(value, key) for key, value in overrides.items()})
     with _random_states_kept():
-        return _as_run(run_fit(words))
+        return _as_run(run_fit(words, say))
 
 
-def run_fit(words: Sequence[str], say: Callable[[str], None] | None = None) -> FitCLI:
+def run_fit(words: Sequence[str], say: Callable[[str], None] | None = None, *, live: bool = False) -> FitCLI:
     """What `fit` does with the words of its command line; `train` and the command both come here.
 
     Args:
         words: without the program's name, with paths for the names of presets. Further ranks are started with them.
         say: gets each line about the run; None sends them to the logger `deepspec`.
+        live: whether a terminal gets one line of progress that is drawn anew.
 
     Returns:
         The finished run.
@@ -107,7 +121,7 @@ def run_fit(words: Sequence[str], say: Callable[[str], None] | None = None) -> F
 
     with lightning_in_plain_words():
         try:
-            cli = FitCLI(words, say)
+            cli = FitCLI(words, say, live=live)
         except Refused as refused:
             raise UserError(refused.message) from refused
         cli.fit()

@@ -117,7 +117,7 @@ def test_edits_follow_each_other_and_can_be_made_at_once(made):
 
 def test_a_merge_tree_is_kept_while_only_names_change(made):
     before = made[2]
-    arrays = ("labels", "sizes", "centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
+    arrays = ("labels", "sizes", "cluster_centers", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre")
     leaves = Leaves(
         tree=Tree(4, (Merge(0, 1, 0.9), Merge(2, 3, 0.5), Merge(4, 5, 0.1))),
         parents=(0, 1, 2, 3),
