@@ -129,11 +129,13 @@ def one_line_errors(prog: str) -> Iterator[None]:
     """Turn what the user or the system has to mend into one line and an exit status; anything else is a bug of ours.
 
     Raises:
-        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full, 141 without a word
-            where nobody reads the output any more.
+        SystemExit: status 2 after a `UserError` or a failure of the system, 1 if the disk is full, 130 after
+            Ctrl-C, 141 without a word where nobody reads the output any more.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        fail(prog, "interrupted; what was finished is kept", 130)
     except UserError as error:
         found = failure_of_the_system(error.__cause__) if error.__cause__ is not None else None
         fail(prog, str(error), 1 if found is not None and found[1] == 1 else 2)

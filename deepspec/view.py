@@ -17,13 +17,19 @@ def view(result: str, no_open: bool = False) -> None:
     """Open report.html of a segmentation, an evaluation or a sweep in the browser, and print where it lies.
 
     Args:
-        result: folder of the result, or a file in it.
+        result: folder of the result, or a file in it; or a folder with one result, as `map` makes it.
         no_open: only print the path, as on a machine without a screen.
     """
     place = Path(result)
     if not place.exists():
         raise UserError(f"{result}: no such file or folder; expected the folder that `segment` or `evaluate` wrote")
     page = place if place.name == REPORT else (place if place.is_dir() else place.parent) / REPORT
+    inside = sorted(place.glob(f"*/{REPORT}")) if place.is_dir() and not page.is_file() else []
+    if len(inside) > 1:
+        raise UserError(
+            f"{result} holds {len(inside)} reports: choose {' or '.join(str(one.parent) for one in inside)}"
+        )
+    page = inside[0] if inside else page
     if not page.is_file():
         raise UserError(f"{page}: there is no report; `segment --export report`, or auto, writes one")
     print(page.absolute())

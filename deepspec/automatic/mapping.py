@@ -107,12 +107,13 @@ def planned(request: MapRequest) -> list[Step]:
     for place, name in enumerate(names):
         if (first := names.index(name)) < place:
             raise UserError(f"{files[first]} and {files[place]} have one name; map them apart, or rename one")
-    fit_k, segment_k = _where_k_goes(request, several=len(files) > 1)
+    anew = len(files) == 1 and _finds_anew(request)
+    fit_k, segment_k = _where_k_goes(request, anew=anew)
     out, seed = request.out, request.seed
-    shares = split_for(request.experiment)
+    # The clusters of the training must know every part of the only scan.
+    shares = split_for(request.experiment) if anew or len(files) > 1 else (1.0, 0.0, 0.0)
     split = [] if shares is None else ["--split", *(f"{share:g}" for share in shares)]
     tube = [] if request.tube is None else ["--tube", request.tube]
-    many = len(files) > 1
     masks = masks_of(request.mask, files)
     data, run = str(out / "shards"), str(out / "run")
     reading = _reading_words(request.reading)
@@ -135,26 +136,40 @@ def planned(request: MapRequest) -> list[Step]:
     ]
     for place, file in enumerate(files):
         folder = out / f"{names[place]}-segmentation"
-        segment = [file, "--checkpoint", run, *([] if many else ["--clusters", "refit"]), "--out", str(folder)]
+        segment = [file, "--checkpoint", run, *(["--clusters", "refit"] if anew else []), "--out", str(folder)]
         own_mask = _mask_words(masks[place])
         steps.append(
             Step(
                 "segment",
                 (*segment, *segment_k, *_option("--seed", seed), *reading, *own_mask),
-                "The clusters of the training, so that a number and its colour are the same material in every scan."
-                if many
-                else "Clusters of this scan. --k N asks for so many, --clusterer for another way to find them.",
+                "Clusters of this scan. --k N asks for so many, --clusterer for another way to find them."
+                if anew
+                else "The clusters of the training: a number and its colour are the same material in every scan.",
                 folder,
             )
         )
     return _with_keys(steps, request, files, masks)
 
 
-def _where_k_goes(request: MapRequest, *, several: bool) -> tuple[list[str], list[str]]:
+def _clusterer(request: MapRequest) -> str:
+    kind: str = (keys_of(request.experiment).get("clusterer") or {}).get("kind", "ikmeans")
+    return kind
+
+
+def _finds_anew(request: MapRequest) -> bool:
+    """Whether the clusters of a single scan are found anew in it.
+
+    K-means is, which the training does on a small sample to watch itself; and a range of K cannot be cut out of a merge
+    tree. Else the clusters are the training's, so that another scan can be given the same numbers later.
+    """
+    return _clusterer(request) == "ikmeans" or isinstance(request.k, tuple)
+
+
+def _where_k_goes(request: MapRequest, *, anew: bool) -> tuple[list[str], list[str]]:
     """Words of `fit` and of `segment` that ask for the number of clusters.
 
-    Clusters of a single scan are found anew in it. Those of several are the training's: K-means has to look for so many
-    there, and a merge tree can be cut into as many.
+    Where clusters are not found anew they are the training's: K-means has to look for so many there, and a merge tree
+    can be cut into as many.
 
     Raises:
         UserError: a range is asked of a merge tree for several scans.
@@ -163,8 +178,8 @@ def _where_k_goes(request: MapRequest, *, several: bool) -> tuple[list[str], lis
     if k is None:
         return [], []
     pair = (k, k) if isinstance(k, int) else k
-    clusterer = (keys_of(request.experiment).get("clusterer") or {}).get("kind", "ikmeans")
-    if not several:
+    clusterer = _clusterer(request)
+    if anew:
         return [], ["--k", *(str(n) for n in (pair if isinstance(k, tuple) else (k,)))]
     if clusterer == "ikmeans":
         if pair[0] < 2:

@@ -97,7 +97,9 @@ class Drift:
     def sentence(self) -> str:
         """The verdict in words."""
         if self.verdict == "same":
-            return "drift same: the scan is like those of the training, cluster numbers mean the same materials"
+            return (
+                "drift same: the scan is like those of the training, whose cluster numbers mean the same materials here"
+            )
         if self.verdict == "shifted":
             return f"drift shifted: another exposure or detector ({self.reasons}); cluster numbers still hold"
         return (
