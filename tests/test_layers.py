@@ -25,6 +25,7 @@ LAYERS = [
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
     {"files", "extensions", "notes", "progress", "threads", "texts"},
+    {"pretrained"},
     {"errors", "lazy_names"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
