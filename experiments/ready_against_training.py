@@ -33,9 +33,8 @@ HEADER = "scan | K ready | K trained | ARI to trained | trained among themselves
 
 
 def ari(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
-    """Adjusted Rand index over the pixels that have a label in both."""
-    both = (first >= 0) & (second >= 0)
-    return float(adjusted_rand_score(first[both], second[both]))
+    """Adjusted Rand index; the pixels that a map leaves out are a cluster of their own."""
+    return float(adjusted_rand_score(first.ravel(), second.ravel()))
 
 
 def row(path: str, args: argparse.Namespace) -> str:
@@ -63,7 +62,9 @@ def row(path: str, args: argparse.Namespace) -> str:
     truth = "-"
     if args.labels is not None:
         labels = read_reference(args.labels.replace("{scan}", path), kind="labels").labels
-        truth = ", ".join(f"{statistics.mean(ari(found, labels) for found in maps[name]):.3f}" for name in maps)
+        known = labels >= 0
+        means = {name: statistics.mean(ari(found[known], labels[known]) for found in maps[name]) for name in maps}
+        truth = ", ".join(f"{mean:.3f}" for mean in means.values())
     ks = [" ".join(map(str, counts[name])) for name in maps]
     agree = [" ".join(f"{value:.3f}" for value in values) or "-" for values in (to_trained, among)]
     spent = ", ".join(f"{statistics.mean(values):.1f}" for values in seconds.values())
