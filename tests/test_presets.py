@@ -253,7 +253,7 @@ def test_the_main_job_passes_from_a_built_wheel_in_an_empty_folder(wheel, tmp_pa
         "--axis", "-0.069:29.8:keV",
     )  # fmt: skip
     by_ready = Segmentation.load(tmp_path / "ready" / "segmentation.h5").labels
-    assert (by_ready == labels).all()
+    assert ((by_ready == by_ready[0, 0]) == (labels == labels[0, 0])).all()  # two clusters of one size have no order
     deepspec("map", "scan.npy", "--axis", "-0.069:29.8:keV")
     mapped = Segmentation.load(tmp_path / "scan-map" / "scan-segmentation" / "segmentation.h5").labels
     assert (mapped == labels).all()

@@ -1,6 +1,7 @@
 """Ready models: found by name, whole, and of use on scans of instruments that they were not trained on."""
 
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_a_uniform_object_is_one_cluster(model):
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 def test_counts_stay_counts_on_the_axis_of_the_model(dtype, model):
     edges = model.axis.edges()
-    fine = np.concatenate([np.linspace(*pair, 5)[:-1] for pair in zip(edges[:-1], edges[1:], strict=True)])
+    fine = np.concatenate([np.linspace(*pair, 5)[:-1] for pair in itertools.pairwise(edges)])
     fine = np.append(fine, edges[-1])  # each channel of the model in four
     axis = SpectralAxis((fine[:-1] + fine[1:]) / 2, "keV")
     counts = np.random.default_rng(3).poisson(2.0, (4, 5, axis.channels)).astype(dtype)
@@ -141,7 +142,7 @@ def test_the_file_is_small_and_holds_nothing_of_the_training_but_its_settings():
     assert path.stat().st_size < 2**20
     loaded = DeepClustering.load(READY)
     assert (loaded.ready, int(loaded.clusters.count), loaded.reading) == ("xrf", 0, None)
-    assert [type(step).__name__ for step in loaded.preprocess.steps][0] == "Dose"
+    assert next(type(step).__name__ for step in loaded.preprocess.steps) == "Dose"
     assert loaded.run_config is not None
     assert not any(f"{word}: /" in loaded.run_config for word in ("root", "run_dir"))
 

@@ -110,8 +110,7 @@ def evaluate_segmentation(
 
 
 def method_of(segmentation: Segmentation) -> str:
-    """The name of a baseline; of a network that of its run folder, or of a ready model; and whether its own clusters
-    were kept."""
+    """The name of a baseline, ready model or run folder; of a network also whether its own clusters were kept."""
     if segmentation.baseline is not None:
         return segmentation.baseline.method
     provenance = segmentation.provenance
