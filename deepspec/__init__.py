@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from deepspec.data.cube import SpectralCube, read_cube
     from deepspec.data.shards.datamodule import SpectraDataModule
     from deepspec.evaluation import evaluate_segmentation, read_reference
+    from deepspec.line_maps import LineMaps, map_lines
     from deepspec.models import SpectralModel
-    from deepspec.segmentation import Segmentation, segment_cube
+    from deepspec.segmentation import Segmentation, relabel_segmentation, segment_cube
     from deepspec.training.module import DeepClustering
     from deepspec.training.run import Run, train
 
@@ -36,6 +37,7 @@ if "torch" not in sys.modules:
 _HOME = {
     "DeepClustering": "deepspec.training.module",
     "DeepSpectralClustering": "deepspec.automatic.estimator",
+    "LineMaps": "deepspec.line_maps",
     "Run": "deepspec.training.run",
     "Segmentation": "deepspec.segmentation",
     "SpectraDataModule": "deepspec.data.shards.datamodule",
@@ -45,9 +47,11 @@ _HOME = {
     "auto_segment": "deepspec.automatic.segmenting",
     "evaluate_segmentation": "deepspec.evaluation",
     "functional": __name__,
+    "map_lines": "deepspec.line_maps",
     "metrics": __name__,
     "read_cube": "deepspec.data.cube",
     "read_reference": "deepspec.evaluation",
+    "relabel_segmentation": "deepspec.segmentation",
     "segment_by_baseline": "deepspec.baselines",
     "segment_cube": "deepspec.segmentation",
     "synthetic": __name__,
@@ -57,6 +61,7 @@ _HOME = {
 __all__ = [
     "DeepClustering",
     "DeepSpectralClustering",
+    "LineMaps",
     "Run",
     "Segmentation",
     "SpectraDataModule",
@@ -66,9 +71,11 @@ __all__ = [
     "auto_segment",
     "evaluate_segmentation",
     "functional",
+    "map_lines",
     "metrics",
     "read_cube",
     "read_reference",
+    "relabel_segmentation",
     "segment_by_baseline",
     "segment_cube",
     "synthetic",

@@ -17,6 +17,9 @@ VERBS = {
     "sweep": "try many settings of an experiment",
     "segment": "divide a cube into clusters with a trained model",
     "baseline": "segment a cube without a network: PCA, NMF, UMAP, raw spectra, colours",
+    "maps": "map the elements of an X-ray scan, or the emission lines of a gas",
+    "relabel": "name, colour, merge, drop and split the clusters of a segmentation",
+    "view": "open the report of a result in the browser",
     "evaluate": "compare a segmentation with a reference, and with itself refitted",
     "experiments": "list the experiments and sweeps that come with deepspec, or copy them",
 }

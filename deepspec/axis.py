@@ -111,7 +111,7 @@ def find_unit(text: str) -> tuple[str, float] | None:
     return None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpectralAxis:
     """Centre of each channel of a spectrum.
 
@@ -246,6 +246,9 @@ class SpectralAxis:
     def from_dict(cls, state: Mapping[str, Any]) -> SpectralAxis:
         """Inverse of `to_dict`."""
         return cls(np.asarray(state["values"], dtype=np.float64), state["unit"])
+
+    def __repr__(self) -> str:
+        return f"SpectralAxis({self})"
 
     def __str__(self) -> str:
         return f"{self.channels} channels, {self.values[0]:g} to {self.values[-1]:g} {self.unit}"

@@ -1,4 +1,4 @@
-"""Segment a cube without a network: `python -m deepspec.baseline pca|nmf|umap|raw|rgb CUBE`.
+"""Segment a cube without a network: `deepspec baseline pca|nmf|umap|raw|rgb CUBE`.
 
 The result is what `segment` writes, for `evaluate` to compare.
 """
@@ -20,7 +20,7 @@ from deepspec.segmentation.options import ResultOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROG = "python -m deepspec.baseline"
+PROG = "deepspec baseline"
 
 
 def baseline(
@@ -56,10 +56,16 @@ def baseline(
     from deepspec.reporting.outputs import parse_exports
     from deepspec.reporting.segmentation_folder import (
         check_segmentation_folder,
-        print_segmentation,
         save_segmentation_folder,
+        segmentation_summary,
+        with_maps,
+        with_statistics,
     )
 
+    if results.names is not None:
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint, which a baseline has not; use relabel"
+        )
     exports = parse_exports(results.export, Path(cube), None)
     check_segmentation_folder(folder, results.redshift, overwrite=results.overwrite)
     options.check(method)
@@ -75,6 +81,10 @@ def baseline(
     with reading.open(cube, mask) as opened, claimed_folder(folder):
         with progress_bars() as show:
             segmentation = segment_by_baseline(opened, method, options, progress=show)
+            segmentation = with_statistics(segmentation, opened, show)
+            segmentation = with_maps(
+                segmentation, opened, results.maps, redshift=results.redshift, lines=lines, progress=show
+            )
         segmentation = save_segmentation_folder(
             segmentation,
             folder,
@@ -86,7 +96,7 @@ def baseline(
             lines=lines,
             calibratable=reading.channels is None,
         )
-    print_segmentation(segmentation, folder)
+    print("\n".join(segmentation_summary(segmentation, folder)))
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -12,11 +12,15 @@ import re
 import select
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jsonargparse
+import yaml
 
 from deepspec.errors import UserError, did_you_mean, failure_of_the_system, without_passwords
+from deepspec.notes import note
+from deepspec.renamed import KEYS, OPTIONS, renamed_keys, renamed_options, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -205,6 +209,53 @@ def underscored(args: Sequence[str], switches: Collection[str]) -> list[str]:
     return [spelt.get(arg, arg) for arg in args]
 
 
+def in_new_words(args: Sequence[str], keys: Sequence[str] = KEYS) -> list[str]:
+    """A command line in today's words, with one line on standard error about the old names in it and in its files.
+
+    A file with old names is replaced by its content, which the parsers take in its place; one that cannot be read is
+    left to them.
+
+    Args:
+        args: the words, where `--config` has paths.
+        keys: old keys and options.
+    """
+    found: dict[str, str] = {}
+    words: list[str] = []
+    rest = renamed_options(args, found, keys)
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.partition("=")
+        group = option.removeprefix("--")
+        within = "" if option in ("--config", "-c") else f"{group}."
+        if not (within == "" or any(key.startswith(within) for key in keys)) or not (equals or rest):
+            words.append(word)
+            continue
+        given = value if equals else rest.pop(0)
+        told = _content_in_new_words(given, within, found, keys)
+        words += [f"{option}={told}"] if equals else [option, told]
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        tell("settings", found, note)  # torchrun and SLURM start every rank with the same words
+    return words
+
+
+def _content_in_new_words(given: str, within: str, found: dict[str, str], keys: Sequence[str]) -> str:
+    """YAML, or the path of a file of it, which is below the key `within`: as it is, if it has no old names."""
+    try:
+        text = given if "\n" in given or given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+        # The parsers' own loader: to YAML 1.1 as PyYAML reads it 1e-3 is a text.
+        config = jsonargparse.get_loader("yaml")(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return given
+    if not isinstance(config, dict):
+        return given
+    old: dict[str, str] = {}
+    renamed = renamed_keys({f"{within}{key}": value for key, value in config.items()}, old, keys)
+    found |= old
+    if not old:
+        return given
+    return yaml.safe_dump({key.removeprefix(within): value for key, value in renamed.items()}, sort_keys=False)
+
+
 def in_brackets(args: Sequence[str], lists: Collection[str]) -> list[str]:
     """Write `--levels 0.3` as `--levels [0.3]`, for options that are lists.
 
@@ -223,6 +274,15 @@ def in_brackets(args: Sequence[str], lists: Collection[str]) -> list[str]:
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
+
+
+def say_once(parser: argparse.ArgumentParser) -> None:
+    """Give a group of options another title where jsonargparse repeats the first sentence of the description there."""
+    said = " ".join((parser.description or "").split())
+    for shown in parser._action_groups:
+        title = " ".join((shown.title or "").split()).rstrip(".")
+        if title and said.startswith(title):
+            shown.title = "options of its own"
 
 
 def _described(text: str, parameter: str) -> str:
@@ -251,7 +311,7 @@ def run_command(
 
     Args:
         function: a typed function; its Google-style docstring supplies the help texts.
-        prog: the name shown in usage and errors, for example `python -m deepspec.segment`.
+        prog: the name shown in usage and errors, for example `deepspec segment`.
         positional: the parameter given without a flag, for example `cube`.
         many: whether that parameter takes one or more values (then it is a list).
         args: the command line without the program's name; default `sys.argv[1:]`.
@@ -273,6 +333,7 @@ def run_command(
     parser.add_function_arguments(function, skip={positional, *groups})
     for group in groups.values():
         parser.add_class_arguments(group)
+    say_once(parser)
     annotations = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
     annotations |= {field.name: field.type for group in groups.values() for field in dataclasses.fields(group)}
     switches = {name for name, annotation in annotations.items() if annotation == "bool"}
@@ -280,6 +341,7 @@ def run_command(
     words = underscored(sys.argv[1:] if args is None else args, switches)
     given = complete_flags(in_brackets(join_numbers(join_signs(words)), lists), switches)
     with as_command(prog):
+        given = in_new_words(given, OPTIONS)
         values: dict[str, Any] = parser.parse_args(given).as_dict()
         values.pop("config", None)
         for parameter, group in groups.items():

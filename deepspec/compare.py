@@ -1,4 +1,4 @@
-"""`python -m deepspec.compare RUN...`: runs beside each other, by what they left in their folders."""
+"""`deepspec compare RUN...`: runs beside each other, by what they left in their folders."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _cautions(runs: Sequence[RecordedRun], keys: Sequence[str]) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    run_command(compare, prog="python -m deepspec.compare", positional="runs", many=True, args=args)
+    run_command(compare, prog="deepspec compare", positional="runs", many=True, args=args)
 
 
 if __name__ == "__main__":

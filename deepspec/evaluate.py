@@ -1,4 +1,4 @@
-"""`python -m deepspec.evaluate SEGMENTATION... --reference PICTURE_OR_LABELS`: how good is a segmentation?"""
+"""`deepspec evaluate SEGMENTATION... --reference PICTURE_OR_LABELS`: how good is a segmentation?"""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         evaluate,
-        prog="python -m deepspec.evaluate",
+        prog="deepspec evaluate",
         positional="segmentations",
         many=True,
         args=args,

@@ -1,4 +1,4 @@
-"""`python -m deepspec.experiments`: list the experiments and sweeps that come with deepspec, or copy them."""
+"""`deepspec experiments`: list the experiments and sweeps that come with deepspec, or copy them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from deepspec.presets import Kind
 
-PROG = "python -m deepspec.experiments"
+PROG = "deepspec experiments"
 
-KINDS: dict[Kind, str] = {"experiments": "python -m deepspec.fit", "sweeps": "python -m deepspec.sweep"}
+KINDS: dict[Kind, str] = {"experiments": "deepspec fit", "sweeps": "deepspec sweep"}
 """Folder -> the command that takes its files."""
 
 

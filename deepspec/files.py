@@ -49,7 +49,7 @@ CLUSTERS = "clusters.csv"
 """Of an evaluation: a row for each class and its cluster."""
 
 MAPS = "maps.h5"
-"""Of an evaluation: label maps."""
+"""Of an evaluation: label maps. Of `maps`: images of lines."""
 
 SCORES = "scores.csv"
 """Of several evaluations: a row for each."""

@@ -1,12 +1,13 @@
-"""`python -m deepspec.fit --config experiments/xrf.yaml`: train a model on shards of spectra."""
+"""`deepspec fit --config experiments/xrf.yaml`: train a model on shards of spectra."""
 
 from __future__ import annotations
 
 import itertools
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deepspec.command import as_command, complete_flags
+from deepspec.command import as_command, complete_flags, in_new_words
 from deepspec.presets import with_config_paths
 from deepspec.training.fit_help import PROG, asked_for, fit_help
 from deepspec.training.run import run_fit
@@ -35,11 +36,11 @@ def main(args: Sequence[str] | None = None) -> None:
 def _fit(given: list[str]) -> None:
     from deepspec.training.recommended import with_recommended
 
-    given = with_recommended(with_config_paths(given, "experiments"))
+    given = with_recommended(in_new_words(with_config_paths(given, "experiments")))
     for place, pair in enumerate(itertools.pairwise(given)):
         if pair == ("--tracking", "wandb"):
             given[place] = "--tracking.kind"
-    run_fit(complete_flags(given, {"overwrite"}))
+    run_fit(complete_flags(given, {"overwrite"}), partial(print, flush=True), live=True)
 
 
 if __name__ == "__main__":

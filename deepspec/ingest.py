@@ -1,4 +1,4 @@
-"""`python -m deepspec.ingest CUBE... --out DIR`: measured cubes in, shuffled shards for training out."""
+"""`deepspec ingest CUBE... --out DIR`: measured cubes in, shuffled shards for training out."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         ingest,
-        prog="python -m deepspec.ingest",
+        prog="deepspec ingest",
         positional="cubes",
         many=True,
         args=args,

@@ -1,4 +1,4 @@
-"""`python -m deepspec.map SCAN...`: from scans to maps, spectra and a report in one command."""
+"""`deepspec map SCAN...`: from scans to maps, spectra and a report in one command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deepspec.automatic.mapping import Step, Todo
 
-PROG = "python -m deepspec.map"
+PROG = "deepspec map"
 
 
 def map_scans(

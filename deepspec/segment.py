@@ -1,4 +1,4 @@
-"""`python -m deepspec.segment CUBE... --checkpoint MODEL`: label the pixels of cubes by the clusters of a model."""
+"""`deepspec segment CUBE... --checkpoint MODEL`: label the pixels of cubes by the clusters of a model."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def _plan(
     checkpoint = Path(request.checkpoint)
     parse_exports(request.results.export, Path(files[0]), checkpoint)
     check_redshift(request.results.redshift)
+    _check_names(request)
     request.lines.check()
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; `fit` writes model.ckpt into its run folder")
@@ -96,10 +97,26 @@ def _plan(
     ]
 
 
+def _check_names(request: SegmentRequest) -> None:
+    """Refuse names that cannot be read, or for clusters that they cannot go with."""
+    names = request.results.names
+    if names is None:
+        return
+    from deepspec.files import SEGMENTATION
+
+    if request.options.clusters != "frozen":
+        raise UserError(
+            "names: they go with the frozen clusters of a checkpoint; leave out --clusters refit or --names"
+        )
+    file = Path(names, SEGMENTATION) if Path(names).is_dir() else Path(names)
+    if not file.is_file():
+        raise UserError(f"names: {file}: no such segmentation; `relabel` writes one")
+
+
 def _segment_one(job: SegmentJob) -> None:
     from deepspec.files import claimed_folder
     from deepspec.progress import progress_bars
-    from deepspec.reporting.segmentation_folder import check_segmentation_folder, print_segmentation
+    from deepspec.reporting.segmentation_folder import check_segmentation_folder, segmentation_summary
 
     results = job.asked.results
     check_segmentation_folder(Path(job.folder), results.redshift, overwrite=results.overwrite)
@@ -107,14 +124,14 @@ def _segment_one(job: SegmentJob) -> None:
         with progress_bars() as show:
             segmentation = job.segment(show)
         segmentation = job.save(segmentation, job.request())
-    print_segmentation(segmentation, Path(job.folder))
+    print("\n".join(segmentation_summary(segmentation, Path(job.folder))))
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line."""
     run_command(
         segment,
-        prog="python -m deepspec.segment",
+        prog="deepspec segment",
         positional="cubes",
         many=True,
         args=args,

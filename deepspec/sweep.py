@@ -1,4 +1,4 @@
-"""`python -m deepspec.sweep --config sweeps/xrf.yaml`: try many settings of one experiment."""
+"""`deepspec sweep --config sweeps/xrf.yaml`: try many settings of one experiment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepspec.command import CommandParser, as_command, complete_flags, fail
+from deepspec.command import CommandParser, as_command, complete_flags, fail, say_once
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.presets import PREFIX, find_config, with_config_paths
+from deepspec.renamed import new_key, renamed_keys, tell
 from deepspec.sweeping.settings import SweepSettings, check_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROG = "python -m deepspec.sweep"
+PROG = "deepspec sweep"
 
 
 def sweep(settings: SweepSettings) -> None:
@@ -35,6 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = CommandParser(prog=PROG, description="Try many settings of one experiment, in any number of workers.")
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(SweepSettings)
+    say_once(parser)
     given = [re.sub(r"^--[\w-]+$", _underscored, arg) for arg in (sys.argv[1:] if args is None else args)]
     given, typed = take_overrides(given)
     with as_command(PROG):
@@ -44,7 +47,11 @@ def main(args: Sequence[str] | None = None) -> None:
         values = {name: parsed[name] for name in SweepSettings.__dataclass_fields__}
         was_typed = any(word.partition("=")[0] == "--experiment" for word in given)
         values["experiment"] = experiment_path(values["experiment"], [] if was_typed else folders)
-        in_file = {key: value for key, value in values["overrides"].items() if key not in typed}
+        old: dict[str, str] = {}
+        typed, overrides = renamed_keys(typed, old), renamed_keys(values["overrides"], old)
+        old |= {name: new_key(name) for name in values["search"] if new_key(name) != name}
+        tell("keys", old, note)
+        in_file = {key: value for key, value in overrides.items() if key not in typed}
         sweep(SweepSettings(**{**values, "overrides": in_file | typed}))  # what is typed comes last, and wins
 
 
@@ -72,8 +79,8 @@ def take_overrides(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
     jsonargparse would take each as the whole of its group: of two keys of `data` the first would be lost.
 
-    >>> take_overrides(["--trials", "3", "--overrides.data.root", "a b", "--overrides.model.optimiser.lr=1e-3"])
-    (['--trials', '3'], {'data.root': 'a b', 'model.optimiser.lr': 0.001})
+    >>> take_overrides(["--trials", "3", "--overrides.data.root", "a b", "--overrides.model.optimizer.lr=1e-3"])
+    (['--trials', '3'], {'data.root': 'a b', 'model.optimizer.lr': 0.001})
     """
     left: list[str] = []
     typed: dict[str, Any] = {}

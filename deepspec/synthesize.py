@@ -1,4 +1,4 @@
-"""Make synthetic datacubes with known ground truth: `python -m deepspec.synthesize KIND IMAGE... --out DIR`.
+"""Make synthetic datacubes with known ground truth: `deepspec synthesize KIND IMAGE... --out DIR`.
 
 Kinds: `xrf`, MA-XRF scans; `nebulae`, spectra for training and cubes of an astronomical field; `degrade`, cubes with
 noise added.
@@ -17,7 +17,7 @@ from deepspec.synthetic.xrf_command import xrf
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PROG = "python -m deepspec.synthesize"
+PROG = "deepspec synthesize"
 
 # Kind -> its function and what it is given without a flag.
 KINDS: dict[str, tuple[Callable[..., None], str]] = {

@@ -105,7 +105,7 @@ def score(
     labels_P = clusters.assign(z_PL, measured)
     centres_KL = cluster_means(z_PL, labels_P, clusters.centres)
     known = truth_P >= 0
-    at_true_k = kmeans(z_PL, int(truth_P.max()) + 1, restarts=5, generator=generator).labels
+    at_true_k = kmeans(z_PL, int(truth_P.max()) + 1, n_init=5, generator=generator).labels
     several = len(labels_P.unique()) > 1
 
     def silhouette(x: Tensor, average: str = "samples") -> float:
@@ -120,7 +120,7 @@ def score(
     borders = np.array(clusters.search.borders)
     sums = sums_about_centres(z_PL, labels_P, centres_KL)
     tried = k if config.kind == "ikmeans" else (2, max(2, clusters.k))
-    curve = k_criteria(z_PL, *tried, references=2, restarts=1, generator=generator).curves["bic"]
+    curve = k_criteria(z_PL, *tried, references=2, n_init=1, generator=generator).curves["bic"]
     return {
         "silhouette": silhouette(z_PL),
         "silhouette_clusters": silhouette(z_PL, "clusters"),

@@ -112,7 +112,7 @@ def at_true_k(found: Segmentation, truth: NDArray[np.int64], seed: int) -> NDArr
         return found.cut(classes).labels.astype(np.int64)
     z_PL = torch.from_numpy(found.latents[place])
     members = 1 if found.clustering is None else found.clustering.members
-    clusterer = ClustererConfig(restarts=5).build(members)
+    clusterer = ClustererConfig(n_init=5).build(members)
     generator = torch.Generator().manual_seed(seed)
     clusters = find_clusters(clusterer, z_PL, classes, None, generator, sample=SAMPLE)
     labels = np.full(truth.shape, -1, dtype=np.int64)

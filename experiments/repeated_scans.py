@@ -1,6 +1,6 @@
 """Would a second scan of the same painting give the same map? Two draws of one synthetic scan; prints one table.
 
-    python -m deepspec.synthesize xrf flower.jpg --out scans
+    deepspec synthesize xrf flower.jpg --out scans
     python experiments/repeated_scans.py scans/flower.h5
 
 From the true rates of a scan of `synthesize xrf`, two independent Poisson draws are made for each number of counts per

@@ -2,8 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from deepspec import baseline as verb
@@ -76,3 +78,25 @@ def test_methods_are_those_of_the_package():
 def test_help_does_not_wait_for_torch():
     code = "import sys, deepspec.baseline; assert not {'torch', 'sklearn', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(verb.__file__).parents[1])
+
+
+def test_a_picture_inside_another_file_gives_the_same_colours(scan, capsys):
+    colours = np.array([[200, 30, 30], [20, 180, 40], [10, 20, 240], [250, 240, 10]], np.uint8)[scan % 4]
+    Image.fromarray(colours).save("picture.png")
+    np.savez("picture.npz", rgb=colours / 255.0, other=scan)
+    with h5py.File("picture.h5", "w") as file:
+        file["images/rgb"] = np.concatenate([colours, np.full((*scan.shape, 1), 255, np.uint8)], 2)
+    found = {}
+    for source in ("picture.png", "picture.npz:rgb", "picture.h5:images/rgb"):
+        verb.main(["rgb", "scan.npy", "--image", source, "--export", "none", "--out", f"out{len(found)}"])
+        found[source] = Segmentation.load(Path(f"out{len(found)}") / "segmentation.h5")
+    for segmentation in found.values():
+        np.testing.assert_array_equal(segmentation.labels, found["picture.png"].labels)
+    capsys.readouterr()
+    assert "expected a picture (H, W, 3), got an array of shape (24, 30)" in refused(
+        capsys, "rgb", "scan.npy", "--image", "picture.npz:other", "--out", "a"
+    )
+    assert "picture.npz" in refused(capsys, "rgb", "scan.npy", "--image", "picture.npz:nothing", "--out", "a")
+    assert "none.png: cannot be read as an image" in refused(
+        capsys, "rgb", "scan.npy", "--image", "none.png", "--out", "a"
+    )

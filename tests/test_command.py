@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from typing import Literal
 
 import pytest
@@ -103,6 +105,21 @@ def test_another_pipe_that_breaks_is_told(capsys):
     with pytest.raises(SystemExit, match="2"), one_line_errors("x"):
         raise BrokenPipeError(32, "Broken pipe")
     assert "x: error: Broken pipe" in capsys.readouterr().err
+
+
+def test_help_says_its_first_sentence_once(capsys):
+    for verb in ("segment", "baseline", "evaluate", "ingest", "compare"):
+        with pytest.raises(SystemExit, match="0"):
+            import_module(f"deepspec.{verb}").main(["--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert said.startswith(f"usage: deepspec {verb} ")
+        paragraph = inspect.getdoc(getattr(import_module(f"deepspec.{verb}"), verb)).partition("\n\n")[0]
+        first = " ".join(paragraph.split()).partition(". ")[0].rstrip(".")
+        assert len(first) > 20
+        assert said.count(first) == 1, first
+    with pytest.raises(SystemExit, match="0"):
+        import_module("deepspec.sweep").main(["--help"])
+    assert " ".join(capsys.readouterr().out.split()).count("Try many settings of one experiment") == 1
 
 
 def test_collecting_garbage_is_afterwards_as_it_was():

@@ -255,3 +255,18 @@ def test_mistakes_are_one_line(runs, capsys):
     capsys.readouterr()
     assert "comparison holds a comparison of an earlier run" in refused("runs/narrow")
     main(["runs/narrow", "--overwrite"])
+
+
+def test_terms_of_other_packages_have_columns_of_their_own(runs, capsys):
+    rows = [{**row, "weight/pull": 0.5, "val/pull": value, "train/pull": 9} for row, value in
+            zip(ROWS, (0.7, 0.4, 0.1), strict=True)]  # fmt: skip
+    make_run(runs / "pulled", rows)
+    main(["runs/narrow", "runs/pulled", "--out", "terms"])
+    table = {row["run"]: row for row in table_of("terms")}
+    assert table["pulled"]["pull"] == "0.4", "of the epoch that was kept, of the validation split"
+    assert table["narrow"]["pull"] == ""
+    header = capsys.readouterr().out.splitlines()[0].split()
+    assert header[header.index("pull") - 1 : header.index("pull") + 2] == ["reconstruction", "pull", "target"]
+    assert "<th>pull</th>" in re.sub("<th[^>]*>", "<th>", Path("terms/comparison.html").read_text())
+    main(["runs/narrow", "runs/wide", "--out", "without"])
+    assert "pull" not in table_of("without")[0]

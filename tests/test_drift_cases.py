@@ -40,7 +40,7 @@ def test_no_verdict_is_silently_wrong(script, tmp_path, monkeypatch, capsys):
         "run_dir: run\ndata: {root: shards, batch_size: 256}\n"
         "model:\n  preprocess: [sqrt, {step: pca, components: 16}, {step: standard, scale: global}]\n"
         "  network: {kind: snn, encoder: [64], decoder: [64], latent: 3, output: linear}\n"
-        "  optimiser: {lr: 0.002, schedule: cosine}\n"
+        "  optimizer: {lr: 0.002, schedule: cosine}\n"
         "clusterer: {kind: valleys}\nikmeans: {every_n_epochs: 1000}\n"
         "loss_schedule: {gamma: {kind: constant, value: 0}}\ntrainer: {max_steps: 200, max_epochs: -1}\n"
     )

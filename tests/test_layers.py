@@ -12,7 +12,20 @@ PACKAGE = Path(__file__).parents[1] / "deepspec"
 # From the top down. Whatever is in a set imports only from the sets below it, also where that is for types alone.
 LAYERS = [
     {"__main__", "map"},
-    {"fit", "segment", "evaluate", "baseline", "synthesize", "ingest", "sweep", "compare", "experiments"},
+    {
+        "fit",
+        "segment",
+        "evaluate",
+        "baseline",
+        "synthesize",
+        "ingest",
+        "sweep",
+        "compare",
+        "experiments",
+        "maps",
+        "relabel",
+        "view",
+    },
     {"sweeping", "automatic"},
     {"workers", "training"},
     {"reporting"},
@@ -20,13 +33,13 @@ LAYERS = [
     {"evaluation"},
     {"baselines"},
     {"segmentation"},
-    {"models", "synthetic"},
+    {"models", "synthetic", "line_maps"},
     {"data"},
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
     {"files", "extensions", "notes", "progress", "threads", "texts"},
     {"pretrained"},
-    {"errors", "lazy_names"},
+    {"errors", "lazy_names", "renamed"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
@@ -130,3 +143,26 @@ def test_every_dependency_is_imported_somewhere():
         name = requirement.split(">")[0].split("[")[0].split("=")[0].strip()
         module = imports.get(name, name)
         assert f"import {module}" in sources or f"from {module}" in sources, f"{name} is never imported"
+
+
+MAY_PRINT = {
+    "__main__", "baseline", "compare", "evaluate", "experiments", "fit", "ingest", "map", "maps", "relabel", "segment",
+    "synthesize", "view",  # the verbs
+    "automatic.mapping", "workers.pool", "sweeping.report",  # what they say while they run many things
+    "notes", "training.rank_watch",  # the logger's handler, and the last words of a process that is being ended
+    "lines.make_xray_table", "synthetic.pigment_table",  # programs of their own
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_commands_print(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
+    assert not prints or name_of(path).removeprefix("deepspec.") in MAY_PRINT, "let it return lines, or use notes.note"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_is_described_once(path):
+    """Where modules were merged their docstrings stood one under the other, each with its legend of shapes."""
+    paragraphs = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
+    assert sum(text.startswith(("Shapes:", "Shape:")) for text in paragraphs) <= 1

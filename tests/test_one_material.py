@@ -140,7 +140,7 @@ def test_partitions_of_every_kind_are_evaluated(scans, tmp_path, capsys, monkeyp
         assert "under resampling alone: 2 refits on resampled pixels agree" in sentence
     else:
         assert sentence.startswith(
-            "resampling alone: 2 refits on resampled pixels of K-means on the latent points agree"
+            "stability under resampling alone: 2 refits on resampled pixels of K-means on the latent points agree"
         )
-        assert f"which goes by {judged_by}" in sentence
+        assert f"the segmentation itself goes by {judged_by}" in sentence
     assert {"criteria.png", "stability.png", "confusion.png"} <= {path.name for path in (tmp_path / "e").iterdir()}

@@ -161,8 +161,8 @@ def test_a_command_line_with_an_experiment_of_its_own_is_left_alone(tiny_shards)
 
 def test_fit_without_a_configuration_says_which_it_takes_and_finds_what_is_there(tiny_shards, tmp_path, capsys):
     fit.main([f"--data.root={tiny_shards}", "--run_dir", str(tmp_path / "run"), "--trainer.accelerator", "cpu"])
-    printed = capsys.readouterr().out
-    assert printed.startswith("no --config: counts over energy, so --config xrf (")
+    printed, said = capsys.readouterr()
+    assert said.startswith("no --config: counts over energy, so --config xrf (")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["clusterer"]["kind"] == "valleys"
     assert config["trainer"]["max_steps"] == 800

@@ -11,9 +11,10 @@ import deepspec.synthetic
 
 def test_public_names():
     assert set(deepspec.__all__) == {
-        "DeepClustering", "DeepSpectralClustering", "Run", "Segmentation", "SpectraDataModule", "SpectralAxis",
-        "SpectralCube", "SpectralModel", "auto_segment", "evaluate_segmentation", "functional", "metrics", "read_cube",
-        "read_reference", "segment_by_baseline", "segment_cube", "synthetic", "train",
+        "DeepClustering", "DeepSpectralClustering", "LineMaps", "Run", "Segmentation", "SpectraDataModule",
+        "SpectralAxis", "SpectralCube", "SpectralModel", "auto_segment", "evaluate_segmentation", "functional",
+        "map_lines", "metrics", "read_cube", "read_reference", "relabel_segmentation", "segment_by_baseline",
+        "segment_cube", "synthetic", "train",
     }  # fmt: skip
     for name in deepspec.__all__:
         assert getattr(deepspec, name) is not None

@@ -18,8 +18,10 @@ from tests.undrawn import save_undrawn
 
 pytestmark = pytest.mark.usefixtures("few_clouds")
 
-FIGURES = [f"{n}.png" for n in ("clusters", "difference", "integrated", "labels", "latents", "masks", "spectra")]
-EXPORTS = ["labels.tif", "peaks.csv", "report.html", "spectra-decoded.csv", "spectra.csv"]
+FIGURES = [
+    f"{n}.png" for n in ("clusters", "difference", "integrated", "labels", "latents", "masks", "spectra", "statistics")
+]
+EXPORTS = ["labels.tif", "peaks.csv", "report.html", "spectra-decoded.csv", "spectra.csv", "statistics.csv"]
 
 
 @pytest.fixture

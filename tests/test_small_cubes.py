@@ -53,7 +53,7 @@ def test_planted_materials_in_a_small_cube(tmp_path, capsys, spectra, shape, cha
     assert f"{train} training spectra: batches of {train} instead of 256, an epoch goes over them 10 times" in errors
     assert f"(hidden widths [{train}] for so few spectra, by model.network.spectra_per_node)" in said
     most = (train + round(0.1 * spectra)) // 4
-    assert f"K from 4 to {most} instead of 4 to 16" in said
+    assert f"K from 4 to {most} instead of 4 to 16" in errors
     assert f"K from 4 to {spectra // 4} instead of 4 to 16: {spectra} pixels are few" in found.notes
     assert adjusted_rand_score(materials, found.labels.ravel()) > 0.9
     model = DeepClustering.load(tmp_path / "run" / "model.ckpt")

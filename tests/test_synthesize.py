@@ -181,6 +181,18 @@ def test_degrade(nebulae, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["observed-0.3.h5"]
 
 
+def test_degrade_all_files_of_a_folder_skips_the_record_of_the_shards(nebulae, tmp_path, capsys):
+    files = [str(path) for path in sorted(nebulae.glob("*.h5"))]
+    assert str(nebulae / "truth.h5") in files
+    main(["degrade", *files, "--out", str(tmp_path), "--levels", "[0.3]"])
+    assert {p.name for p in tmp_path.iterdir()} == {"nebula_03-0.3.h5", "test_cube-0.3.h5"}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "truth.h5: skipped: it holds no cube" in line
+    with pytest.raises(SystemExit, match="2"):
+        main(["degrade", str(nebulae / "truth.h5"), "--out", str(tmp_path / "none")])
+    assert "expected cubes, got none" in capsys.readouterr().err
+
+
 def test_the_papers_set_in_small(tmp_path, capsys):
     main(["xrf", "preset:paper", "--out", str(tmp_path), "--size", "20", "--mean_counts", "50"])
     shards = ShardSet(tmp_path / "shards")

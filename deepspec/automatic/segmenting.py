@@ -18,7 +18,7 @@ import numpy as np
 from deepspec.automatic.experiment import keys_of, without_neighbours
 from deepspec.automatic.inputs import as_cube
 from deepspec.automatic.kind import kind_of, split_for
-from deepspec.automatic.watching import lines_as_progress
+from deepspec.automatic.watching import as_progress
 from deepspec.data.ingestion import SPLIT, IngestPlan, ingest_cubes
 from deepspec.data.scatter import leave_out_scatter
 from deepspec.errors import UserError, described
@@ -26,7 +26,7 @@ from deepspec.files import MODEL
 from deepspec.notes import note
 from deepspec.progress import progress_bars
 from deepspec.segmentation import SegmentOptions, segment_cube
-from deepspec.training.run import train
+from deepspec.training.run import train_telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -191,8 +191,8 @@ def _trained(
         "trainer.enable_progress_bar": False,
     }
     overrides["trainer.devices"] = 1  # a call starts no processes on other devices
-    with lines_as_progress(show), _named(str(shards), str(cube.path or "the data")):
-        return train(keys, **overrides, **more)
+    with _named(str(shards), str(cube.path or "the data")):
+        return train_telling(keys, {**overrides, **more}, as_progress(show))
 
 
 @contextmanager

@@ -1,30 +1,17 @@
-"""Embeddings that are no network: raw spectra, principal components, non-negative factors, colours.
+"""Embeddings that are no network: raw spectra, principal components, non-negative factors, colours of a picture.
 
-Decode latent points by their neighbours, for embeddings that cannot be inverted.
+`Identity` leaves the preprocessed spectra as they are: K-means on raw spectra, with whatever scaling the preprocessing
+does. `NonNegativeComponents` is Lee & Seung 1999, doi:10.1038/44565, solved by coordinate descent (Cichocki & Phan
+2009, doi:10.1587/transfun.E92.A.708). `Colours` are those of a picture of the same scene, as in the reference of the
+paper (section 3.1.2); embeddings that cannot be inverted decode latent points by their neighbours.
 
-Shapes: S spectra of the sample, N points, D channels, L latent dimensions.
-
-The preprocessed spectra themselves: K-means on raw spectra, with whatever scaling the preprocessing does.
-
-Principal component analysis.
-
-Shapes: S spectra of the sample, N spectra, D channels, L components.
-
-Non-negative matrix factorisation: spectra as sums of non-negative component spectra.
-
-Lee & Seung 1999, doi:10.1038/44565; solved by coordinate descent (Cichocki & Phan 2009,
-doi:10.1587/transfun.E92.A.708).
-
-Shapes: S spectra of the sample, N spectra, D channels, L components.
-
-Clusters of the colours of a picture of the same scene, as the reference in the paper (section 3.1.2).
-
-Shapes: H rows, W columns of the cube, S pixels of the sample, N points, D channels.
+Shapes: H rows, W columns of the cube, S spectra (or pixels) of the sample, N spectra, D channels, L latent dimensions.
 """
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +19,11 @@ import torch
 from torch import Tensor
 
 from deepspec.baselines.model import Embedding
+from deepspec.data.arrays import read_array
+from deepspec.data.pictures import as_bytes
 from deepspec.errors import UserError
 from deepspec.models.autoencoder import Latent
-from deepspec.synthetic.images import load_image
+from deepspec.synthetic.images import SUFFIXES, load_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -244,7 +233,7 @@ def colours_of(image: str, shape: tuple[int, int], *, resample: bool) -> tuple[N
     """Colours of a picture at the pixels of a cube.
 
     Args:
-        image: its file.
+        image: its file, or `FILE:KEY` of an array (H, W, 3) in a NPY, NPZ, HDF5, FITS or MATLAB file.
         shape: (H, W) of the cube. Both are taken to show the same field of view, edge to edge.
         resample: whether to take the nearest pixels of a picture of another size.
 
@@ -254,7 +243,7 @@ def colours_of(image: str, shape: tuple[int, int], *, resample: bool) -> tuple[N
     Raises:
         UserError: it cannot be read, or has another size and `resample` is not set.
     """
-    rgb = load_image(image)
+    rgb = _picture_of(image)
     own = rgb.shape[:2]
     notes: tuple[str, ...] = ()
     if own != shape:
@@ -269,3 +258,18 @@ def colours_of(image: str, shape: tuple[int, int], *, resample: bool) -> tuple[N
         rgb = rgb[np.ix_(rows, columns)]
         notes = (f"nearest pixels were taken of {image}, which has {sizes}",)
     return (rgb / np.float32(255)).astype(np.float32), notes
+
+
+def _picture_of(image: str) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) from its own file, or from an array in another one.
+
+    Raises:
+        UserError: it cannot be read, or is no picture.
+    """
+    path = Path(image)
+    if path.suffix.lower() in SUFFIXES or image.partition(":")[0] in ("sklearn", "miniature"):
+        return load_image(image)
+    array = read_array(image, "the image").squeeze()
+    if array.ndim != 3 or array.shape[2] not in (3, 4):
+        raise UserError(f"{image}: expected a picture (H, W, 3), got an array of shape {array.shape}")
+    return as_bytes(array[..., :3], image)

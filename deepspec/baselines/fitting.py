@@ -1,14 +1,10 @@
 """Fit a baseline to a cube and segment the cube by it.
 
-Shapes: H rows, W columns, S spectra of the sample, C channels, D preprocessed channels, L latent dimensions.
+A baseline is fitted on a bounded random sample of the usable spectra, by preprocessing that suits them where the user
+names none.
 
-Which preprocessing suits a cube, where the user says nothing.
-
-Shapes: S spectra of the sample, C channels.
-
-A bounded random sample of a cube's usable spectra, and preprocessing fitted to it.
-
-Shapes: P pixels of the cube, S of the sample, C channels.
+Shapes: H rows, W columns, P pixels of the cube, S spectra of the sample, C channels, D preprocessed channels, L latent
+dimensions.
 """
 
 from __future__ import annotations

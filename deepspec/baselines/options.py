@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from deepspec.errors import UserError
+from deepspec.renamed import has_old_words
 from deepspec.segmentation.options import SearchOptions
 
 Method = Literal["pca", "nmf", "umap", "raw", "rgb"]
@@ -15,16 +16,18 @@ COMPONENTS = {"pca": 8, "nmf": 8, "umap": 3}
 """Dimensions where none are given; fewer of spectra with fewer channels."""
 
 
+@has_old_words
 @dataclass(frozen=True, kw_only=True)
 class BaselineOptions(SearchOptions):
-    """How a baseline is fitted; how it then segments is said by `SearchOptions`.
+    """How a baseline is fitted, and how its latent points are divided.
 
     Args:
         preprocess: preprocessing steps, such as [sqrt, {step: standard, scale: global}]. The default is this list for
             counts (without centring for nmf), [minmax] for other data, and no step for rgb; the steps that were taken
             are printed.
         components: dimensions of pca (default 8), nmf (8) and umap (3).
-        image: for rgb, a picture of the same scene.
+        image: for rgb, a picture of the same scene: its file, or FILE:KEY of an array (H, W, 3) in a NPZ, HDF5, FITS
+            or MATLAB file.
         resample: take the nearest pixels of a picture that has another size.
         neighbours: number of neighbours of each spectrum, for umap.
         min_dist: least distance between points of the embedding, for umap.

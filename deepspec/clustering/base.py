@@ -1,8 +1,8 @@
 """The seam: a clusterer makes a partition of latent points, and a partition says which cluster any point belongs to.
 
-Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree, S networks of an ensemble.
+A clusterer may be told how many clusters to look for, or a range.
 
-How many clusters may be looked for.
+Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree, S networks of an ensemble.
 """
 
 from __future__ import annotations

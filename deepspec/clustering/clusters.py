@@ -1,10 +1,9 @@
 """The clusters of a fitted model, kept where checkpoints and devices find them.
 
-N spectra, C channels, L latent dimensions, K clusters in use.
+`TrainingRecord` is what a training keeps of the spectra that its clusters were found in, for other scans to be compared
+with.
 
-What a training keeps of the spectra that its clusters were found in, for other scans to be compared with.
-
-Shapes: C channels, K clusters, L latent dimensions.
+Shapes: N spectra, C channels, L latent dimensions, K clusters in use.
 """
 
 from __future__ import annotations

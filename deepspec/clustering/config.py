@@ -12,6 +12,7 @@ from deepspec.clustering.ikmeans import IKMeans
 from deepspec.clustering.valleys import Evidence, Valleys
 from deepspec.errors import UserError
 from deepspec.extensions import Extensible
+from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from deepspec.clustering.base import Clusterer
 
 
+@has_old_words
 @dataclass(frozen=True)
 class ClustererConfig:
     """What divides the latent points into clusters."""
@@ -33,7 +35,7 @@ class ClustererConfig:
     counts where the spectra are counts."""
     firm: float | None = None
     """Of valleys: a border is one if its valley ratio is below this, 0 to 1; default .85 of counts, .5 of latents."""
-    restarts: int = 3
+    n_init: int = 3
     """K-means runs for each number of clusters."""
     spatial: float | None = None
     """Strength 0 to 1 of the prior that neighbouring pixels are alike, in the maps of cubes; default .5 for clusters of
@@ -54,7 +56,7 @@ class ClustererConfig:
         if self.options and self.kind in _OWN:
             raise UserError(
                 f"clusterer.options is for clusterers of other packages; {self.kind} has keys of its own: evidence, "
-                "firm, restarts"
+                "firm, n_init"
             )
         self.build()
 
@@ -73,15 +75,15 @@ class ClustererConfig:
 
 
 def _ikmeans(config: ClustererConfig, members: int) -> Clusterer:
-    return ConsensusKMeans(members, config.restarts) if members > 1 else IKMeans(config.restarts)
+    return ConsensusKMeans(members, config.n_init) if members > 1 else IKMeans(config.n_init)
 
 
 def _valleys(config: ClustererConfig, members: int) -> Clusterer:
-    return Valleys(config.evidence, config.firm, restarts=config.restarts, members=members)
+    return Valleys(config.evidence, config.firm, n_init=config.n_init, members=members)
 
 
 def _gmm(config: ClustererConfig, members: int) -> Clusterer:
-    return GaussianMixtures(config.restarts, members)
+    return GaussianMixtures(config.n_init, members)
 
 
 def _hdbscan(config: ClustererConfig, members: int) -> Clusterer:

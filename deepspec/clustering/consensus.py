@@ -23,6 +23,7 @@ from deepspec.clustering.ikmeans import K_RANGE
 from deepspec.clustering.partitions import NearestCentres, canonical_order, distances_to, numbering
 from deepspec.errors import UserError
 from deepspec.functional import TooFewPositionsError, ikmeans, kmeans
+from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,15 +83,16 @@ class Consensus(Partition):
         return {"variance": self.variance}
 
 
+@has_old_words
 @dataclass(frozen=True)
 class ConsensusKMeans:
     """Iterative K-means of each member of an ensemble, and the consensus of their labels."""
 
     members: int
     """Networks S whose latents stand side by side."""
-    restarts: int = 3
+    n_init: int = 3
     """K-means runs for each K."""
-    iterations: int = 300
+    max_iter: int = 300
     """Lloyd iterations of each, at the most."""
 
     def fit(
@@ -111,7 +113,7 @@ class ConsensusKMeans:
 
     def _search(self, own_SNL: list[Tensor], fewest: int, most: int, generator: torch.Generator | None) -> Search:
         """Silhouette of every K, averaged over the members."""
-        options: dict[str, Any] = {"iterations": self.iterations, "restarts": self.restarts}
+        options: dict[str, Any] = {"max_iter": self.max_iter, "n_init": self.n_init}
         try:
             found = [ikmeans(own_NL, fewest, most, generator=generator, **options) for own_NL in own_SNL]
         except TooFewPositionsError:
@@ -126,18 +128,18 @@ class ConsensusKMeans:
     def _consensus(
         self, z_NL: Tensor, own_SNL: list[Tensor], k: int, search: Search, generator: torch.Generator | None
     ) -> Consensus:
-        options: dict[str, Any] = {"iterations": self.iterations, "restarts": self.restarts, "generator": generator}
+        options: dict[str, Any] = {"max_iter": self.max_iter, "n_init": self.n_init, "generator": generator}
         found = [kmeans(own_NL, k, **options) for own_NL in own_SNL]
         votes_NSK = one_hot(torch.stack([one.labels for one in found], 1), k).float()
         agreed = kmeans(votes_NSK.flatten(1), k, **options)
         labels_N = agreed.labels
-        votes_KSK = agreed.centres.view(k, self.members, k)
+        votes_KSK = agreed.cluster_centers.view(k, self.members, k)
         centres_SKL, columns_S = [], []
         for one in found:
             number_K = numbering(one.labels.cpu(), labels_N.cpu(), k)  # of the consensus, for each of the member's
             order = number_K.argsort().to(z_NL.device)
             columns_S.append(order)
-            centres_SKL.append(one.centres[order])
+            centres_SKL.append(one.cluster_centers[order])
         matched_KSK = torch.stack([votes_KSK[:, s, order] for s, order in enumerate(columns_S)], 1)
         member_KN = one_hot(labels_N, k).T.float()
         partition = Consensus(

@@ -5,11 +5,9 @@ s = sum_c x_c log(p_c / q_c), of the multinomial: composition alone, whatever th
 half of the pixels, the valley of the density of s from the other, so that noise which was fitted cannot pose as a
 valley. The valley ratio r (`deepspec.functional.valley_ratio`) is averaged over several halves.
 
-Shapes: N pixels, C channels, K clusters, H halves, S starts of a split.
+`are_counts` says whether spectra are counts at all, so that clusters can be judged by this.
 
-Are spectra counts? Clusters can then be judged by the likelihood of their composition.
-
-Shapes: N spectra, C channels.
+Shapes: N pixels or spectra, C channels, K clusters, H halves, S starts of a split.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import torch
 from deepspec.clustering.base import Search, bounds_of
 from deepspec.clustering.partitions import Gaussians, canonical_order
 from deepspec.clustering.votes import with_votes
+from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,11 +22,12 @@ K_RANGE = (1, 16)
 """Fewest and most clusters that are looked for where nothing else is said."""
 
 
+@has_old_words
 @dataclass(frozen=True)
 class GaussianMixtures:
     """A Gaussian with a full covariance for each cluster, fitted by expectation and maximisation."""
 
-    restarts: int = 3
+    n_init: int = 3
     """K-means starts for each K."""
     members: int = 1
     """Networks whose latents stand side by side."""
@@ -45,7 +47,7 @@ class GaussianMixtures:
         seed = int(torch.randint(2**31, (), generator=generator))
         variance = max(float(points_NL.var(0).mean()), 1e-12)
         tried = [
-            GaussianMixture(count, n_init=self.restarts, random_state=seed, reg_covar=1e-6 * variance).fit(points_NL)
+            GaussianMixture(count, n_init=self.n_init, random_state=seed, reg_covar=1e-6 * variance).fit(points_NL)
             for count in range(fewest, most + 1)
         ]
         best = min(tried, key=lambda mixture: mixture.bic(points_NL))

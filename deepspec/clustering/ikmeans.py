@@ -12,6 +12,7 @@ from deepspec.clustering.base import Search, bounds_of
 from deepspec.clustering.partitions import NearestCentres, canonical_order
 from deepspec.errors import UserError
 from deepspec.functional import TooFewPositionsError, ikmeans
+from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +22,14 @@ K_RANGE = (3, 10)
 """Fewest and most clusters that are looked for where nothing else is said, as in the paper."""
 
 
+@has_old_words
 @dataclass(frozen=True)
 class IKMeans:
     """Iterative K-means; see `deepspec.functional.ikmeans`."""
 
-    restarts: int = 3
+    n_init: int = 3
     """K-means runs for each K."""
-    iterations: int = 300
+    max_iter: int = 300
     """Lloyd iterations of each, at the most."""
 
     def fit(
@@ -42,9 +44,7 @@ class IKMeans:
         if most == 1:
             return NearestCentres(centres=z_NL.mean(0, keepdim=True), search=Search(evidence="as asked for"))
         try:
-            found = ikmeans(
-                z_NL, max(2, fewest), most, iterations=self.iterations, restarts=self.restarts, generator=generator
-            )
+            found = ikmeans(z_NL, max(2, fewest), most, max_iter=self.max_iter, n_init=self.n_init, generator=generator)
         except TooFewPositionsError:
             raise UserError(
                 f"the model gives the spectra fewer than {max(2, fewest)} different latent points: the spectra are all "
@@ -52,6 +52,6 @@ class IKMeans:
             ) from None
         search = Search(found.scores, found.inertias, "the silhouette" if most > fewest else "as asked for")
         partition = NearestCentres(
-            centres=found.centres, search=search, variance=found.inertias[found.k] / z_NL.numel()
+            centres=found.cluster_centers, search=search, variance=found.inertias[found.k] / z_NL.numel()
         )
-        return partition.reordered(canonical_order(found.labels, found.centres))
+        return partition.reordered(canonical_order(found.labels, found.cluster_centers))

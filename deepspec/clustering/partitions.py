@@ -1,10 +1,8 @@
 """Which cluster explains a point best: the nearest centre, a Gaussian, or the spectrum of its counts.
 
+`canonical_order` and `numbering` give the clusters their numbers.
+
 Shapes: N points, C channels, L latent dimensions, K clusters, B bins.
-
-Which cluster has which number.
-
-Shapes: N points, L latent dimensions, K clusters.
 """
 
 from __future__ import annotations

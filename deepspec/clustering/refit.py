@@ -32,20 +32,20 @@ BLOCK = 2**16
 """Points labelled at a time."""
 
 
-def refit(z_PL: Tensor, k: tuple[int, int], sample: int, restarts: int, generator: torch.Generator) -> NearestCentres:
+def refit(z_PL: Tensor, k: tuple[int, int], sample: int, n_init: int, generator: torch.Generator) -> NearestCentres:
     """IKMeans on a sample of the points, the centres of the best K moved to the means of all, largest cluster first.
 
     Args:
         z_PL: all points, finite.
         k: fewest and most clusters.
         sample: points that IKMeans works on, at most.
-        restarts: K-means runs per K.
+        n_init: K-means runs per K.
         generator: of the sample and of the seeds.
 
     Raises:
         UserError: the points are too few or too alike.
     """
-    found = find_clusters(IKMeans(restarts), z_PL, k, None, generator, sample=sample)
+    found = find_clusters(IKMeans(n_init), z_PL, k, None, generator, sample=sample)
     assert isinstance(found, NearestCentres)
     return found
 

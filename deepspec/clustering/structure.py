@@ -103,7 +103,7 @@ class Structure:
         """The p, with what bounds it."""
         if self.p * (self.clouds + 1) > 1.5:
             return f"p = {self.p:.2f} by {self.clouds} clouds"
-        return f"p = {self.p:.2g}, the least that {self.clouds} clouds can give: none of them reaches it"
+        return f"p <= {self.p:.2g}: none of {self.clouds} clouds without clusters reaches it"
 
     @property
     def sentence(self) -> str:
@@ -112,10 +112,11 @@ class Structure:
             return f"structure not tested: {self.spectra} usable spectra are too few"
         if self.border is not None:
             return {
-                "clear": f"clear evidence for more than one material: along the firmest border the density falls to "
-                f"{self.border:.2f} of the lower height beside it",
-                "weak": f"weak evidence for more than one material, which may grade into each other: along the firmest "
-                f"border the density falls to {self.border:.2f} of the lower height beside it",
+                "clear": f"clear evidence for more than one material: at the firmest border between two "
+                f"clusters the density falls to {self.border:.0%} of the lower of the two peaks beside it",
+                "weak": f"weak evidence for more than one material, which may grade into each other: at the firmest "
+                f"border between two clusters the density falls to {self.border:.0%} of the lower of the two peaks "
+                "beside it",
                 "none": "no evidence for more than one material: no valley divides the spectra",
             }[self.verdict]
         start = {
@@ -189,7 +190,7 @@ def find_structure(
 
     def best_silhouette(spectra_ND: Tensor, generator: torch.Generator) -> float:
         try:
-            return ikmeans(encode(spectra_ND), k[0], k_max, restarts=2, generator=generator).score
+            return ikmeans(encode(spectra_ND), k[0], k_max, n_init=2, generator=generator).score
         except TooFewPositionsError:  # the latent space has collapsed
             return 0.0
 

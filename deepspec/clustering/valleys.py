@@ -1,13 +1,10 @@
 """Valleys: over-segment, merge what no valley divides, split where one runs, by latent points or by counts.
 
-How many clusters there are comes from the data, and may be one. The definitions and what they were chosen by are in
+How many clusters there are comes from the data, and may be one. The valley of latent points is that of their density
+along the line that divides two clusters best. The definitions and what they were chosen by are in
 `experiments/README.md`.
 
 Shapes: N points, C channels, L latent dimensions, K clusters, M leaves of the merge tree.
-
-Which clusters do the latent points bear out? Valleys of their density along the line that divides them best.
-
-Shapes: N points, L latent dimensions, K clusters.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from deepspec.clustering.votes import with_votes
 from deepspec.errors import UserError
 from deepspec.functional import kmeans
 from deepspec.functional.valley import valley_ratio
+from deepspec.renamed import has_old_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +83,7 @@ class LatentEvidence:
         chosen = np.flatnonzero(member_N)
         if len(chosen) < 2 * self.least or len(np.unique(self._z_NL[chosen], axis=0)) < 2:
             return 1.0, member_N
-        found = kmeans(torch.from_numpy(self._z_NL[chosen]), 2, restarts=3, generator=generator)
+        found = kmeans(torch.from_numpy(self._z_NL[chosen]), 2, n_init=3, generator=generator)
         part_N = np.zeros_like(member_N)
         part_N[chosen[found.labels.numpy() == 1]] = True
         if min(part_N.sum(), len(chosen) - part_N.sum()) < self.least:
@@ -117,6 +115,7 @@ SMALL = 500
 Evidence = Literal["auto", "counts", "latents"]
 
 
+@has_old_words
 @dataclass(frozen=True)
 class Valleys:
     """Clusters divided by valleys of density."""
@@ -128,7 +127,7 @@ class Valleys:
     """A border is one if its valley ratio r is below this, 0 to 1; None: .85 for counts, .5 for latent points."""
     start: int = 16
     """Clusters of the over-segmentation; 10 for fewer than 500 points."""
-    restarts: int = 3
+    n_init: int = 3
     """K-means runs of the over-segmentation."""
     members: int = 1
     """Networks whose latents stand side by side; each is given the same say."""
@@ -137,8 +136,8 @@ class Valleys:
         """Check the ranges."""
         if self.firm is not None and not 0 < self.firm <= 1:
             raise UserError(f"clusterer.firm: expected above 0 and at most 1, got {self.firm}")
-        if self.start < 1 or self.restarts < 1:
-            raise UserError("clusterer.start and restarts: expected at least 1 of each")
+        if self.start < 1 or self.n_init < 1:
+            raise UserError("clusterer.start and n_init: expected at least 1 of each")
 
     def fit(
         self,
@@ -154,7 +153,7 @@ class Valleys:
             raise UserError("clusterer.evidence counts: needs the spectra, which are not at hand here")
         even_NL = evened(z_NL, self.members)
         start = min(self.start if len(z_NL) >= SMALL else min(self.start, 10), len(z_NL))
-        labels_N = kmeans(even_NL, start, restarts=self.restarts, generator=generator).labels.cpu().numpy()
+        labels_N = kmeans(even_NL, start, n_init=self.n_init, generator=generator).labels.cpu().numpy()
         found: Partition
         if spectra is None or self.evidence == "latents":
             found = self._by_latents(z_NL, even_NL, labels_N, fewest, most, generator)

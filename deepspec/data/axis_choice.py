@@ -1,6 +1,6 @@
 """Choose the spectral axis of a cube: what the user says, else what lies beside the cube, else channel numbers.
 
-Energy calibration from emission lines that the user recognised in a spectrum.
+The user may give the axis itself, or emission lines that were recognised in a spectrum, from which it is calibrated.
 """
 
 from __future__ import annotations

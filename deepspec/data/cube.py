@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 64 * 2**20
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SpectralCube:
     """An (H, W, C) cube that stays in its file until rows are asked for.
 
@@ -248,6 +248,26 @@ class SpectralCube:
         if self.close_file is not None:
             self.close_file()
 
+    def __repr__(self) -> str:
+        rows, columns, channels = self.shape
+        try:
+            kind = self.dtype.name
+        except UserError:  # detectors that no type can hold the sum of
+            kind = ", ".join(sorted({np.dtype(array.dtype).name for array in self.arrays}))
+        detectors = len(self.arrays)
+        if self.layout.detector is not None:
+            detectors = self.arrays[0].shape[self.layout.detector]
+        chosen = "the sum of them" if self.detector == "sum" else f"number {self.detector}"
+        return "\n".join(
+            [
+                f"SpectralCube of {rows} x {columns} pixels and {channels} channels, {kind}",
+                f"  axis: {self.axis}",
+                f"  mask: {np.count_nonzero(self.mask)} of {self.mask.size} pixels may be used",
+                *([f"  detectors: {detectors}, {chosen}"] if detectors > 1 else []),
+                f"  source: {self.path or 'an array in memory'}",
+            ]
+        )
+
     def __enter__(self) -> SpectralCube:
         return self
 
@@ -270,7 +290,7 @@ def read_cube(
     mask: str | Path | NDArray[Any] | None = None,
     training: bool = False,
 ) -> SpectralCube:
-    """Open a cube of any supported format, told by its content; docs/files.md lists them.
+    """Open a cube of any supported format, which is found from the file's content; docs/files.md lists them.
 
     What is guessed is printed to standard error, with the argument that overrides it. For a file with one row per
     spectrum, such as Jasper Ridge's `Y` (198, 10000) with pixels counted along the columns, give
@@ -283,7 +303,7 @@ def read_cube(
             else the largest.
         spectral_dim: which dimension of the stored array is the spectral one, counted from 0; negative from the end.
         spatial_shape: rows and columns of the image, for data with a single pixel dimension.
-        order: how such pixels are counted: "C" along the rows, "F" along the columns.
+        order: order of the pixels in such data: "C" along the rows, "F" along the columns.
         detector: number of the detector to read, or "sum".
         detector_dim: which dimension of a 4-D stored array holds the detectors.
         channels: ranges of channels to keep, such as "0:107,113:153", or "all"; default all but those that the file

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from deepspec.data.hdf5_file import read_hdf5, seal, write_hdf5
 from deepspec.errors import UserError
+from deepspec.renamed import OPTIONS, in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,8 +24,19 @@ BLOCKS, BLOCK_BYTES = 512, 2**20
 _ATTRIBUTE = "request"
 
 
+_KNOWN: dict[tuple[str, int, int, int], str] = {}
+"""Hashes of files that were read whole, by name, number on the disk, size and time of the last change."""
+
+_MOST_KNOWN = 1024
+
+_SETTLED = 2.0
+"""Seconds after a change until which a file may change again without another time of change."""
+
+
 def sha256_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
     """SHA-256 of a file's content in hexadecimal; of a folder, of the names and contents of all files in it.
+
+    A file that has not changed since this process hashed it is not read again.
 
     Args:
         path: the file or folder.
@@ -32,6 +45,9 @@ def sha256_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    state = None if path.is_dir() else _state(path)
+    if state is not None and state in _KNOWN:
+        return _KNOWN[state]
     digest = hashlib.sha256()
     for file in _files(path):
         if file != path:
@@ -39,7 +55,18 @@ def sha256_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
         with file.open("rb") as stream:
             while not stopped() and (block := stream.read(2**20)):
                 digest.update(block)
-    return digest.hexdigest()
+    found = digest.hexdigest()
+    if state is not None and not stopped() and _state(path) == state and time.time() - state[-1] / 1e9 > _SETTLED:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[state] = found
+    return found
+
+
+def _state(path: Path) -> tuple[str, int, int, int]:
+    """What changes when a file does."""
+    stat = path.stat()
+    return str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def size_of(path: Path) -> int:
@@ -105,4 +132,4 @@ def read_request(file: Path) -> dict[str, Any] | None:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError):
         return None
-    return found
+    return in_new_words(found, keys=OPTIONS)  # an earlier version's request is the same one

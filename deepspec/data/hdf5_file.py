@@ -1,24 +1,19 @@
 """How the package writes and reads HDF5 files: a full disk is an error, a damaged file is told before it is used.
 
-Writing HDF5 files so that a full disk is an error of Python's.
+Writing: the HDF5 library does not survive a write that fails: what it could not write it tries again when the file is
+closed and when the process ends, and there it crashes. So it writes through Python, which keeps the first failure to
+itself until the library is done.
 
-The HDF5 library does not survive a write that fails: what it could not write it tries again when the file is closed
-and when the process ends, and there it crashes. So it writes through Python, which keeps the first failure to itself
-until the library is done.
-
-HDF5 files with a checksum over all their bytes, which is compared before HDF5 itself sees any of them.
-
-HDF5 lets a file begin with a "user block" that belongs to whoever writes it. Ours holds one line of text, the SHA-256
-of all that follows, and is otherwise empty:
+Seals: HDF5 lets a file begin with a "user block" that belongs to whoever writes it. Ours holds one line of text, the
+SHA-256 of all that follows, and is otherwise empty:
 
     deepspec sha256 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
 Any HDF5 program reads such a file; one that changes it breaks the seal. Files of before there were seals have none.
 
-The one door through which the package opens HDF5 files to read them.
-
-What a file can do to its reader is dealt with here, once: damage that would hang the library, a broken seal, and data
-that lie in other files, which may be any file of the machine.
+Reading: `read_hdf5` is the one door through which the package opens HDF5 files. What a file can do to its reader is
+dealt with there, once: damage that would hang the library, a broken seal, which is compared before HDF5 itself sees any
+byte, and data that lie in other files, which may be any file of the machine.
 """
 
 from __future__ import annotations

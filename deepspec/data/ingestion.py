@@ -1,10 +1,8 @@
 """Turn cubes into a set of shuffled shards: which pixels go where, and as what type.
 
+Whole images, or square blocks of one image, are shared out among train, val and test.
+
 Shapes: H rows, W columns, C channels, n rows of a block.
-
-Share images, or square blocks of one image, out among train, val and test.
-
-Shapes: H rows, W columns.
 """
 
 from __future__ import annotations

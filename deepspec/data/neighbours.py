@@ -1,17 +1,12 @@
-"""Pairs of neighbouring pixels: the noise of spectra can be told from them, and learned away.
+"""Pairs of neighbouring pixels, from which the noise of spectra can be told, and learned away.
 
-For each pixel a random neighbour: the same material, as a rule, with noise of its own.
+Each pixel is paired with a random neighbour: the same material, as a rule, with noise of its own. A network that is to
+give the spectrum of a neighbour instead of its own cannot learn its noise by heart: what two measurements of one
+material share is the mean. Lehtinen et al. (2018), Noise2Noise, section 2. A bounded random sample of pairs is kept as
+raw spectra and not as differences: the noise after a logarithm, say, follows from pairs alone.
 
-A network that is to give the spectrum of a neighbour instead of its own cannot learn its noise by heart: what two
-measurements of one material share is the mean. Lehtinen et al. (2018), Noise2Noise, section 2.
-
-Shapes: N rows of spectra, m rows of a window.
-
-A bounded random sample of pairs of neighbouring pixels, from which the noise of spectra can be told.
-
-Raw spectra are kept and not their differences: the noise after a logarithm, say, follows from pairs alone.
-
-Shapes: n rows of a block, W columns, C channels, P pairs, M = 2 P spectra of which 2i and 2i + 1 are neighbours.
+Shapes: N rows of spectra, m rows of a window, n rows of a block, W columns, C channels, P pairs, M = 2 P spectra of
+which 2i and 2i + 1 are neighbours.
 """
 
 from __future__ import annotations

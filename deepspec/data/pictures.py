@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from deepspec.data.memory import available_memory
@@ -13,6 +14,8 @@ from deepspec.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _COPIES = 4  # of the picture, while it is decoded, turned into red, green and blue, and into an array
 
@@ -43,3 +46,25 @@ def open_picture(path: str | Path) -> Iterator[Image.Image]:
                 f"{available_memory() / 1e9:.1f} GB: make it smaller"
             )
         yield picture
+
+
+def as_bytes(rgb: NDArray[Any], source: str | Path) -> NDArray[np.uint8]:
+    """Colours as bytes, 0 to 255.
+
+    Args:
+        rgb: any shape: uint8, uint16, or floats from 0 to 1.
+        source: where they are from, for messages.
+
+    Raises:
+        UserError: they are of another type or range.
+    """
+    if rgb.dtype == np.uint8:
+        return rgb
+    low, high = float(rgb.min()), float(rgb.max())
+    if rgb.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.round(255 * rgb).astype(np.uint8)
+    if rgb.dtype == np.uint16:
+        return (rgb >> 8).astype(np.uint8)
+    raise UserError(
+        f"{source}: expected colours of 8 or 16 bits or in [0, 1], got {rgb.dtype} from {low:g} to {high:g}"
+    )

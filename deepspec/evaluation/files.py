@@ -1,6 +1,6 @@
 """Files of an evaluation: every number as JSON, a table of the clusters as CSV, the maps as HDF5.
 
-One table of many evaluations, read from what they wrote.
+`scores.csv` is one table of many evaluations, read from what they wrote.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def as_dict(evaluation: Evaluation, segmentation: str) -> dict[str, Any]:
 def table_of_clusters(evaluation: Evaluation) -> list[list[str | int | float]]:
     """A head, a row per class with its cluster, then a row per cluster without a class.
 
+    Where clusters were named by hand, the last column has the names.
+
     Raises:
         ValueError: there was no reference.
     """
@@ -92,15 +94,21 @@ def table_of_clusters(evaluation: Evaluation) -> list[list[str | int | float]]:
         raise ValueError("expected an evaluation against a reference")
     counts, sizes = agreement.counts, agreement.table_PR.sum(1).tolist()
     head = ["class", "cluster", "class_pixels", "cluster_pixels", "tp", "fp", "fn", "tn", *SCORES]
-    rows: list[list[str | int | float]] = [[*head]]
+    rows: list[list[str | int | float]] = [[*head, *(["cluster_name"] if evaluation.names else [])]]
+
+    def name_of(cluster: int) -> list[str | int | float]:
+        return [evaluation.names[cluster] if cluster >= 0 else ""] if evaluation.names else []
+
     for number, cluster in enumerate(agreement.columns.tolist()):
         if number >= len(reference.names):
-            rows.append(["", cluster, "", sizes[cluster], *[""] * (4 + len(SCORES))])
+            rows.append(["", cluster, "", sizes[cluster], *[""] * (4 + len(SCORES)), *name_of(cluster)])
             continue
         four = [int(part[number]) for part in (counts.tp_R, counts.fp_R, counts.fn_R, counts.tn_R)]
         scores = [_cell(float(agreement.per_class[name][number])) for name in SCORES]
         own = ["", ""] if cluster < 0 else [cluster, sizes[cluster]]
-        rows.append([reference.names[number], own[0], int(counts.support_R[number]), own[1], *four, *scores])
+        rows.append(
+            [reference.names[number], own[0], int(counts.support_R[number]), own[1], *four, *scores, *name_of(cluster)]
+        )
     return rows
 
 

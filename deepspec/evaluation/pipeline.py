@@ -58,7 +58,7 @@ def evaluate_segmentation(
         refits: on bootstrap samples; 0 for none.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
-        seed: of everything random.
+        seed: seed of all random choices.
         device: where to compute with the latent points.
 
     Raises:
@@ -85,7 +85,7 @@ def evaluate_segmentation(
         z_PL = torch.from_numpy(segmentation.latents[place]).to(device)
         labels_P = torch.from_numpy(labels[place]).to(device)
         generator = torch.Generator().manual_seed(seed)
-        internal = _internal(z_PL, labels_P, torch.from_numpy(segmentation.centres).to(device), generator)
+        internal = _internal(z_PL, labels_P, torch.from_numpy(segmentation.cluster_centers).to(device), generator)
         criteria = None if k is None else _criteria(z_PL, k, generator, notes)
         if refits:
             stable = _stability(z_PL, labels_P, segmentation.k, refits, generator, notes)
@@ -106,6 +106,7 @@ def evaluate_segmentation(
         method=method_of(segmentation),
         partition="nearest" if segmentation.clustering is None else segmentation.clustering.partition,
         drift=segmentation.drift,
+        names=segmentation.names or (),
     )
 
 

@@ -1,10 +1,9 @@
 """What a segmentation is compared with: a label map, another segmentation, or the colours of a picture.
 
+A reference is brought to the size of the segmentation, and classes that the measurement cannot tell apart, as X-rays
+two ochres or two organic reds, can be merged.
+
 Shapes: H rows, W columns, R classes.
-
-Merge classes of a reference that the measurement cannot tell apart, as X-rays two ochres or two organic reds.
-
-Bring a reference to the size of a segmentation.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepspec.data.arrays import read_array
+from deepspec.data.pictures import as_bytes
 from deepspec.errors import UserError
 from deepspec.files import SEGMENTATION
 from deepspec.segmentation.result import is_segmentation, read_segmentation
@@ -200,7 +200,7 @@ def read_reference(
     array = _load_picture(path, as_image=kind == "image") if _is_picture(path) else read_array(source, "the reference")
     array = array.squeeze() if array.ndim > 3 else array
     if array.ndim == 3 and array.shape[2] in (3, 4):
-        rgb = _as_bytes(array[..., :3], source)
+        rgb = as_bytes(array[..., :3], source)
         if kind == "labels":
             return _of_coloured_labels(rgb, source)
         return _of_image(rgb, source, k, seed, may_be_labels=kind == "auto")
@@ -231,19 +231,6 @@ def _load_picture(path: Path, *, as_image: bool) -> NDArray[Any]:
             return np.asarray(picture)
     except (UnidentifiedImageError, OSError) as error:
         raise UserError(f"{path}: cannot be read as a picture ({error})") from None
-
-
-def _as_bytes(rgb: NDArray[Any], source: str | Path) -> NDArray[np.uint8]:
-    if rgb.dtype == np.uint8:
-        return rgb
-    low, high = float(rgb.min()), float(rgb.max())
-    if rgb.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.round(255 * rgb).astype(np.uint8)
-    if rgb.dtype == np.uint16:
-        return (rgb >> 8).astype(np.uint8)
-    raise UserError(
-        f"{source}: expected colours of 8 or 16 bits or in [0, 1], got {rgb.dtype} from {low:g} to {high:g}"
-    )
 
 
 def _of_image(
@@ -296,7 +283,7 @@ def _of_labels(
         )
     known = (values >= 0) & (values != ignore) if ignore is not None else values >= 0
     if not known.any():
-        raise UserError(f"{source}: expected pixels with a label, got none beside -1 and what is ignored")
+        raise UserError(f"{source}: expected at least one pixel with a label, got only -1 and what is ignored")
     classes, inverse = np.unique(values[known], return_inverse=True)
     _check_number(len(classes), "values", source)
     labels = np.full(values.shape, -1, dtype=np.int64)

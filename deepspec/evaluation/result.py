@@ -1,8 +1,6 @@
-"""Evaluation: all that is said about a segmentation.
+"""Evaluation: all that is said about a segmentation, as numbers and in a few lines of plain words.
 
 Shapes: H rows, W columns, K clusters, R classes.
-
-An evaluation in a few lines of plain words.
 """
 
 from __future__ import annotations
@@ -74,6 +72,13 @@ class Evaluation:
     """What the segmentation's pixels are judged by, see `ClusteringRecord`."""
     drift: Drift | None = None
     """Of frozen clusters: how the scan differs from the training."""
+    names: tuple[str, ...] = ()
+    """(K,) what its clusters were called by hand, empty for those that were not; empty if none was."""
+
+    def called(self, cluster: int) -> str:
+        """Number of a cluster, and its name if it has one."""
+        name = self.names[cluster] if self.names and cluster >= 0 else ""
+        return f"{cluster} ({name})" if name else str(cluster)
 
     @property
     def matched(self) -> NDArray[np.int64] | None:
@@ -124,7 +129,7 @@ def summary(evaluation: Evaluation) -> list[str]:
     """Lines to print: agreement, each class, indices, number of clusters, stability, notes."""
     lines: list[str] = []
     if evaluation.agreement is not None and evaluation.reference is not None:
-        lines += _agreement(evaluation.agreement, evaluation.reference)
+        lines += _agreement(evaluation, evaluation.agreement, evaluation.reference)
     for space, internal in (("latent", evaluation.internal), ("input", evaluation.input_space)):
         if internal is not None:
             lines.append(
@@ -138,7 +143,7 @@ def summary(evaluation: Evaluation) -> list[str]:
     return lines + [f"note: {note}" for note in evaluation.notes]
 
 
-def _agreement(agreement: Agreement, reference: Reference) -> list[str]:
+def _agreement(evaluation: Evaluation, agreement: Agreement, reference: Reference) -> list[str]:
     clusters = len(agreement.match_P)
     ours = f"{clusters} clusters" if clusters > 1 else "one cluster"
     lines = [
@@ -158,13 +163,14 @@ def _agreement(agreement: Agreement, reference: Reference) -> list[str]:
         else:
             scores = {key: float(agreement.per_class[key][number]) for key in ("recall", "precision", "f1")}
             lines.append(
-                f"  class {name}, {size} pixels: {_percent(scores['recall'])} of it is in cluster {cluster}, of which "
-                f"it makes up {_percent(scores['precision'])} (F1 {scores['f1']:.3f})"
+                f"  class {name}, {size} pixels: {_percent(scores['recall'])} of it is in cluster "
+                f"{evaluation.called(cluster)}, of which it makes up {_percent(scores['precision'])} "
+                f"(F1 {scores['f1']:.3f})"
             )
     left = agreement.columns[len(reference.names) :].tolist()
     if left:
         lines.append(
-            f"  without a class: cluster{'s' if len(left) > 1 else ''} {', '.join(map(str, left))} "
+            f"  without a class: cluster{'s' if len(left) > 1 else ''} {', '.join(map(evaluation.called, left))} "
             f"({_percent(agreement.unmatched_share)} of the pixels)"
         )
     return lines

@@ -91,7 +91,7 @@ def compare_segmentations(
         resample: whether a reference of another size may be resampled.
         alpha: weight of false negatives in the Tversky index.
         beta: weight of false positives.
-        seed: of everything random.
+        seed: seed of all random choices.
         device: where to compute with the latent points.
 
     Returns:
@@ -153,9 +153,9 @@ def write_series(entries: Sequence[Entry], notes: Sequence[str], reference: Refe
 
 def series_summary(entries: Sequence[Entry], notes: Sequence[str]) -> list[str]:
     """Lines to print: a table, then the notes."""
-    lines = [f"{'degradation':>11} {'K':>3} {'ARI':>6} {'accuracy':>8} {'F1':>6}  method, segmentation"]
+    lines = [f"{'degradation':>11} {'K':>3} {'ARI':>6} {'class accuracy':>14} {'F1':>6}  method, segmentation"]
     for entry in entries:
         row, level = as_row(entry), "-" if entry.noise is None else f"{entry.noise.level:g}"
-        scores = f"{row['ari']:6.3f} {row['weighted_accuracy']:8.3f} {row['weighted_f1']:6.3f}"
+        scores = f"{row['ari']:6.3f} {row['weighted_accuracy']:14.3f} {row['weighted_f1']:6.3f}"
         lines.append(f"{level:>11} {row['k']:3d} {scores}  {row['method']}, {entry.source}")
     return lines + [f"note: {note}" for note in notes]

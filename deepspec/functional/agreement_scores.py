@@ -1,13 +1,8 @@
 """Every score of agreement between a segmentation and a reference, from one contingency table and one matching.
 
-Shapes: P predicted clusters, R reference classes, U clusters that no class is left for.
-
-How much one partition tells of another, without matching their labels: entropies and purity.
-
-Shapes: P predicted clusters, R reference classes. Definitions: Rosenberg & Hirschberg 2007 (V-measure); values are
-those of scikit-learn.
-
-Agreement class by class, once each class has the cluster that the matching gives it.
+Some need no matching: how much one partition tells of another, by entropies (V-measure, Rosenberg & Hirschberg 2007;
+values are those of scikit-learn) and purity. The others go class by class, once each class has the cluster that the
+matching gives it.
 
 Shapes: P predicted clusters, R reference classes, U clusters that no class is left for.
 """

@@ -1,15 +1,12 @@
 """Euclidean distances in blocks: never more than a fixed number of them at once.
 
-Shapes: N points, M of the same or other points, L dimensions.
-
 The dot-product form `|x|^2 + |y|^2 - 2 x.y` loses the small distances to cancellation in float32, and tight clusters
 are made of small distances. The products are therefore formed in float64, as one matrix product of inner dimension
 L + 2, and only the result is rounded: measured on two cores this costs a third of the float32 rate and is exact to
-1e-8 of the cloud's radius. Devices without float64 (MPS) keep float32.
+1e-8 of the cloud's radius. Devices without float64 (MPS) keep float32. Distances summed from points to whole clusters
+go in tiles that stay in a core's cache.
 
-Summed distances from points to whole clusters, in tiles that stay in a core's cache.
-
-Shapes: N points, M scored points, L dimensions, K clusters.
+Shapes: N points, M scored points of the same or others, L dimensions, K clusters.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ import torch
 from deepspec.functional.centroid_indices import calinski_harabasz, davies_bouldin, sums_about_centres
 from deepspec.functional.kmeans import KMeansResult, TooFewPositionsError, kmeans_range
 from deepspec.functional.silhouette import PartitionScores
+from deepspec.renamed import takes_old_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,12 +105,13 @@ def _listed(names: list[str]) -> str:
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
+@takes_old_words
 def k_criteria(
     x_NL: Tensor,
     k_min: int,
     k_max: int,
     *,
-    restarts: int = 3,
+    n_init: int = 3,
     references: int = REFERENCES,
     points: int = POINTS,
     generator: torch.Generator | None = None,
@@ -120,7 +122,7 @@ def k_criteria(
         x_NL: (N, L) float points, on any device; finite. Of more than `points` a random sample is taken.
         k_min: fewest clusters, at least 2.
         k_max: most clusters, at most N - 1.
-        restarts: K-means runs per K, the best of which counts.
+        n_init: K-means runs per K, the best of which counts.
         references: clouds for the gap statistic, at least 2.
         points: as above.
         generator: CPU generator; None uses torch's global one.
@@ -137,13 +139,13 @@ def k_criteria(
     if len(x_NL) > points:
         x_NL = x_NL[torch.randperm(len(x_NL), generator=generator)[:points].to(x_NL.device)]
     x_NL = (x_NL - x_NL.mean(0)).double()
-    found = kmeans_range(x_NL, 1, k_max, restarts=restarts, generator=generator)
+    found = kmeans_range(x_NL, 1, k_max, n_init=n_init, generator=generator)
     tried = range(k_min, k_max + 1)
     partitions = torch.stack([found[k - 1].labels for k in tried])
     silhouettes = dict(zip(tried, PartitionScores(x_NL, partitions, list(tried)).scores.tolist(), strict=True))
     if all(map(math.isnan, silhouettes.values())):
         raise TooFewPositionsError(f"x: expected at least k_min = {k_min} distinct points, got fewer")
-    gaps, errors = _gaps(x_NL, found, references, restarts, generator)
+    gaps, errors = _gaps(x_NL, found, references, n_init, generator)
     curves = {
         "silhouette": silhouettes,
         "gap": gaps,
@@ -169,14 +171,14 @@ def k_criteria(
 
 
 def _index(x_NL: Tensor, found: KMeansResult, *, davies: bool) -> float:
-    sums = sums_about_centres(x_NL, found.labels, found.centres)
-    return davies_bouldin(sums, found.centres) if davies else calinski_harabasz(sums, found.centres)
+    sums = sums_about_centres(x_NL, found.labels, found.cluster_centers)
+    return davies_bouldin(sums, found.cluster_centers) if davies else calinski_harabasz(sums, found.cluster_centers)
 
 
 def _bic(x_NL: Tensor, found: KMeansResult) -> float:
     """Log likelihood less half the parameters times log N; the variance is the unbiased one of x-means."""
     n, latent = x_NL.shape
-    k = len(found.centres)
+    k = len(found.cluster_centers)
     variance = max(found.inertia / ((n - k) * latent), torch.finfo(torch.float64).tiny)
     count_K = torch.bincount(found.labels, minlength=k).double()
     likelihood = (
@@ -188,7 +190,7 @@ def _bic(x_NL: Tensor, found: KMeansResult) -> float:
 
 
 def _gaps(
-    x_NL: Tensor, found: list[KMeansResult], references: int, restarts: int, generator: torch.Generator | None
+    x_NL: Tensor, found: list[KMeansResult], references: int, n_init: int, generator: torch.Generator | None
 ) -> tuple[Curve, Curve]:
     """Gap and its standard error for K = 1, 2, ..."""
     # Distances do not change when the axes are turned to the principal ones, so the box need not be turned back.
@@ -203,7 +205,7 @@ def _gaps(
     for _ in range(references):
         draw_NL = torch.rand(x_NL.shape, generator=generator, dtype=torch.float64).to(x_NL.device)
         cloud_NL = low_L + draw_NL * (high_L - low_L)
-        uniform.append(logs(kmeans_range(cloud_NL, 1, len(found), restarts=restarts, generator=generator)))
+        uniform.append(logs(kmeans_range(cloud_NL, 1, len(found), n_init=n_init, generator=generator)))
     uniform_BK = torch.stack(uniform)
     gap_K = uniform_BK.mean(0) - logs(found)
     error_K = uniform_BK.std(0, correction=0) * math.sqrt(1 + 1 / references)

@@ -18,6 +18,7 @@ import torch
 from deepspec.functional.agreement import adjusted_rand_index, count_pairs, match_labels
 from deepspec.functional.distances import check_points
 from deepspec.functional.kmeans import kmeans
+from deepspec.renamed import takes_old_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,8 +73,8 @@ class Stability:
         end += f"{100 * float(self.changed_N.mean()):.1f} % of them"
         if judged_by:
             text = (
-                f"resampling alone: {agree} of K-means on the latent points agree with the segmentation, which goes by "
-                f"{judged_by}, {end}"
+                f"stability under resampling alone: {agree} of K-means on the latent points agree with the "
+                f"segmentation {end}; the segmentation itself goes by {judged_by}, so that this says little about it"
             )
         else:
             text = f"{self.level} under resampling alone: {agree} agree with the segmentation {end}"
@@ -84,6 +85,7 @@ class Stability:
         return text
 
 
+@takes_old_words
 @torch.inference_mode()
 def stability(
     z_NL: Tensor,
@@ -92,7 +94,7 @@ def stability(
     *,
     refits: int = REFITS,
     sample: int = SAMPLE,
-    restarts: int = 5,
+    n_init: int = 5,
     generator: torch.Generator | None = None,
 ) -> Stability:
     """Refit K-means with the same K on bootstrap samples, each with its own seeds, and label all points by each refit.
@@ -103,7 +105,7 @@ def stability(
         k: number of clusters, 2 to N.
         refits: at least 2.
         sample: points drawn with replacement for each refit: N, but at most this many. A smaller sample varies more.
-        restarts: K-means runs of each refit, the best of which counts: a chance start is no instability.
+        n_init: K-means runs of each refit, the best of which counts: a chance start is no instability.
         generator: CPU generator; None uses torch's global one.
 
     Raises:
@@ -116,8 +118,8 @@ def stability(
     all_BN = []
     for _ in range(refits):
         drawn = torch.randint(n, (min(n, sample),), generator=generator).to(z_NL.device)
-        found = kmeans(z_NL[drawn], k, restarts=restarts, generator=generator)
-        all_BN.append(_nearest(z_NL, found.centres))
+        found = kmeans(z_NL[drawn], k, n_init=n_init, generator=generator)
+        all_BN.append(_nearest(z_NL, found.cluster_centers))
     aris, jaccards = [], []
     changed_N = torch.zeros(n, dtype=torch.float32, device=z_NL.device)
     for refit_N in all_BN:

@@ -1,7 +1,4 @@
-"""Name the peaks of spectra.
-
-How peaks are found and named: the options that every verb has which names peaks.
-"""
+"""Name the peaks of spectra, by options that every verb has which names peaks."""
 
 from __future__ import annotations
 

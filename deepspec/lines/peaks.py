@@ -3,13 +3,10 @@
 The filter is the mean of a window as wide as a peak less the mean of the two half-windows beside it. It is zero on any
 straight background, so that none has to be subtracted first, and its noise is known (Schamber 1977; Mariscotti 1967).
 
-Shapes: C channels.
-
-X-ray spectra as they are fitted: in channels no finer than needed, filtered, each channel with its error.
-
-The filter removes the background. What a model of lines may be wrong by is taken from the local envelope of the
-filtered spectrum, not from its value in each channel: at the zero crossings beside a peak the model is as wrong as on
-top of it, and an error that vanishes there would make the fit follow those channels alone.
+X-ray spectra are fitted in channels no finer than needed, filtered, each channel with its error. The filter removes the
+background. What a model of lines may be wrong by is taken from the local envelope of the filtered spectrum, not from
+its value in each channel: at the zero crossings beside a peak the model is as wrong as on top of it, and an error that
+vanishes there would make the fit follow those channels alone.
 
 Shapes: C channels, F families, S spectra.
 """

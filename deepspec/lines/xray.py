@@ -2,17 +2,13 @@
 
 The lines of one shell of an element come together, in nearly fixed ratios: a family. All families that have their main
 line near a peak are fitted to the spectrum at once, with no coefficient below zero, after both went through the same
-top-hat filter (Schamber 1977), which removes the background; the tube's scattered lines, escape and sum peaks of what
-was fitted take part. Then families are taken out again, the rare ones first, wherever the others explain the spectrum
-as well: Pb Lβ5 is no thorium. A family explains a peak by what it adds there. Beside it stand the families that the fit
-did without, with the share of the peak that each could explain without making its other lines stronger than what was
-measured: Pb Lα asks for Pb Lβ, As Kα for As Kβ.
+top-hat filter (Schamber 1977), which removes the background; the tube's scattered lines, escape peaks (of silicon's own
+photons) and sum peaks (two photons counted as one) of what was fitted take part. Then families are taken out again, the
+rare ones first, wherever the others explain the spectrum as well: Pb Lβ5 is no thorium. A family explains a peak by
+what it adds there. Beside it stand the families that the fit did without, with the share of the peak that each could
+explain without making its other lines stronger than what was measured: Pb Lα asks for Pb Lβ, As Kα for As Kβ.
 
 Shapes: C channels, F families, K spectra, P parts of the model.
-
-Peaks that the detector makes of lines: escape of silicon's own photons, and two photons counted as one.
-
-Shapes: C channels.
 """
 
 from __future__ import annotations

@@ -12,29 +12,31 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from deepspec.functional.centroid_indices import ClusterSums, calinski_harabasz, davies_bouldin, sums_about_centres
+from deepspec.renamed import has_old_words
 
 
+@has_old_words
 class CentroidIndex(Metric, ABC):
     """Sums over the points of each cluster about its centre; two subclasses in one MetricCollection share them.
 
     Args:
-        centres: (K, L) centres that the points were assigned to.
+        cluster_centers: (K, L) centres that the points were assigned to.
     """
 
     full_state_update = False
     is_differentiable = False
-    centres: Tensor
+    cluster_centers: Tensor
     count: Tensor
     deviation: Tensor
     square: Tensor
     distance: Tensor
 
-    def __init__(self, centres: Tensor) -> None:
+    def __init__(self, cluster_centers: Tensor) -> None:
         super().__init__()
-        self.register_buffer("centres", centres.detach().double().clone())
-        k = len(centres)
+        self.register_buffer("cluster_centers", cluster_centers.detach().double().clone())
+        k = len(cluster_centers)
         self.add_state("count", torch.zeros(k, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("deviation", torch.zeros_like(self.centres), dist_reduce_fx="sum")
+        self.add_state("deviation", torch.zeros_like(self.cluster_centers), dist_reduce_fx="sum")
         self.add_state("square", torch.zeros(k, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("distance", torch.zeros(k, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -44,7 +46,7 @@ class CentroidIndex(Metric, ABC):
         Raises:
             ValueError: shapes that do not fit, values that are not finite, or a label of K and above.
         """
-        sums = sums_about_centres(points, labels, self.centres)
+        sums = sums_about_centres(points, labels, self.cluster_centers)
         self.count += sums.count_K
         self.deviation += sums.deviation_KL
         self.square += sums.square_K
@@ -66,7 +68,7 @@ class CalinskiHarabasz(CentroidIndex):
     higher_is_better = True
 
     def _index(self, sums: ClusterSums) -> float:
-        return calinski_harabasz(sums, self.centres)
+        return calinski_harabasz(sums, self.cluster_centers)
 
 
 class DaviesBouldin(CentroidIndex):
@@ -79,4 +81,4 @@ class DaviesBouldin(CentroidIndex):
     higher_is_better = False
 
     def _index(self, sums: ClusterSums) -> float:
-        return davies_bouldin(sums, self.centres)
+        return davies_bouldin(sums, self.cluster_centers)

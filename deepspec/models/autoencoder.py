@@ -1,11 +1,9 @@
-"""The plain autoencoder (Bombini et al. 2024, section 2.1): spectrum -> latent point -> spectrum.
+"""Autoencoders, plain and variational (Bombini et al. 2024, 2.1 and 2.4): spectrum -> latent point -> spectrum.
 
-N spectra, C channels, L latent dimensions.
-
-Linear layers with their activation, dropout and the initialisation that suits them.
-
-One rule gives every gain: with weights of variance gain^2 / fan_in and zero biases, inputs of unit second moment come
-out of the *following* activation with (about) unit second moment again, at any depth.
+In the variational one each spectrum is a Gaussian in the latent space. Both are linear layers with their activation,
+dropout and the initialisation that suits them. One rule gives every gain: with weights of variance gain^2 / fan_in and
+zero biases, inputs of unit second moment come out of the *following* activation with (about) unit second moment again,
+at any depth.
 - ReLU: gain sqrt(2), because it discards half of the second moment (He et al. 2015, arXiv 1502.01852, eq. 10).
 - SELU: gain 1, "LeCun normal". Klambauer et al. 2017 (arXiv 1706.02515) prove zero mean and unit variance to be a
   stable and attracting fixed point for weights of variance 1 / fan_in; `torch.nn.init.calculate_gain("selu")` is 3/4,
@@ -13,9 +11,7 @@ out of the *following* activation with (about) unit second moment again, at any 
 - tanh: gain 5/3, as `calculate_gain` has it; it makes up for the squashing.
 - linear, sigmoid and softplus: gain 1.
 
-The variational autoencoder (Bombini et al. 2024, section 2.4): each spectrum is a Gaussian in the latent space.
-
-N spectra, C channels, L latent dimensions.
+Shapes: N spectra, C channels, L latent dimensions.
 """
 
 from __future__ import annotations

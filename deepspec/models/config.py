@@ -1,6 +1,6 @@
 """What a network looks like, as plain values that fit a YAML file and a checkpoint.
 
-Hidden widths by rule: how fast a network narrows from the channels to the latent space.
+Hidden widths can follow a rule: how fast a network narrows from the channels to the latent space.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From a configuration to the network it describes.
 
-Several autoencoders of one shape, trained side by side as one network.
+`EnsembleAutoencoder` is several autoencoders of one shape, trained side by side as one network.
 
-N spectra, C channels, L latent dimensions of a member, S members.
+Shapes: N spectra, C channels, L latent dimensions of a member, S members.
 """
 
 from __future__ import annotations

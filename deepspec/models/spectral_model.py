@@ -1,20 +1,21 @@
 """SpectralModel: axis, preprocessing, network and clusters together, as a checkpoint holds them.
 
 What training adds is in `deepspec.training.module`; using a model needs none of it, nor the seconds that importing
-Lightning takes.
+Lightning takes. A checkpoint is read as tensors and plain types, never as code.
 
 Shapes: N spectra, C raw channels, E channels after the preprocessing is undone, L latent dimensions (of all members
 of an ensemble).
-
-Reading checkpoints: tensors and plain types, never code.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
+import time
 import zipfile
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +32,7 @@ from deepspec.models.config import NetworkConfig
 from deepspec.models.network import build_network
 from deepspec.models.outside import OutsideNetwork
 from deepspec.preprocess import Preprocess
+from deepspec.renamed import in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +52,9 @@ TRAINING_ONLY = "deep_baseline."
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a deepspec checkpoint: tensors and plain types only, all of it compared with its checksums.
 
+    The latest file is kept in memory, so that the segmentation, its figures and its report read it once. What is
+    returned is the caller's own, but for the numbers in the tensors.
+
     Args:
         path: the file, the run folder that `fit` wrote it into, or a ready model, as `pretrained:xrf`.
 
@@ -61,6 +66,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = model_file(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; `fit` writes model.ckpt into its run folder")
+    content = _content(path, _state_of(path))
+    return {name: copy.deepcopy(part) if name == FORMAT else copy.copy(part) for name, part in content.items()}
+
+
+def _state_of(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file does; never the same of one that may be changing now."""
+    stat = path.stat()
+    now = time.time_ns()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, 0 if now - stat.st_mtime_ns > _SETTLED_NS else now
+
+
+_SETTLED_NS = 2_000_000_000
+
+
+@lru_cache(maxsize=1)
+def _content(path: Path, state: tuple[int, int, int, int]) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
         raise UserError(
             f"{path}: expected a checkpoint, got a file that cannot be read as one (no archive, or cut short)"
@@ -133,7 +154,7 @@ def trained_clusterer(content: dict[str, Any]) -> ClustererConfig | None:
     """What divided the latents of the run of a checkpoint; None where it has no configuration of `fit` that says so."""
     config = yaml.safe_load(content[FORMAT]["config"]) or {}
     found = config.get("clusterer")
-    return ClustererConfig(**found) if found else None
+    return ClustererConfig(**in_new_words({"clusterer": found})["clusterer"]) if found else None
 
 
 class SpectralModel(nn.Module):

@@ -1,11 +1,10 @@
 """One factor per spectrum, which takes the total intensity out and leaves the shape.
 
-N spectra, C channels. A spectrum whose maximum, area or length is not above 0 has no shape to show and becomes zeros.
-The factor is not kept, so an inverse can only give relative intensities.
+A spectrum whose maximum, area or length is not above 0 has no shape to show and becomes zeros. The factor is not kept,
+so an inverse can only give relative intensities. `Dose` scales to the level of the training: the same for every
+spectrum.
 
-The same dose for every spectrum: its counts scaled to the level of the training.
-
-N spectra, C channels.
+Shapes: N spectra, C channels.
 """
 
 from __future__ import annotations

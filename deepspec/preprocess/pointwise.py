@@ -1,10 +1,8 @@
-"""Functions of each value alone: clipping, and transforms that even out the noise of counts.
+"""Functions of each value alone: clipping, transforms that even out the noise of counts, and a logarithm.
 
-N spectra, C channels.
+The logarithm has a floor, which the training sample sets.
 
-The logarithm, with a floor that the training sample sets.
-
-N spectra, C channels.
+Shapes: N spectra, C channels.
 """
 
 from __future__ import annotations

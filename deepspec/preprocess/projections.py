@@ -1,16 +1,9 @@
 """Projections of spectra onto few components: principal ones, and those of least noise.
 
-Means and covariances of a training sample, in float64 and a block of spectra at a time.
+Minimum noise fractions are the directions in which spectra vary most against their noise. Means and covariances of the
+training sample are summed in float64, a block of spectra at a time.
 
-N spectra, C channels, D directions.
-
-Scores on the principal components of a training sample.
-
-N spectra, C channels, D components.
-
-Minimum noise fractions: the directions in which spectra vary most against their noise.
-
-N spectra, C channels, D components, M spectra in pairs of neighbours.
+Shapes: N spectra, C channels, D components, M spectra in pairs of neighbours.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Shift and scale each channel by statistics of a training sample.
+"""Shift and scale each channel by statistics of a training sample, or each spectrum by its own quartiles.
 
-N spectra, C channels. `(x - offset_C) / scale_C`; both are buffers and travel with the checkpoint.
+A channel becomes `(x - offset_C) / scale_C`; both are buffers and travel with the checkpoint. `QuantileTanh` brings the
+logarithm of a spectrum into -1..1 by the spectrum's quartiles.
 
-The logarithm of a spectrum, brought into -1..1 by its own quartiles.
-
-N spectra, C channels.
+Shapes: N spectra, C channels.
 """
 
 from __future__ import annotations

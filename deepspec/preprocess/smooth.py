@@ -1,10 +1,6 @@
-"""Less noise from channel to channel, at the price of resolution.
+"""Less noise from channel to channel, at the price of resolution; and the background under the peaks, taken away.
 
-N spectra, C channels.
-
-The background under the peaks of an energy spectrum, taken away.
-
-N spectra, C channels.
+Shapes: N spectra, C channels.
 """
 
 from __future__ import annotations

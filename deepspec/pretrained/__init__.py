@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 PREFIX = "pretrained:"
 """Before a name it says that a model of deepspec's own is meant, wherever a checkpoint is asked for."""
 
-SHA256 = {"xrf": "94ec03bda66c3b88012f9bd9b89a7d85ef2fba5470ea08bc6a0fe96f81b982ce"}
+SHA256 = {"xrf": "37a0d43b2c967ba272ca52f3bda0bf9170fa2667cdb2690714a4f012c359eb6e"}
 """Of each model's file, NAME.ckpt in `FOLDER`, in hexadecimal: weights that were changed are not used."""
 
 

@@ -179,7 +179,7 @@ def _draw_row(row: NDArray[Any], evaluation: Evaluation, number: int) -> None:
     compared = (evaluation.labels >= 0) & (reference.labels >= 0)
     state = np.where(theirs, np.where(ours, 2, 3), np.where(ours, 4, 1))
     black_and_white = ListedColormap([NO_CLUSTER, "black", "white"])
-    name = f"cluster {cluster}" if cluster >= 0 else "no cluster"
+    name = f"cluster {evaluation.called(cluster)}" if cluster >= 0 else "no cluster"
     pictures = (
         (np.where(evaluation.labels < 0, 0, ours + 1), black_and_white, name),
         (np.where(reference.labels < 0, 0, theirs + 1), black_and_white, f"class {reference.names[number]}"),

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from deepspec.drawing import FONT_SIZE, cluster_colours, grid_figure
 from deepspec.pages import figure_html, paragraph, table_html, write_plain_page
-from deepspec.runs.table import RESULTS, TITLES, epochs_text
+from deepspec.runs.table import TITLES, epochs_text, shown_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +168,7 @@ def write_comparison_page(
         figure: of their courses.
         path: of the page.
     """
-    shown = [name for name in RESULTS if any(row[name] is not None for row in rows)]
+    shown = shown_results(rows, keys)
     kinds = ["failed" if row["problem"] else "" for row in rows]
     columns = [*shown, *(["problem"] if any(kinds) else [])]
     results = [[epochs_text(row) if name == "epochs" else row[name] for name in columns] for row in rows]

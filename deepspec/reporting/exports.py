@@ -31,7 +31,9 @@ def save_tiff(segmentation: Segmentation, path: Path) -> None:
     from PIL import Image, TiffImagePlugin
 
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[270] = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters"
+    named = f": {', '.join(segmentation.cluster_labels)}" if segmentation.names else ""
+    text = f"deepspec label map: 0 = no label, n + 1 = cluster n, {segmentation.k} clusters{named}"
+    tags[270] = text.encode("ascii", "replace").decode()
     image = Image.fromarray((segmentation.labels.astype(np.int32) + 1).astype(np.uint16))
     # Deflate, which tifffile and scikit-image read by themselves; LZW needs another package there.
     _write(path, lambda part: image.save(part, format="TIFF", compression="tiff_adobe_deflate", tiffinfo=tags))
@@ -64,7 +66,8 @@ def save_memberships_tiff(segmentation: Segmentation, path: Path) -> None:
     pages = []
     for cluster, page in enumerate(_memberships_KHW(segmentation)):
         tags = TiffImagePlugin.ImageFileDirectory_v2()
-        tags[270] = f"deepspec probability of cluster {cluster} of {segmentation.k}"
+        label = segmentation.cluster_labels[cluster].encode("ascii", "replace").decode()
+        tags[270] = f"deepspec probability of cluster {label} of {segmentation.k}"
         pages.append(Image.fromarray(page, mode="F"))
         pages[-1].encoderinfo = {"tiffinfo": tags, "compression": "tiff_adobe_deflate"}
     first, *more = pages
@@ -132,11 +135,22 @@ def save_fits(segmentation: Segmentation, path: Path, header: Header | None = No
             fits.Column("CLUSTER", "J", array=np.arange(segmentation.k)),
             fits.Column("PIXELS", "K", array=segmentation.sizes),
             fits.Column("SHARE", "D", array=segmentation.shares),
+            *_names_column(segmentation),
         ],
         name="CLUSTERS",
     )
     # Rows from the bottom up, as FITS has them, is how the cube was read too: nothing is turned over.
     _write(path, lambda part: fits.HDUList([labels, clusters]).writeto(part, overwrite=True))
+
+
+def _names_column(segmentation: Segmentation) -> list[Any]:
+    """What clusters were called by hand, which FITS has in ASCII."""
+    from astropy.io import fits
+
+    if segmentation.names is None:
+        return []
+    names = [name.encode("ascii", "replace").decode() for name in segmentation.names]
+    return [fits.Column("NAME", f"{max(1, *map(len, names))}A", array=np.array(names))]
 
 
 def celestial_header(path: Path, shape: tuple[int, int], extension: str | None = None) -> Header | None:
@@ -214,15 +228,16 @@ def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
     Returns:
         `spectra.csv` on the axis of the cube and `spectra-decoded.csv` on the decoder's.
     """
+    names = segmentation.cluster_labels
     clusters = range(segmentation.k)
-    measured = {f"measured {c}": segmentation.mean_raw[c] for c in clusters}
+    measured = {f"measured {names[c]}": segmentation.mean_raw[c] for c in clusters}
     decoded: dict[str, NDArray[np.float64]] = {}
     for name, spectra in (
         ("input", segmentation.mean_input),
         ("decoded", segmentation.mean_reconstructed),
         ("decoded mean latent", segmentation.decoded_centre),
     ):
-        decoded |= {f"{name} {c}": spectra[c] for c in clusters}
+        decoded |= {f"{name} {names[c]}": spectra[c] for c in clusters}
     written = []
     for name, axis, columns in (
         ("spectra.csv", segmentation.axis, measured),
@@ -234,6 +249,38 @@ def save_spectra(segmentation: Segmentation, folder: Path) -> list[Path]:
             written[-1], [axis.label, *columns], ([f"{value:.8g}" for value in row] for row in rows), line_end="\n"
         )
     return written
+
+
+def save_statistics(segmentation: Segmentation, path: Path) -> None:
+    """What the measured spectra of each cluster scatter by, as CSV with a column for each number of each cluster.
+
+    Args:
+        segmentation: to write.
+        path: of the file. Empty cells are not known.
+
+    Raises:
+        ValueError: the segmentation has no statistics.
+    """
+    statistics = segmentation.statistics
+    if statistics is None:
+        raise ValueError("expected a segmentation with statistics of its clusters, got one without")
+    unit = f" ({statistics.unit})" if statistics.unit else ""
+    columns: dict[str, NDArray[np.float64]] = {}
+    for cluster in range(segmentation.k):
+        for word, values, own in (
+            ("mean", segmentation.mean_raw, unit),
+            ("standard error", statistics.standard_error, unit),
+            ("5 %", statistics.low, unit),
+            ("median", statistics.median, unit),
+            ("95 %", statistics.high, unit),
+            ("maximum", statistics.maximum, unit),
+            ("difference to the rest", statistics.difference, unit),
+            ("significance of the difference", statistics.significance, ""),
+        ):
+            columns[f"{word} {segmentation.cluster_labels[cluster]}{own}"] = values[cluster]
+    rows = zip(segmentation.axis.values, *columns.values(), strict=True)
+    cells = (["" if np.isnan(value) else f"{value:.8g}" for value in row] for row in rows)
+    write_csv(path, [segmentation.axis.label, *columns], cells, line_end="\n")
 
 
 def save_peaks(labels: Sequence[Sequence[LabelledPeak]], path: Path) -> None:
@@ -302,13 +349,13 @@ def save_msa(segmentation: Segmentation, folder: Path) -> list[Path]:
     step = float(axis.values[-1] - axis.values[0]) / max(1, axis.channels - 1)
     even = np.abs(axis.values - (axis.values[0] + step * np.arange(axis.channels))).max() <= 1e-3 * abs(step)
     signal = {"keV": "XRF", "channel": "", "1/cm": ""}.get(axis.unit, "CLS")
-    paths = []
+    paths, names = [], segmentation.cluster_labels
     for cluster in np.flatnonzero(segmentation.sizes):
         spectrum = segmentation.mean_raw[cluster]
         fields = {
             "FORMAT": "EMSA/MAS Spectral Data File",
             "VERSION": "1.0",
-            "TITLE": f"mean spectrum of cluster {cluster}, {segmentation.sizes[cluster]} pixels",
+            "TITLE": f"mean spectrum of cluster {names[cluster]}, {segmentation.sizes[cluster]} pixels",
             "DATE": _date(segmentation.provenance.created)[0],
             "TIME": _date(segmentation.provenance.created)[1],
             "OWNER": f"deepspec {segmentation.provenance.deepspec}",

@@ -12,8 +12,9 @@ from deepspec.lines.label import label_clusters
 from deepspec.reporting.curve_figures import silhouette_curve
 from deepspec.reporting.figure_table import ReportFigure, figure_table, save_table
 from deepspec.reporting.latent_figures import latent_matrix
+from deepspec.reporting.line_map_files import draw_maps
 from deepspec.reporting.map_figures import disagreement_map, integrated, label_map, masks
-from deepspec.reporting.spectra_figures import averages_over_difference, cluster_rows, cluster_spectra
+from deepspec.reporting.spectra_figures import averages_over_difference, cluster_bands, cluster_rows, cluster_spectra
 from deepspec.reporting.training_figures import (
     generate,
     generated_spectra,
@@ -56,6 +57,11 @@ class FigureContext:
         return generate(self.segmentation, self.checkpoint)
 
 
+def _line_maps(shown: FigureContext) -> Figure:
+    assert shown.segmentation.line_maps is not None
+    return draw_maps(shown.segmentation.line_maps)
+
+
 def _generated_spectra(shown: FigureContext) -> Figure:
     assert shown.generated is not None
     return generated_spectra(shown.segmentation, shown.generated, shown.scale)
@@ -70,12 +76,22 @@ FIGURES = figure_table(
             "Mean measured, mean decoded and decoded mean spectrum of each cluster (equations 9, 8 and 10)",
             lambda shown: cluster_spectra(shown.segmentation, shown.scale, shown.labels),
         ),
+        "statistics": ReportFigure(
+            "Measured spectra of each cluster: mean, median, band of 5 to 95 % of its pixels, and maximum of all",
+            lambda shown: cluster_bands(shown.segmentation, shown.scale),
+            when=lambda shown: shown.segmentation.statistics is not None,
+        ),
         "clusters": ReportFigure(
             "Mask, mean decoded and mean measured spectrum over the flattened cube (figures 4 and 9 of the paper)",
             lambda shown: cluster_rows(shown.segmentation, shown.scale),
         ),
         "integrated": ReportFigure(
             "Cube, decoded cube and latents, summed (figures 5 and 11)", lambda shown: integrated(shown.segmentation)
+        ),
+        "maps": ReportFigure(
+            "Maps of the lines: elements with overlapping lines told apart, or flux, velocity and dispersion of gas",
+            _line_maps,
+            when=lambda shown: shown.segmentation.line_maps is not None,
         ),
         "silhouette": ReportFigure(
             "Silhouette of the pixels that were sampled to choose the number of clusters, in the latent space",

@@ -64,10 +64,16 @@ def latent_matrix(segmentation: Segmentation) -> Figure:
         raise ValueError("expected a segmentation with latent points, got one of an earlier version")
     names = segmentation.cluster_names
     title = f"{len(sample.labels_S)} of {segmentation.sizes.sum()} latent points"
-    return latent_scatter(sample, segmentation.centres, names, title)
+    return latent_scatter(sample, segmentation.cluster_centers, names, title, segmentation.cluster_colours)
 
 
-def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names: Sequence[str], title: str) -> Figure:
+def latent_scatter(
+    sample: LatentSample,
+    centres_KL: NDArray[np.float32],
+    names: Sequence[str],
+    title: str,
+    colours: Sequence[str] | None = None,
+) -> Figure:
     """`latent_matrix` of any points.
 
     Args:
@@ -75,7 +81,9 @@ def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names:
         centres_KL: (K, L) of the clusters.
         names: of the clusters.
         title: plain text.
+        colours: of the clusters, as #rrggbb; default the usual ones.
     """
+    colours = colours or cluster_colours(len(names))
     kept = np.sort(np.argsort(-sample.points_SL.var(axis=0), kind="stable")[:MOST_DIMENSIONS]).tolist()
     n = len(kept)
     size = 1.9 if n <= 3 else 1.4
@@ -87,9 +95,9 @@ def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names:
                 axes.remove()
                 continue
             if row == column:
-                _histograms(axes, sample, names, x)
+                _histograms(axes, sample, names, x, colours)
             else:
-                _scatter(axes, sample, centres_KL, x, y)
+                _scatter(axes, sample, centres_KL, x, y, colours)
             axes.tick_params(labelsize=FONT_SIZE - 3, labelbottom=row == n - 1, labelleft=column == 0 < row)
             if row == n - 1:
                 axes.set_xlabel(f"latent {x}", fontsize=FONT_SIZE)
@@ -101,18 +109,20 @@ def latent_scatter(sample: LatentSample, centres_KL: NDArray[np.float32], names:
     return figure
 
 
-def _histograms(axes: Axes, sample: LatentSample, names: Sequence[str], dimension: int) -> None:
+def _histograms(axes: Axes, sample: LatentSample, names: Sequence[str], dimension: int, colours: Sequence[str]) -> None:
     values = sample.points_SL[:, dimension]
     edges = np.linspace(values.min(), values.max() + 1e-6, 41)
-    for cluster, (name, colour) in enumerate(zip(names, cluster_colours(len(names)), strict=True)):
+    for cluster, (name, colour) in enumerate(zip(names, colours, strict=True)):
         counts, _ = np.histogram(values[sample.labels_S == cluster], edges)
         axes.stairs(counts, edges, color=colour, linewidth=1.2, label=name)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _scatter(axes: Axes, sample: LatentSample, centres_KL: NDArray[np.float32], x: int, y: int) -> None:
-    for cluster, colour in enumerate(cluster_colours(len(centres_KL))):
+def _scatter(
+    axes: Axes, sample: LatentSample, centres_KL: NDArray[np.float32], x: int, y: int, colours: Sequence[str]
+) -> None:
+    for cluster, colour in enumerate(colours):
         own = sample.points_SL[sample.labels_S == cluster]
         axes.plot(own[:, x], own[:, y], ",", color=colour, rasterized=True)
     axes.plot(centres_KL[:, x], centres_KL[:, y], "x", color="black", markersize=5, markeredgewidth=1.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 _MASK_COLOURS = ListedColormap([NO_CLUSTER, "#440154", "#fde725"])
 
 
+_TITLE = 32
+"""Letters in a line over a panel of a mask."""
+
+
 def label_map(segmentation: Segmentation) -> Figure:
     """The image of cluster numbers, with a legend of the clusters and their shares of the labelled pixels."""
     return segmentation.plot()
@@ -38,13 +43,19 @@ def masks(segmentation: Segmentation) -> Figure:
     columns = min(segmentation.k, 4)
     width = 2.3
     height = panel_height(segmentation.labels.shape, width, 0.4, 4.0)
+    titles = [textwrap.fill(name, _TITLE) for name in segmentation.cluster_names]
+    room = 0.3 if max(map(len, titles)) <= _TITLE else 0.45  # of a line, or two
     figure, grid = grid_figure(
-        math.ceil(segmentation.k / columns), [width] * columns, height, gaps=(0.1, 0.3), margins=(0.05, 0.05, 0.05, 0.3)
+        math.ceil(segmentation.k / columns),
+        [width] * columns,
+        height,
+        gaps=(0.1, room),
+        margins=(0.05, 0.05, 0.05, room),
     )
     for cluster, axes in enumerate(grid.flatten()):
         if cluster < segmentation.k:
             draw_mask(axes, segmentation, cluster)
-            axes.set_title(segmentation.cluster_names[cluster], fontsize=FONT_SIZE)
+            axes.set_title(titles[cluster], fontsize=FONT_SIZE)
         else:
             axes.remove()
     return figure

@@ -25,10 +25,13 @@ from deepspec.reporting.exports import (
     save_msa,
     save_peaks,
     save_spectra,
+    save_statistics,
     save_tiff,
 )
 from deepspec.reporting.figure_table import file_names, others_may_fail
 from deepspec.reporting.figures import FIGURES, history_file, save_figures
+from deepspec.reporting.line_map_files import save_maps_fits, save_maps_tiff
+from deepspec.reporting.pigments import pigments_of, save_pigments
 from deepspec.reporting.report import write_report
 from deepspec.reporting.report_data import borders_of
 
@@ -86,8 +89,16 @@ def _check(name: str, export: object) -> None:
 
 def _write_tiff(context: ExportContext, folder: Path) -> None:
     save_tiff(context.segmentation, folder / "labels.tif")
+    if context.segmentation.line_maps is not None:
+        save_maps_tiff(context.segmentation.line_maps, folder / "maps.tif")
     if context.segmentation.disagreement is not None:
         save_disagreement(context.segmentation, folder / "disagreement.tif")
+
+
+def _write_fits(context: ExportContext, folder: Path) -> None:
+    save_fits(context.segmentation, folder / "labels.fits", context.header)
+    if context.segmentation.line_maps is not None:
+        save_maps_fits(context.segmentation.line_maps, folder / "maps.fits", context.header)
 
 
 def _write_memberships(context: ExportContext, folder: Path) -> None:
@@ -104,9 +115,13 @@ def _write_memberships(context: ExportContext, folder: Path) -> None:
 
 def _write_csv(context: ExportContext, folder: Path) -> None:
     save_spectra(context.segmentation, folder)
+    if context.segmentation.statistics is not None:
+        save_statistics(context.segmentation, folder / "statistics.csv")
     save_peaks(context.labels, folder / "peaks.csv")
     if (borders := borders_of(context.segmentation)) is not None:
         save_borders(borders, folder / "borders.csv")
+    if any(pigments := pigments_of(context.segmentation, context.labels)):
+        save_pigments(context.segmentation, pigments, folder / "pigments.csv")
 
 
 def _write_folder(name: str, save: Callable[[Segmentation, Path], object]) -> Callable[[ExportContext, Path], None]:
@@ -123,18 +138,18 @@ EXPORTS: Extensible[Export] = Extensible(
     {
         "report": Export(REPORT, (REPORT,)),
         "tiff": Export(
-            "label map of 16 bits; of an ensemble also its disagreement, as floats",
-            ("labels.tif", "disagreement.tif"),
+            "label map of 16 bits; of an ensemble also its disagreement, and maps of lines, as floats",
+            ("labels.tif", "disagreement.tif", "maps.tif"),
             _write_tiff,
         ),
         "fits": Export(
             "label map, with the cube's world coordinates if it has any",
-            ("labels.fits",),
-            lambda context, folder: save_fits(context.segmentation, folder / "labels.fits", context.header),
+            ("labels.fits", "maps.fits"),
+            _write_fits,
         ),
         "csv": Export(
-            "spectra and peaks of the clusters, and r of each border",
-            ("spectra.csv", "spectra-decoded.csv", "peaks.csv", "borders.csv"),
+            "spectra of the clusters, what they scatter by, their peaks, pigments they may be, and r of each border",
+            ("spectra.csv", "spectra-decoded.csv", "statistics.csv", "peaks.csv", "borders.csv", "pigments.csv"),
             _write_csv,
         ),
         "msa": Export("a spectrum file per cluster", ("msa",), _write_folder("msa", save_msa)),
@@ -184,7 +199,7 @@ def parse_exports(text: str, cube: Path, checkpoint: Path | None) -> frozenset[s
             f"export 'training' needs {METRICS} of the run beside {checkpoint or 'a checkpoint'}, which is not there"
         )
     if "generated" in names and checkpoint is None:
-        raise UserError("export 'generated' needs a checkpoint, which a baseline has not")
+        raise UserError("export 'generated' needs a variational model, and a baseline has none: leave it out")
     return names
 
 

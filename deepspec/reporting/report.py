@@ -9,11 +9,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deepspec.clustering.structure import GRADED
 from deepspec.files import complete_or_absent
 from deepspec.lines.label import label_clusters
 from deepspec.pages import figure_html, table_html
 from deepspec.reporting.figures import FIGURES
+from deepspec.reporting.pigments import pigments_html, pigments_of
 from deepspec.reporting.report_data import borders_of, memberships_data, report_data
 from deepspec.texts import number_text
 
@@ -72,7 +75,10 @@ def write_report(
         "memberships": escape(without),
         "borders": _borders(segmentation),
         "scores": _scores(segmentation, figures),
-        "sections": "".join(f"<section><h2>{escape(part.title)}</h2>{part.html}</section>" for part in sections),
+        "sections": "".join(
+            f"<section><h2>{escape(part.title)}</h2>{part.html}</section>"
+            for part in [*sections, *_cluster_sections(segmentation, labels)]
+        ),
         "figures": _figures(figures, ""),
         "origin": _origin(segmentation, options or {}, run_config),
         "style": _page("page.css"),
@@ -84,6 +90,33 @@ def write_report(
     text = pieces[0] + "".join(parts[mark] + rest for mark, _, rest in (piece.partition("}}") for piece in pieces[1:]))
     with complete_or_absent(Path(path)) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _cluster_sections(segmentation: Segmentation, labels: Sequence[Sequence[LabelledPeak]]) -> Sequence[Section]:
+    """What the clusters scatter by, in numbers, and pigments that they may be."""
+    found = []
+    statistics = segmentation.statistics
+    if statistics is not None:
+        rows = []
+        for cluster, name in enumerate(segmentation.cluster_labels):
+            if segmentation.sizes[cluster] == 0:
+                continue
+            significance_C = np.nan_to_num(statistics.significance[cluster])
+            place = int(np.abs(significance_C).argmax())
+            most = "" if not significance_C.any() else (
+                f"{segmentation.axis.values[place]:.4g} {segmentation.axis.unit}: "
+                f"{statistics.difference[cluster, place]:+.3g} ({significance_C[place]:+.0f} standard errors)"
+            )  # fmt: skip
+            total = float(np.nansum(segmentation.mean_raw[cluster]))
+            rows.append((name, int(segmentation.sizes[cluster]), number_text(total), most))
+        unit = f", {statistics.unit}" if statistics.unit else ""
+        head = ("cluster", "pixels", f"mean sum over channels{unit}", "where it differs most from all other pixels")
+        note = f"<p>{escape(_sentence(statistics.sentence))} --export csv writes all of it.</p>"
+        found.append(Section("Clusters in numbers", table_html(head, rows) + note))
+    pigments = pigments_of(segmentation, labels)
+    if any(pigments):
+        found.append(Section("Pigments that the elements could be", pigments_html(segmentation, pigments, labels)))
+    return found
 
 
 def _page(name: str) -> str:

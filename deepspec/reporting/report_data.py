@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from deepspec.clustering.structure import GRADED
-from deepspec.drawing import cluster_colours
 from deepspec.reporting.latent_figures import sample_latents
 from deepspec.segmentation.scatter import MOSTLY
 
@@ -109,15 +108,15 @@ def tree_data(segmentation: Segmentation, pixels_S: NDArray[np.intp] | None) -> 
         "merges": [[merge.first, merge.second, merge.r] for merge in leaves.tree.merges],
         "parents": list(leaves.parents),
         "sizes": leaves.sizes.tolist(),
-        "colours": leaf_colours(leaves.parents, leaves.sizes.tolist(), segmentation.k),
+        "colours": leaf_colours(leaves.parents, leaves.sizes.tolist(), segmentation.cluster_colours),
         "labels": None if own else deflated(leaves.labels.astype("<i2")),
         "spectra": None if own else {name: deflated(values.astype("<f4")) for name, values in spectra.items()},
-        "centres": None if own else deflated(leaves.centres.astype("<f4")),
+        "centres": None if own else deflated(leaves.cluster_centers.astype("<f4")),
         "sample": None if in_sample is None else deflated(in_sample.astype("<i2")),
     }
 
 
-def leaf_colours(parents: tuple[int, ...], sizes: list[int], k: int) -> list[str]:
+def leaf_colours(parents: tuple[int, ...], sizes: list[int], cluster_colours: Sequence[str]) -> list[str]:
     """A colour for each leaf: the largest of each cluster has the cluster's, the others are paler.
 
     A cluster of any cut has the colour of its largest leaf: clusters keep their colours while others merge.
@@ -125,10 +124,10 @@ def leaf_colours(parents: tuple[int, ...], sizes: list[int], k: int) -> list[str
     Args:
         parents: (M,) cluster of each leaf.
         sizes: (M,) pixels.
-        k: clusters.
+        cluster_colours: (K,) of the clusters.
     """
     colours = [""] * len(parents)
-    for cluster, colour in enumerate(cluster_colours(k)):
+    for cluster, colour in enumerate(cluster_colours):
         own = sorted((leaf for leaf, parent in enumerate(parents) if parent == cluster), key=lambda leaf: -sizes[leaf])
         for rank, leaf in enumerate(own):
             colours[leaf] = _paler(colour, 0.65 * rank / len(own))
@@ -186,7 +185,7 @@ def report_data(
         "rows": rows,
         "columns": columns,
         "names": segmentation.cluster_names,
-        "colours": cluster_colours(segmentation.k),
+        "colours": segmentation.cluster_colours,
         "labels": deflated(segmentation.labels.astype("<i2")),
         "sizes": segmentation.sizes.tolist(),
         "images": {
@@ -201,7 +200,7 @@ def report_data(
             for name, (axis, values, quantity) in spectra.items()
         },
         "peaks": [[_peak(found) for found in cluster] for cluster in labels],
-        "centres": _floats(segmentation.centres),
+        "centres": _floats(segmentation.cluster_centers),
         "latents": _latents(sample),
         "borders": None if segmentation.borders is None else segmentation.borders.tolist(),
         "graded": GRADED,

@@ -10,14 +10,17 @@ import numpy as np
 from deepspec.data.fingerprint import with_files, write_request
 from deepspec.errors import UserError
 from deepspec.files import SEGMENTATION, check_result_folder, complete_folder
+from deepspec.line_maps import map_lines
 from deepspec.lines import LineOptions, identify, refined_axis, scattered_channels, sentences
 from deepspec.reporting.outputs import output_names, write_outputs
 from deepspec.segmentation.scatter import scatter_note
+from deepspec.segmentation.statistics import cluster_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from deepspec.data.cube import SpectralCube
     from deepspec.drawing import Scale
     from deepspec.lines import Identification
     from deepspec.segmentation import Segmentation
@@ -143,15 +146,74 @@ def _with_scatter(segmentation: Segmentation, tube: str | None) -> tuple[Segment
     return segmentation, (note,) if note else ()
 
 
-def print_segmentation(segmentation: Segmentation, folder: Path) -> None:
-    """Print what was found, and the files that hold it."""
-    print(segmentation.headline)
-    for cluster in range(segmentation.k):
-        print(f"  {segmentation.cluster_names[cluster]}, {segmentation.sizes[cluster]} pixels")
-    print(segmentation.structure.sentence)
-    if segmentation.retraining:
-        print(segmentation.retraining)
-    for note in segmentation.notes:
-        print(note)
-    for path in sorted(folder.iterdir()):
-        print(f"wrote {path}")
+def with_statistics(
+    segmentation: Segmentation, cube: SpectralCube, progress: Callable[[str, int, int], None] | None = None
+) -> Segmentation:
+    """Add what the spectra of each cluster scatter by; the cube is read once more.
+
+    Args:
+        segmentation: of the cube.
+        cube: open.
+        progress: called with the name of the pass, the pixels done and all.
+    """
+    made = cluster_statistics(
+        cube,
+        segmentation.labels,
+        segmentation.k,
+        channels=segmentation.axis.channels,
+        seed=segmentation.provenance.seed,
+        progress=progress,
+    )
+    return replace(segmentation, statistics=made)
+
+
+def with_maps(
+    segmentation: Segmentation,
+    cube: SpectralCube,
+    asked: str | None,
+    *,
+    redshift: tuple[float, float] = (0.0, 0.0),
+    lines: LineOptions | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Segmentation:
+    """Add maps of elements or emission lines to a segmentation.
+
+    Args:
+        segmentation: of the cube.
+        cube: open.
+        asked: `found`, names with commas between, or None for no maps.
+        redshift: lowest and highest, for emission lines.
+        lines: how lines are found.
+        progress: called with the name of the pass, the pixels done and all.
+
+    Raises:
+        UserError: a name is unknown or not on the axis, the axis has neither energies nor fine wavelengths, or nothing
+            is found.
+    """
+    if asked is None or asked == "none":
+        return segmentation
+    names = None if asked == "found" else asked
+    of_gas = cube.axis.unit not in ("keV", "channel")
+    made = map_lines(
+        cube,
+        None if of_gas else names,
+        lines=names if of_gas else None,
+        redshift=redshift,
+        options=lines,
+        parts=segmentation.labels,
+        progress=progress,
+    )
+    return replace(segmentation, line_maps=made, notes=(*segmentation.notes, *(f"maps: {n}" for n in made.notes)))
+
+
+def segmentation_summary(segmentation: Segmentation, folder: Path) -> list[str]:
+    """Lines to print: what was found, and the files that hold it."""
+    sizes = zip(segmentation.cluster_names, segmentation.sizes.tolist(), strict=True)
+    return [
+        segmentation.headline,
+        *(f"  {name}, {size} pixels" for name, size in sizes),
+        segmentation.structure.sentence,
+        *([segmentation.retraining] if segmentation.retraining else []),
+        *segmentation.notes,
+        *(f"wrote {path}" for path in sorted(folder.iterdir())),
+    ]

@@ -8,6 +8,7 @@ Shapes: M pixels of the sample, D channels.
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from deepspec.drawing import (
     FONT_SIZE,
     IMAGE_COLOURS,
     Scale,
-    cluster_colours,
     grid_figure,
     panel_height,
     set_intensity_scale,
@@ -52,6 +52,9 @@ _CENTRE: dict[str, Any] = {
     "linestyle": (0, (4, 2)),
     "label": "decoded mean latent",
 }
+
+_WIDE = 26
+"""Letters of a line that fit over the picture of a cluster in `cluster_rows`."""
 
 _ON_DARK = ("#ffffff", "#e69f00", "#56b4e9")
 """Colours of the three where they lie on a dark image."""
@@ -160,7 +163,11 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     """
     k, axis = segmentation.k, segmentation.decoded_axis
     height = panel_height(segmentation.labels.shape, 1.9, 1.2, 2.2)
-    figure, grid = grid_figure(k, [1.9, 3.2, 3.2], height, gaps=(0.45, 0.3), margins=(0.1, 0.25, 0.5, 0.35))
+    titles = [textwrap.fill(name, _WIDE) for name in segmentation.cluster_names]
+    room = 0.15 * max(title.count("\n") for title in titles)  # for names given by hand that take more than a line
+    figure, grid = grid_figure(
+        k, [1.9, 3.2, 3.2], height, gaps=(0.45, 0.3 + room), margins=(0.1, 0.25, 0.5, 0.35 + room)
+    )
     columns = (segmentation.mean_reconstructed, segmentation.mean_input)
     sample = segmentation.sample
     flattened = (
@@ -171,7 +178,7 @@ def cluster_rows(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
     colour = "#d55e00" if sample is None else "#ffffff"
     for cluster, (picture, *panels) in enumerate(grid):
         draw_mask(picture, segmentation, cluster)
-        picture.set_title(segmentation.cluster_names[cluster], fontsize=FONT_SIZE)
+        picture.set_title(titles[cluster], fontsize=FONT_SIZE)
         drawn = np.stack([spectra[cluster] for spectra in columns])
         for axes, spectrum, image in zip(panels, drawn, flattened, strict=True):
             axes.plot(axis.values, spectrum, color=colour, linewidth=1.0)
@@ -205,7 +212,7 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
             xytext=(0, 5),
             xycoords="axes fraction",
             textcoords="offset points",
-            color=cluster_colours(k)[cluster],
+            color=segmentation.cluster_colours[cluster],
         )
     for axes in panels[k:]:
         axes.remove()
@@ -214,6 +221,48 @@ def _panels(segmentation: Segmentation) -> tuple[Figure, list[Axes]]:
     figure.supxlabel(segmentation.decoded_axis.label, fontsize=FONT_SIZE)
     figure.supylabel(segmentation.quantity, fontsize=FONT_SIZE)
     return figure, panels[:k]
+
+
+def cluster_bands(segmentation: Segmentation, scale: Scale = "auto") -> Figure:
+    """One panel per cluster: mean, median, band of 5 to 95 % and maximum of the measured spectra.
+
+    Args:
+        segmentation: whose.
+        scale: of the intensities.
+
+    Raises:
+        ValueError: the segmentation has no statistics.
+    """
+    statistics = segmentation.statistics
+    if statistics is None:
+        raise ValueError("expected a segmentation with statistics of its clusters, got one without")
+    figure, panels = _panels(segmentation)
+    values = segmentation.axis.values
+    for cluster, axes in enumerate(panels):
+        axes.plot(values, statistics.maximum[cluster], color="#b0b0b0", linewidth=0.6, label="maximum")
+        axes.fill_between(
+            values,
+            statistics.low[cluster],
+            statistics.high[cluster],
+            color=_COLOUR_OF_BAND,
+            alpha=0.35,
+            linewidth=0,
+            label="5 to 95 % of the pixels",
+        )
+        axes.plot(values, statistics.median[cluster], color=_COLOUR_OF_BAND, linewidth=0.8, label="median")
+        axes.plot(values, segmentation.mean_raw[cluster], color="#000000", linewidth=0.8, label="mean")
+        drawn = np.stack([segmentation.mean_raw[cluster], statistics.maximum[cluster]])
+        set_intensity_scale(axes, scale, drawn)
+        axes.set_xlim(float(values.min()), float(values.max()))
+        axes.tick_params(labelsize=FONT_SIZE - 2)
+        axes.spines[["top", "right"]].set_visible(False)
+    _add_legend(figure, panels[0])
+    figure.supxlabel(segmentation.axis.label, fontsize=FONT_SIZE)
+    figure.supylabel(statistics.unit or "as measured", fontsize=FONT_SIZE)
+    return figure
+
+
+_COLOUR_OF_BAND = "#0072b2"
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from deepspec.drawing import FONT_SIZE, Scale, cluster_colours, grid_figure, set_intensity_scale
 from deepspec.reporting.figure_table import ReportFigure, draw_table, figure_table
 from deepspec.reporting.latent_figures import LatentSample, latent_scatter
-from deepspec.segmentation.view import share_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,7 +220,7 @@ def generate(segmentation: Segmentation, checkpoint: str, seed: int = 0) -> Gene
         return None
     generator = torch.Generator().manual_seed(seed)
     z_NL = torch.randn(DRAWS, model.network.latent, generator=generator)
-    labels_N = torch.cdist(z_NL, torch.from_numpy(segmentation.centres)).argmin(1)
+    labels_N = torch.cdist(z_NL, torch.from_numpy(segmentation.cluster_centers)).argmin(1)
     return Generated(labels_N.numpy(), model.decode(z_NL).numpy())
 
 
@@ -245,11 +244,11 @@ def generated_spectra(segmentation: Segmentation, generated: Generated, scale: S
         own = generated.spectra_ND[generated.labels_N == cluster]
         axes.plot(axis.values, segmentation.mean_input[cluster], color="#7f7f7f", linewidth=2.2)
         for spectrum in own[:SHOWN]:
-            axes.plot(axis.values, spectrum, color=cluster_colours(k)[cluster], linewidth=0.7)
+            axes.plot(axis.values, spectrum, color=segmentation.cluster_colours[cluster], linewidth=0.7)
         drawn = np.concatenate([segmentation.mean_input[cluster][None], own[:SHOWN]])
         set_intensity_scale(axes, scale, drawn)
         drawn_share = f"{100 * len(own) / len(generated.labels_N):.1f} % of the draws"
-        name = share_name(cluster, float(segmentation.shares[cluster]))
+        name = segmentation.cluster_names[cluster]
         axes.set_title(f"{name} of the pixels, {drawn_share}", fontsize=FONT_SIZE, loc="left")
         axes.set_xlim(float(axis.values.min()), float(axis.values.max()))
         axes.tick_params(labelsize=FONT_SIZE - 2, labelbottom=cluster >= k - columns)

@@ -15,6 +15,7 @@ import yaml
 
 from deepspec.errors import UserError
 from deepspec.files import CONFIG, METRICS, MODEL
+from deepspec.renamed import in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def read_rows(file: Path) -> list[Row]:
     """Rows of a metrics.csv that may still grow, each with the numbers that it has; none if there is no file yet."""
     if not file.is_file():
         return []
-    return [{name: float(value) for name, value in row.items() if value} for row in _cells(file)]
+    return [{name: float(value) for name, value in row.items() if value} for row in read_cells(file)]
 
 
 def read_history(path: str | Path) -> History:
@@ -59,7 +60,7 @@ def read_history(path: str | Path) -> History:
     path = path / METRICS if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"{path}: no such file; `fit` writes {METRICS} into its run folder")
-    rows = _cells(path)
+    rows = read_cells(path)
     if not rows or "epoch" not in rows[0]:
         raise UserError(f"{path}: expected the {METRICS} of a run, with a column 'epoch' and at least one row")
     try:
@@ -68,7 +69,8 @@ def read_history(path: str | Path) -> History:
         raise UserError(f"{path}: expected numbers: {error}") from error
 
 
-def _cells(file: Path) -> list[dict[str, str]]:
+def read_cells(file: Path) -> list[dict[str, str]]:
+    """Rows of a metrics.csv, each with the texts in it by column."""
     with file.open(newline="") as stream:
         return list(csv.DictReader(stream))
 
@@ -249,7 +251,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
             if isinstance(config, dict):
-                return config
+                return in_new_words(config)
             raise UserError(f"{file}: expected a mapping of keys, got {type(config).__name__}")
     raise UserError(f"no {CONFIG}")
 

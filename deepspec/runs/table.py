@@ -114,12 +114,13 @@ def _checkpoint(file: Path) -> str:
 
 
 def result_rows(runs: Sequence[RecordedRun], scores: Mapping[str, Scores], keys: Sequence[str]) -> list[Row]:
-    """A row per run: `RESULTS`, the differing keys, `folder`, `wanted` epochs and `problem`.
+    """A row per run: `RESULTS`, further terms of the loss, the differing keys, `folder`, `wanted` epochs and `problem`.
 
     Losses are those of the epoch whose weights were kept, of the validation split if there is one; `warnings` counts
     the signs of a collapse over all epochs. None where there is nothing.
     """
     rows = []
+    terms = further_terms(runs)
     for run in runs:
         history, score = run.history, scores.get(run.name)
         signs = [value for value in history.get("ikmeans/warnings", ()) if math.isfinite(value)]
@@ -130,6 +131,7 @@ def result_rows(runs: Sequence[RecordedRun], scores: Mapping[str, Scores], keys:
             "K": None if k is None else int(k),
             "silhouette": run.at_kept(history.get("ikmeans/silhouette", [])),
             "reconstruction": run.at_kept(run.column("reconstruction")),
+            **{name: run.at_kept(run.column(name)) for name in terms},
             "target": run.at_kept(run.column("target")),
             "warnings": int(sum(signs)) if signs else None,
             "ARI": None if score is None else score.ari,
@@ -140,6 +142,18 @@ def result_rows(runs: Sequence[RecordedRun], scores: Mapping[str, Scores], keys:
             row[key] = "" if value is MISSING else setting_text(value)
         rows.append(row | {"folder": str(run.folder), "wanted": run.wanted, "problem": "; ".join(run.problems)})
     return rows
+
+
+def further_terms(runs: Sequence[RecordedRun]) -> list[str]:
+    """Terms of the loss that other packages have added to some of the runs, by name."""
+    weights = dict.fromkeys(column for run in runs for column in run.history if column.startswith("weight/"))
+    return [name for name in (column.removeprefix("weight/") for column in weights) if name not in RESULTS]
+
+
+def shown_results(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
+    """Columns of the results in which some row has a value, in their order."""
+    others = {*keys, "folder", "wanted", "problem"}
+    return [name for name in rows[0] if name not in others and any(row[name] is not None for row in rows)]
 
 
 def sort_rows(rows: Sequence[Row], key: SortKey) -> list[Row]:
@@ -155,7 +169,7 @@ def sort_rows(rows: Sequence[Row], key: SortKey) -> list[Row]:
 
 def lines_of(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
     """The tables for the terminal: results, with the settings beside them if they are few, else below by key."""
-    shown = [name for name in RESULTS if any(row[name] is not None for row in rows)]
+    shown = shown_results(rows, keys)
     beside = [] if len(keys) > MOST_SETTINGS else list(keys)
     # The last part alone is often no more than `value` or `kind`.
     titles = {

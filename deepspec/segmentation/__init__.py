@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from deepspec.clustering.structure import Structure
     from deepspec.segmentation.cutting import Leaves
     from deepspec.segmentation.drift import Drift
+    from deepspec.segmentation.edits import Edits, relabel_segmentation
     from deepspec.segmentation.labelling import LabelOptions
     from deepspec.segmentation.model import SegmentationModel
     from deepspec.segmentation.options import ResultOptions, SearchOptions, SegmentOptions
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from deepspec.segmentation.provenance import Provenance
     from deepspec.segmentation.result import BaselineRecord, ClusteringRecord, Segmentation
     from deepspec.segmentation.spectra import PixelSample
+    from deepspec.segmentation.statistics import ClusterStatistics, cluster_statistics
 
 __all__ = [
     "BaselineRecord",
+    "ClusterStatistics",
     "ClusteringRecord",
     "Drift",
+    "Edits",
     "LabelOptions",
     "Leaves",
     "PixelSample",
@@ -30,6 +34,8 @@ __all__ = [
     "Segmentation",
     "SegmentationModel",
     "Structure",
+    "cluster_statistics",
+    "relabel_segmentation",
     "segment_cube",
 ]
 
@@ -38,6 +44,10 @@ __getattr__ = lazy_names(
     {
         "BaselineRecord": "deepspec.segmentation.result",
         "ClusteringRecord": "deepspec.segmentation.result",
+        "ClusterStatistics": "deepspec.segmentation.statistics",
+        "Edits": "deepspec.segmentation.edits",
+        "cluster_statistics": "deepspec.segmentation.statistics",
+        "relabel_segmentation": "deepspec.segmentation.edits",
         "Drift": "deepspec.segmentation.drift",
         "LabelOptions": "deepspec.segmentation.labelling",
         "Leaves": "deepspec.segmentation.cutting",

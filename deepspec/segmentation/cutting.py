@@ -27,7 +27,7 @@ class Groups:
     """(H, W), 0 to G - 1, or -1."""
     sizes: NDArray[np.int64]
     """(G,) pixels."""
-    centres: NDArray[np.float32]
+    cluster_centers: NDArray[np.float32]
     """(G, L) mean latent points."""
     mean_raw: NDArray[np.float64]
     """(G, C), like the next three as those of the clusters."""
@@ -104,7 +104,7 @@ def cut_leaves(leaves: Leaves, k: int) -> Cut:
 
     return Cut(
         labels=np.where(leaves.labels >= 0, parents[leaves.labels], -1).astype(np.int16),
-        centres=mean(leaves.centres).astype(np.float32),
+        cluster_centers=mean(leaves.cluster_centers).astype(np.float32),
         sizes=np.array([leaves.sizes[own].sum() for own in clusters]),
         mean_raw=mean(leaves.mean_raw),
         mean_input=mean(leaves.mean_input),

@@ -229,7 +229,7 @@ def _reasons_for_other(drift: Drift) -> list[str]:
     if unassigned > UNASSIGNED:
         reasons.append(f"{drift.unassigned:.0%} of the pixels are like no cluster")
     if not drift.strain <= STRAIN:
-        reasons.append(f"its clusters lie {drift.strain:.2f} of the way to other ones")
+        reasons.append(f"its clusters have moved {drift.strain:.0%} of the way towards another cluster")
     if drift.certainty_in_training - drift.certainty > CERTAINTY:
         reasons.append(
             f"{1 - drift.certainty:.0%} of the pixels are undecided, "
@@ -249,7 +249,7 @@ def _reasons_for_shifted(drift: Drift) -> list[str]:
     if _off(drift.noise) > LEVEL:
         reasons.append(f"counts {drift.noise:.2f} times as noisy as the training's")
     if drift.strain > SHIFT:
-        reasons.append(f"its clusters lie {drift.strain:.2f} of the way to other ones")
+        reasons.append(f"its clusters have moved {drift.strain:.0%} of the way towards another cluster")
     if drift.unassigned - drift.unassigned_in_training > FEW:
         reasons.append(f"{drift.unassigned:.0%} of the pixels are like no cluster")
     return reasons

@@ -1,6 +1,6 @@
-"""What segmenting needs of a model. `SpectralModel` has it, and so have `DeepClustering` and the baselines.
+"""What segmenting needs of a model, and where to compute.
 
-Where to compute.
+`SpectralModel` has what `SegmentationModel` asks for, and so have `DeepClustering` and the baselines.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from deepspec.errors import UserError, did_you_mean
+from deepspec.renamed import OPTIONS, deprecated, has_old_words, in_new_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ _Call = TypeVar("_Call", bound="Callable[..., object]")
 ClustersMode = Literal["frozen", "refit"]
 
 
+@has_old_words
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """How pixels are divided into clusters and labelled.
@@ -40,7 +42,7 @@ class SearchOptions:
             clusters have no limits.
         sample: largest number of pixels in which clusters are looked for, and which a baseline is fitted on; all pixels
             are then labelled.
-        restarts: number of K-means runs for each number of clusters.
+        n_init: number of K-means runs for each number of clusters.
         seed: seed of all random choices.
         device: where to compute: cpu, cuda, or auto: cuda where there is one.
     """
@@ -51,7 +53,7 @@ class SearchOptions:
     spatial: float | None = None
     unassigned: bool | None = None
     sample: int = 32768
-    restarts: int = 3
+    n_init: int = 3
     seed: int = 0
     device: str = "auto"
 
@@ -61,8 +63,8 @@ class SearchOptions:
         Raises:
             UserError: one is impossible whatever the cube.
         """
-        if min(self.sample, self.restarts) < 1:
-            raise UserError(f"sample and restarts: expected at least 1 of each, got {self.sample} and {self.restarts}")
+        if min(self.sample, self.n_init) < 1:
+            raise UserError(f"sample and n_init: expected at least 1 of each, got {self.sample} and {self.n_init}")
         if self.spatial is not None and not 0 <= self.spatial <= 1:
             raise UserError(f"spatial: expected 0 to 1, got {self.spatial}")
         low, high = (self.k, self.k) if isinstance(self.k, int) else self.k or (1, 1)
@@ -70,6 +72,7 @@ class SearchOptions:
             raise UserError(f"k: expected 1 <= fewest <= most clusters, got {low} and {high}")
 
 
+@has_old_words
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(SearchOptions):
     """How a fitted model segments a cube.
@@ -106,6 +109,11 @@ class ResultOptions:
             with fits), svg, pdf, and of `segment` training, generated; auto: report, tiff, csv, and fits of a FITS
             cube; none; all.
         redshift: lowest and highest redshift at which to look for emission lines, for wavelengths.
+        maps: beside the clusters, map how much of each element every pixel shows, or the flux, velocity and dispersion
+            of emission lines: found (in the spectra of the clusters), or their names, as in Fe,Pb-L or Hα,[OIII]5007;
+            default none. The cube is read once or twice more.
+        names: segmentation whose clusters were edited by `relabel` (its folder or file): its names, colours, merges and
+            drops are applied to the frozen clusters of the same checkpoint.
         overwrite: replace an earlier segmentation in `out`. If there are several cubes, replace the segmentations that
             were made with other files or options.
     """
@@ -113,6 +121,8 @@ class ResultOptions:
     scale: Literal["auto", "linear", "sqrt", "log"] = "auto"
     export: str = "auto"
     redshift: tuple[float, float] = (0.0, 0.0)
+    maps: str | None = None
+    names: str | None = None
     overwrite: bool = False
 
 
@@ -128,6 +138,7 @@ def changed(options: _Options, changes: dict[str, Any], where: str) -> _Options:
         UserError: there is no option of this name, or a value is impossible.
     """
     known = [field.name for field in fields(options)]
+    changes = in_new_words(changes, deprecated, OPTIONS)
     for name in changes:
         if name not in known:
             raise UserError(f"{where}: no option {name!r}{did_you_mean(name, known, otherwise='list')}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deepspec.clustering import Clusterer, ClustererConfig, Partition
+    from deepspec.clustering.structure import Structure
     from deepspec.data.cube import SpectralCube
     from deepspec.segmentation.drift import Drift
     from deepspec.segmentation.labelling import Explained, LabelOptions, Labels
@@ -101,11 +101,9 @@ def segment_cube(
         raise UserError(f"inputs: expected shape {(*cube.mask.shape, 'Q')}, got {inputs.shape}")
     whole = cube.axis.channels
     cube = first_channels(cube, model.axis)
-    shortened = f"the model takes the first {cube.axis.channels} of {whole} channels"
     alignment = align(cube, model, allow_rebin=options.rebin)
     device = torch.device(choose_device(str(options.device)))
     generator = torch.Generator().manual_seed(options.seed)
-    few: tuple[str, ...] = ()
     file = None if checkpoint is None else model_file(checkpoint)
     with (
         Origin(cube.path, file) as origin,
@@ -119,98 +117,102 @@ def segment_cube(
         inputs_PQ = None if inputs is None else torch.from_numpy(inputs).reshape(cube.mask.size, -1).to(device)
         passes = _Passes(spectra, record, some, inputs_PQ, search.labelling)
         if options.clusters == "frozen":
-            partition = model.clusters.partition
-            labels, means, partition, drift = passes.label_frozen(partition, options.seed)
+            found = passes.label_frozen(model.clusters.partition, options.seed)
         else:
-            drift = None
-            measured = _Measured(spectra, search, options, wanted=inputs_PQ is None)
-            passes.encode(measured)
-            wanted, points = search.k, len(record.usable_latents)
-            if (
-                options.k is None
-                and isinstance(wanted, tuple)
-                and (fitting := fitting_range(*wanted, points)) != wanted
-            ):
-                tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
-                few = (f"{tried}: {points} pixels are few",)
-                search = replace(search, k=fitting)
-            partition = find_clusters(
-                search.clusterer,
-                record.usable_latents,
-                search.k,
-                measured.points(record),
-                generator,
-                sample=options.sample,
-            )
-            labels, means = passes.label_found(partition)
-        structure = judged_by_borders(partition.search.borders, len(record.usable_latents))
-        if structure is None:
-            seen_ND = some.spectra_ND if inputs_PQ is None else inputs_PQ[some.pixels_N]
-            structure = find_structure(
-                seen_ND, lambda y_ND: model.network.encode(y_ND).mean_NL.float(), search.tested, generator, threads
-            )
-        silhouette = silhouette_of(record.usable_latents, labels.labels_P[record.usable_P], generator)
-        centres_KL = cluster_means(record.z_PL, labels.labels_P, partition.centres)
-        decoded_KD = model.decode(centres_KL)
-        leaves = _leaves(model, partition, record, labels, means, cube.mask.shape)
+            found = passes.find(search, options, generator)
+        structure = passes.structure(found.partition, search.tested, generator)
+        silhouette = silhouette_of(record.usable_latents, found.labels.labels_P[record.usable_P], generator)
+        maps = _maps(cube, record, found.labels)
+        by_cluster = _by_cluster(model, record, found)
+        leaves = _leaves(model, found.partition, record, found.labels, found.means, cube.mask.shape)
         sample_of_pixels = draw_sample(record, some, model)
         provenance, unhashed = origin.provenance(options.clusters, options.seed)
-
-    def image(values_P: Tensor) -> NDArray[Any]:
-        return values_P.cpu().numpy().reshape(*cube.mask.shape, *values_P.shape[1:])
-
-    none_P = labels.labels_P < 0
-    by_cluster = means.joined(_parents(partition), partition.k)
-    found = Segmentation(
-        labels=image(labels.labels_P.to(torch.int16)),
+    partition = found.partition
+    segmentation = Segmentation(
         k=partition.k,
-        centres=partition.centres.cpu().numpy().copy(),
-        sizes=by_cluster.sizes,
         silhouette=silhouette,
         scores=partition.search.scores if options.clusters == "refit" else {},
         inertias=partition.search.inertias if options.clusters == "refit" else {},
         axis=alignment.axis,
         decoded_axis=alignment.decoded_axis,
         quantity=model.preprocess.invertible_to,
-        mean_raw=by_cluster.raw,
-        mean_input=by_cluster.input,
-        mean_reconstructed=by_cluster.reconstructed,
-        decoded_centre=decoded_KD.cpu().double().numpy(),
-        total_raw=image(record.total_raw_P.masked_fill(none_P, torch.nan)),
-        total_reconstructed=image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
-        total_latent=image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
         structure=structure,
-        notes=(() if drift is None else (drift.sentence,))
-        + ((shortened,) if cube.axis.channels < whole else ())
-        + alignment.notes
-        + few
-        + _left_out(cube, record, labels)
-        + unhashed,
+        notes=(
+            *(() if found.drift is None else (found.drift.sentence,)),
+            *((f"the model takes the first {cube.axis.channels} of {whole} channels",) * (cube.axis.channels < whole)),
+            *alignment.notes,
+            *found.notes,
+            *_left_out(cube, record, found.labels),
+            *unhashed,
+        ),
         provenance=provenance,
         sample=sample_of_pixels,
-        latents=image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),
         clustering=ClusteringRecord(
             partition=partition.kind,
             evidence=partition.search.evidence,
             spatial=search.labelling.strength(partition),
-            changed=labels.changed,
-            unassigned=labels.unassigned,
+            changed=found.labels.changed,
+            unassigned=found.labels.unassigned,
             members=getattr(model.network, "members", 1),
         ),
         borders=np.array(partition.search.borders) if partition.search.borders else None,
-        memberships=None if labels.memberships_PK is None else image(labels.memberships_PK),
         leaves=leaves,
-        disagreement=None if labels.disagreement_P is None else image(labels.disagreement_P),
-        drift=drift,
+        drift=found.drift,
+        **maps,
+        **by_cluster,
     )
-    return found if search.cut is None else found.cut(search.cut)
+    return segmentation if search.cut is None else segmentation.cut(search.cut)
+
+
+class _Found(NamedTuple):
+    """Clusters, and the pixels labelled by them."""
+
+    partition: Partition
+    labels: Labels
+    means: ClusterMeans
+    drift: Drift | None = None
+    """Of frozen clusters, where the training is known."""
+    notes: tuple[str, ...] = ()
+
+
+def _maps(cube: SpectralCube, record: PixelRecord, labels: Labels) -> dict[str, Any]:
+    """The fields of a `Segmentation` that have a number, or several, for each pixel."""
+
+    def image(values_P: Tensor) -> NDArray[Any]:
+        return values_P.cpu().numpy().reshape(*cube.mask.shape, *values_P.shape[1:])
+
+    none_P = labels.labels_P < 0
+    return {
+        "labels": image(labels.labels_P.to(torch.int16)),
+        "total_raw": image(record.total_raw_P.masked_fill(none_P, torch.nan)),
+        "total_reconstructed": image(record.total_reconstructed_P.masked_fill(none_P, torch.nan)),
+        "total_latent": image(record.z_PL.sum(1).masked_fill(none_P, torch.nan)),
+        "latents": image(record.z_PL.masked_fill(none_P[:, None], torch.nan)),
+        "memberships": None if labels.memberships_PK is None else image(labels.memberships_PK),
+        "disagreement": None if labels.disagreement_P is None else image(labels.disagreement_P),
+    }
+
+
+def _by_cluster(model: SegmentationModel, record: PixelRecord, found: _Found) -> dict[str, Any]:
+    """The fields of a `Segmentation` that have a row for each cluster."""
+    partition = found.partition
+    means = found.means.joined(_parents(partition), partition.k)
+    centres_KL = cluster_means(record.z_PL, found.labels.labels_P, partition.centres)
+    return {
+        "cluster_centers": partition.centres.cpu().numpy().copy(),
+        "sizes": means.sizes,
+        "mean_raw": means.raw,
+        "mean_input": means.input,
+        "mean_reconstructed": means.reconstructed,
+        "decoded_centre": model.decode(centres_KL).cpu().double().numpy(),
+    }
 
 
 def _check_arguments(cube: object, model: object) -> None:
     """Refuse what would fail far from here.
 
     Raises:
-        UserError: as said.
+        UserError: the cube is no cube, or the model no model.
     """
     if not hasattr(cube, "mask") or not hasattr(cube, "axis"):
         raise UserError(
@@ -297,7 +299,7 @@ class _Passes:
         self._spectra, self._record, self._some = spectra, record, some
         self._inputs_PQ, self._labelling = inputs_PQ, labelling
 
-    def label_frozen(self, partition: Partition, seed: int) -> tuple[Labels, ClusterMeans, Partition, Drift | None]:
+    def label_frozen(self, partition: Partition, seed: int) -> _Found:
         """A single pass where the clusters are known and no neighbour has a say; else two.
 
         One more comes first for clusters of counts, which are corrected for the response of another detector. Returned
@@ -319,7 +321,38 @@ class _Passes:
         drift = None
         if record is not None and sample is not None:
             drift = find_drift(model, record, partition, sample.sampled(self._record.z_PL), response)
-        return labels, means or self._average(partition, labels), partition, drift
+        return _Found(partition, labels, means or self._average(partition, labels), drift)
+
+    def find(self, search: PlannedSearch, options: SegmentOptions, generator: torch.Generator) -> _Found:
+        """Clusters of the latent points of a first pass, and the pixels labelled by them."""
+        record = self._record
+        notes: tuple[str, ...] = ()
+        measured = _Measured(self._spectra, search, options, wanted=self._inputs_PQ is None)
+        self.encode(measured)
+        wanted, points = search.k, len(record.usable_latents)
+        if options.k is None and isinstance(wanted, tuple) and (fitting := fitting_range(*wanted, points)) != wanted:
+            tried = f"K from {fitting[0]} to {fitting[1]} instead of {wanted[0]} to {wanted[1]}"
+            notes = (f"{tried}: {points} pixels are few",)
+            wanted = fitting
+        partition = find_clusters(
+            search.clusterer, record.usable_latents, wanted, measured.points(record), generator, sample=options.sample
+        )
+        labels, means = self.label_found(partition)
+        return _Found(partition, labels, means, None, notes)
+
+    def structure(self, partition: Partition, tested: tuple[int, int], generator: torch.Generator) -> Structure:
+        """Whether there is more than one material: by the borders of the clusters, or by a test of its own."""
+        by_borders = judged_by_borders(partition.search.borders, len(self._record.usable_latents))
+        if by_borders is not None:
+            return by_borders
+        some = self._some
+        seen_ND = some.spectra_ND if self._inputs_PQ is None else self._inputs_PQ[some.pixels_N]
+        network, threads = self._spectra.model.network, self._spectra.threads
+
+        def encode(y_ND: Tensor) -> Tensor:
+            return network.encode(y_ND).mean_NL.float()
+
+        return find_structure(seen_ND, encode, tested, generator, threads)
 
     def label_found(self, partition: Partition) -> tuple[Labels, ClusterMeans]:
         """Labels by clusters that were found after the first pass."""
@@ -433,7 +466,7 @@ def _leaves(
         parents=tuple(_parents(partition)),
         labels=labels.leaves_P.to(torch.int16).cpu().numpy().reshape(shape),
         sizes=means.sizes_K.cpu().numpy(),
-        centres=centres_ML.cpu().numpy(),
+        cluster_centers=centres_ML.cpu().numpy(),
         mean_raw=means.raw,
         mean_input=means.input,
         mean_reconstructed=means.reconstructed,

@@ -1,6 +1,6 @@
 """Segmentation: the labels of a cube, what each of its clusters looks like, and the HDF5 file that keeps it.
 
-The file has datasets and attributes with the names of the fields.
+The file has datasets and attributes with the names of the fields, but for those in `STORED`.
 
 Shapes: H rows, W columns, C channels of the cube, D of the decoder, K clusters, L latent dimensions, M leaves.
 """
@@ -26,12 +26,16 @@ from deepspec.data.image_axes import ImageAxis, image_names, read_image_axes, wr
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
 from deepspec.functional import SilhouetteEstimate
+from deepspec.line_maps.result import LineMaps
 from deepspec.pages import figure_html, table_html
+from deepspec.renamed import has_old_words
 from deepspec.segmentation.cutting import Groups, Leaves, cut_leaves, cut_memberships, number_of_clusters
 from deepspec.segmentation.drift import Drift
 from deepspec.segmentation.provenance import Provenance
 from deepspec.segmentation.scatter import scatter_share
 from deepspec.segmentation.spectra import PixelSample
+from deepspec.segmentation.statistics import ARRAYS as STATISTICS
+from deepspec.segmentation.statistics import ClusterStatistics
 from deepspec.segmentation.view import draw_label_map, share_name
 
 if TYPE_CHECKING:
@@ -77,6 +81,7 @@ MOST_SHOWN = 12
 """Clusters that are listed where a segmentation is printed."""
 
 
+@has_old_words
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A segmented cube. Pixels that are masked, dead or without a latent point have label -1 and enter nothing."""
@@ -85,7 +90,7 @@ class Segmentation:
     """(H, W), 0 to k - 1, or -1. Refit: 0 is the largest cluster. Frozen: the checkpoint's numbers."""
     k: int
     """Number of clusters; frozen ones may be empty here."""
-    centres: NDArray[np.float32]
+    cluster_centers: NDArray[np.float32]
     """(K, L) latent points: the mean of each cluster's pixels, or where the checkpoint has it."""
     sizes: NDArray[np.int64]
     """(K,) pixels."""
@@ -147,6 +152,21 @@ class Segmentation:
     scattered: NDArray[np.bool_] | None = None
     """(C,) the channels of `mean_raw` where the sample scatters the tube's lines (`scattered_channels`); None where no
     tube is known or was found, where no peaks were looked for, and in files of earlier versions."""
+    line_maps: LineMaps | None = None
+    """Maps of the elements or emission lines of the cube, where they were asked for."""
+
+    statistics: ClusterStatistics | None = None
+    """What the spectra of each cluster scatter by; None where the cube was not read for it, and after `cut`."""
+
+    names: tuple[str, ...] | None = None
+    """(K,) what clusters were called by hand, empty for those that were not; None if none was."""
+    colours: tuple[str, ...] | None = None
+    """(K,) their colours chosen by hand, as #rrggbb, likewise."""
+    locked: tuple[bool, ...] | None = None
+    """(K,) whether later edits must leave a cluster as it is; None if none is locked."""
+    edited: tuple[int, ...] | None = None
+    """Of the clusters that were found, before any was edited: the number of each now, -1 where it was dropped, -2 where
+    it was split. None if nothing was edited."""
 
     image_axes: tuple[ImageAxis, ImageAxis] | None = None
     """Names and positions of the rows and the columns, where the data came with them; None: they are counted."""
@@ -169,8 +189,22 @@ class Segmentation:
 
     @property
     def cluster_names(self) -> list[str]:
-        """(K,) number and share of each cluster, as in "cluster 2: 14.1 %"."""
-        return [share_name(cluster, float(share)) for cluster, share in enumerate(self.shares)]
+        """(K,) number and share of each cluster, as in "cluster 2: 14.1 %", or "2 lead white: 14.1 %" with a name."""
+        names = self.names or [""] * self.k
+        return [share_name(number, float(self.shares[number]), name) for number, name in enumerate(names)]
+
+    @property
+    def cluster_labels(self) -> list[str]:
+        """(K,) number of each cluster, and its name if it has one, as in "2" or "2 lead white"."""
+        return [f"{number} {name}".strip() for number, name in enumerate(self.names or [""] * self.k)]
+
+    @property
+    def cluster_colours(self) -> list[str]:
+        """(K,) colour of each cluster, as #rrggbb: the one that was chosen, else one of `deepspec.drawing`."""
+        from deepspec.drawing import cluster_colours  # here: matplotlib takes a second to import
+
+        usual = cluster_colours(self.k)
+        return [own or colour for own, colour in zip(self.colours or usual, usual, strict=True)]
 
     @property
     def headline(self) -> str:
@@ -223,7 +257,7 @@ class Segmentation:
             silhouette = silhouette_of(z_PL, labels_P, torch.Generator().manual_seed(self.provenance.seed))
         note = (
             f"merge tree cut into {k} {'cluster' if k == 1 else 'clusters'} instead of the {self.k} found; the "
-            "evidence for more than one material is a matter of the cube, and stays that of the clusters found"
+            "evidence for more than one material is still that of the clusters that were found"
         )
         return replace(
             self,
@@ -232,6 +266,11 @@ class Segmentation:
             memberships=memberships,
             disagreement=None,  # what each network of an ensemble says of these clusters is not known
             notes=(*self.notes, note),
+            statistics=None,
+            names=None,
+            colours=None,
+            locked=None,
+            edited=None,
             **vars(cut),
         )
 
@@ -269,7 +308,7 @@ class Segmentation:
         Variables have the names of the fields. Dimensions are `y` and `x` (rows and columns), or those of `image_axes`
         with their coordinates, `cluster`, `latent`, `channel` with the axis as its coordinate, and `decoded_channel`
         for the spectra of the decoder where its axis is another one, else these have `channel` too. Attributes say what
-        it was made from.
+        it was made from. Clusters that were named by hand have the coordinate `name`.
 
         Raises:
             UserError: xarray is not installed.
@@ -286,7 +325,7 @@ class Segmentation:
             "memberships": (y, x, "cluster"),
             "latents": (y, x, "latent"),
             "sizes": ("cluster",),
-            "centres": ("cluster", "latent"),
+            "cluster_centers": ("cluster", "latent"),
             "borders": ("cluster", "other"),
             "mean_raw": ("cluster", "channel"),
             "scattered": ("channel",),
@@ -302,10 +341,11 @@ class Segmentation:
         if self.image_axes is not None:
             given = zip((y, x), self.image_axes, strict=True)
             numbers = {name: (name, of.values, {"units": of.unit} if of.unit else {}) for name, of in given}
+        named = {} if self.names is None else {"name": ("cluster", list(self.names))}
         made = {key: value for key, value in asdict(self.provenance).items() if key != "clusters"}
         found: xarray.Dataset = xr.Dataset(
             {name: (dims, getattr(self, name)) for name, dims in dimensions.items() if getattr(self, name) is not None},
-            coords={**numbers, "cluster": np.arange(self.k), **places},
+            coords={**numbers, "cluster": np.arange(self.k), **named, **places},
             attrs={
                 "k": self.k,
                 "quantity": self.quantity,
@@ -325,7 +365,7 @@ class Segmentation:
             A figure of matplotlib, apart from those of pyplot: `savefig` writes it, and a notebook that has imported
             pyplot shows it.
         """
-        return draw_label_map(self.labels, self.cluster_names, self.headline)
+        return draw_label_map(self.labels, self.cluster_names, self.headline, self.cluster_colours)
 
     def __repr__(self) -> str:
         rows, columns = self.labels.shape
@@ -390,7 +430,7 @@ VERSION = 1
 
 _ARRAYS = (
     "labels",
-    "centres",
+    "cluster_centers",
     "sizes",
     "mean_raw",
     "mean_input",
@@ -400,6 +440,8 @@ _ARRAYS = (
     "total_reconstructed",
     "total_latent",
 )
+STORED = {"cluster_centers": "centres"}
+"""Fields that the file has under the name that they had when its format was made."""
 _AXES = ("axis", "decoded_axis")
 _RECORDS = {"silhouette": SilhouetteEstimate, "structure": Structure, "provenance": Provenance}
 _OPTIONAL_RECORDS = {"baseline": BaselineRecord, "clustering": ClusteringRecord, "drift": Drift}
@@ -415,9 +457,11 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     `unit`; `silhouette`, `structure`, `provenance`, `clustering`, and `drift` and `baseline` where there is one, as
     groups of attributes; the group `scores` with one entry of `k`, `silhouette` and `inertia` per K tried; the group
     `sample` with the arrays of `PixelSample`; where there are any, `borders`, `scattered` and the `border_scatter` that
-    follows from it (it is not read again), `memberships`, `disagreement`, and the
-    group `leaves` with the arrays of `Leaves`, its tree as `merges`, a row of first node, second node and r for each,
-    and the group `image_axes` (see `write_image_axes`).
+    follows from it (it is not read again), `memberships`, `disagreement`, the group `line_maps` as `LineMaps.save` has
+    it, the group `statistics` with the arrays of `ClusterStatistics`,
+    the datasets `names`, `colours`, `locked` and `edited`, and the group `leaves` with the arrays of `Leaves`, its
+    tree as `merges`, a row of first node, second node and r for each, and the group `image_axes` (see
+    `write_image_axes`).
     """
     path = Path(path)
     with complete_or_absent(path) as part, sealed_hdf5(part) as file:
@@ -426,7 +470,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
         for name in _ARRAYS:
             array = getattr(segmentation, name)
             # Maps shrink to a tenth; the spectra are too small to matter.
-            file.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+            file.create_dataset(STORED.get(name, name), data=array, compression="gzip" if array.size > 2**16 else None)
         if segmentation.latents is not None:
             file["latents"] = segmentation.latents  # noise, which does not shrink
         for name in (*_AXES, "measured_axis"):
@@ -449,6 +493,19 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
             file.create_dataset("memberships", data=segmentation.memberships, **_PACKED)
         if segmentation.disagreement is not None:
             file.create_dataset("disagreement", data=segmentation.disagreement, **_PACKED)
+        if segmentation.line_maps is not None:
+            segmentation.line_maps.write(file.create_group("line_maps"))
+        for name in ("names", "colours"):
+            if (texts := getattr(segmentation, name)) is not None:
+                file[name] = np.array(texts, dtype=h5py.string_dtype())
+        for name in ("locked", "edited"):
+            if (values := getattr(segmentation, name)) is not None:
+                file[name] = np.array(values)
+        if segmentation.statistics is not None:
+            statistics = file.create_group("statistics")
+            statistics.attrs["unit"] = segmentation.statistics.unit
+            for name in STATISTICS:
+                statistics[name] = getattr(segmentation.statistics, name)
         if segmentation.leaves is not None:
             _write_leaves(file.create_group("leaves"), segmentation.leaves)
         if segmentation.drift is not None:
@@ -526,9 +583,9 @@ def check_sound(segmentation: Segmentation) -> None:
     counted = np.bincount(labels[labels >= 0].ravel(), minlength=k)
     if found.sizes.shape != (k,) or (counted != found.sizes).any():
         _refuse(f"clusters have {counted.tolist()} pixels, the file says {found.sizes.tolist()}")
-    latent = found.centres.shape[-1]
+    latent = found.cluster_centers.shape[-1]
     shapes: dict[str, tuple[int, ...]] = {
-        "centres": (k, latent),
+        "cluster_centers": (k, latent),
         "mean_raw": (k, found.axis.channels),
         **{f"total_{kind}": labels.shape for kind in ("raw", "reconstructed", "latent")},
         **dict.fromkeys(("mean_input", "mean_reconstructed", "decoded_centre"), (k, found.decoded_axis.channels)),
@@ -538,6 +595,13 @@ def check_sound(segmentation: Segmentation) -> None:
             _refuse(f"{name} has shape {getattr(found, name).shape}, expected {shape}")
     if found.latents is not None and found.latents.shape != (*labels.shape, latent):
         _refuse(f"latents have shape {found.latents.shape}, expected {(*labels.shape, latent)}")
+    for name in ("names", "colours", "locked"):
+        if (own := getattr(found, name)) is not None and len(own) != k:
+            _refuse(f"there are {len(own)} {name} for {k} clusters")
+    if found.statistics is not None and found.statistics.median.shape != (k, found.axis.channels):
+        _refuse(f"statistics have shape {found.statistics.median.shape}, expected {(k, found.axis.channels)}")
+    if found.line_maps is not None and found.line_maps.shape != labels.shape:
+        _refuse(f"line maps have shape {found.line_maps.shape}, expected {labels.shape}")
     if found.scattered is not None and (
         found.scattered.shape != (found.axis.channels,) or found.scattered.dtype != np.bool_
     ):
@@ -564,7 +628,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 
 def _read(file: h5py.File) -> Segmentation:
-    values: dict[str, Any] = {name: whole(file[name]) for name in _ARRAYS}
+    values: dict[str, Any] = {name: whole(file[STORED.get(name, name)]) for name in _ARRAYS}
     axes = [*_AXES, *(name for name in ("measured_axis",) if name in file)]
     values |= {name: SpectralAxis(whole(file[name]), file[name].attrs["unit"]) for name in axes}
     values |= {name: whole(file[name]) for name in _OPTIONAL_ARRAYS if name in file}
@@ -584,6 +648,12 @@ def _read(file: h5py.File) -> Segmentation:
         else PixelSample(**{field.name: whole(sample[field.name]) for field in fields(PixelSample)}),
         leaves=_read_leaves(file["leaves"]) if "leaves" in file else None,
         image_axes=read_image_axes(file),
+        names=tuple(file["names"].asstr()[()].tolist()) if "names" in file else None,
+        colours=tuple(file["colours"].asstr()[()].tolist()) if "colours" in file else None,
+        locked=tuple(file["locked"][()].tolist()) if "locked" in file else None,
+        edited=tuple(file["edited"][()].tolist()) if "edited" in file else None,
+        statistics=_read_statistics(file["statistics"]) if "statistics" in file else None,
+        line_maps=LineMaps.read(file["line_maps"]) if "line_maps" in file else None,
         **values,
     )
 
@@ -605,7 +675,7 @@ def _write_leaves(group: h5py.Group, leaves: Leaves) -> None:
     group["parents"] = np.array(leaves.parents, dtype=np.int64)
     for name in _LEAF_ARRAYS:
         array = getattr(leaves, name)
-        group.create_dataset(name, data=array, compression="gzip" if array.size > 2**16 else None)
+        group.create_dataset(STORED.get(name, name), data=array, compression="gzip" if array.size > 2**16 else None)
 
 
 def _read_leaves(group: h5py.Group) -> Leaves:
@@ -613,8 +683,12 @@ def _read_leaves(group: h5py.Group) -> Leaves:
     return Leaves(
         tree=Tree(len(merges) + 1, merges),
         parents=tuple(group["parents"][()].tolist()),
-        **{name: whole(group[name]) for name in _LEAF_ARRAYS},
+        **{name: whole(group[STORED.get(name, name)]) for name in _LEAF_ARRAYS},
     )
+
+
+def _read_statistics(group: h5py.Group) -> ClusterStatistics:
+    return ClusterStatistics(**{name: whole(group[name]) for name in STATISTICS}, unit=str(group.attrs["unit"]))
 
 
 def _plain(value: Any) -> Any:

@@ -92,7 +92,7 @@ def planned_search(
         if k is None and config.kind == "ikmeans":
             k = k_range
         members = getattr(model.network, "members", 1)
-        return PlannedSearch(replace(config, restarts=options.restarts).build(members), k, tested, None, labelling)
+        return PlannedSearch(replace(config, n_init=options.n_init).build(members), k, tested, None, labelling)
     if firm is not None:
         raise UserError("firm is for the clusterer valleys; give it to the clusterer itself")
     return PlannedSearch(config, k, tested, None, labelling)

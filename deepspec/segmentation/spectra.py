@@ -1,14 +1,10 @@
-"""The usable spectra of a cube, a piece at a time, read ahead and preprocessed.
+"""The usable spectra of a cube, a piece at a time, read ahead and preprocessed; and what is kept of them as they pass.
 
-Shapes: P pixels of the cube, N of a piece, C channels of the cube, D of the network.
+`PixelRecord` keeps numbers of every pixel, `ClusterMeans` the mean spectra of clusters, and `PixelSample` the spectra
+of some pixels, for figures that show single ones.
 
-PixelSample: spectra of some pixels of a cube, for figures that show single pixels.
-
-Shapes: M pixels of the sample, D channels of the decoder.
-
-What is kept of every pixel, and the mean spectra of clusters.
-
-Shapes: P pixels of the cube, N of a piece, C channels of the cube, D of the decoder, K clusters, L latent dimensions.
+Shapes: P pixels of the cube, N of a piece, M of the sample, C channels of the cube, D of the network and its decoder, K
+clusters, L latent dimensions.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def write_best(sweep: Sweep, path: Path) -> None:
     kind = "the best" if len(sweep.settings.objectives) == 1 else "of the Pareto front the nearest to the best of each"
     heading = (
         f"# Trial {best.number} of study {sweep.settings.name}, {kind}:\n# {values}\n"
-        f"#   python -m deepspec.fit --config {path}\n"
+        f"#   deepspec fit --config {path}\n"
         f"# Once more: the same with --run_dir ANOTHER, or with --overwrite true.\n"
     )
     config = sweep.config(best, sweep.settings.folder / "best")

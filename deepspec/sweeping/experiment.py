@@ -14,6 +14,8 @@ import yaml
 
 from deepspec.errors import UserError, did_you_mean
 from deepspec.files import METRICS
+from deepspec.notes import note
+from deepspec.renamed import in_new_words
 from deepspec.runs.folder import kept_row, read_rows
 from deepspec.training.overrides import with_overrides
 
@@ -39,7 +41,7 @@ def read_experiment(path: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"experiment: {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise UserError(f"experiment: {path}: expected a mapping of keys, got {type(config).__name__}")
-    return with_overrides(config, overrides)
+    return with_overrides(in_new_words(config, note), overrides)
 
 
 def dotted_keys(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -86,7 +88,7 @@ def check_objectives(objectives: Iterable[str], config: Mapping[str, Any], colum
     """Refuse objectives that trials will not log, or not in the epoch that counts.
 
     Raises:
-        UserError: as said; names the nearest column.
+        UserError: a column will not be logged; the message names the nearest one that will.
     """
     known = sorted(set(columns) - {"epoch", "step"})
     for name in objectives:

@@ -12,6 +12,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from deepspec.errors import UserError, did_you_mean
+from deepspec.renamed import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +36,8 @@ class Parameter:
     """What is drawn and what it sets.
 
     Attributes:
-        name: the key of the experiment that it sets, or any name if its choices say which keys they set.
+        name: the key of the experiment that it sets, in the words of the sweep file, by which a study knows it; or any
+            name if its choices say which keys they set.
         distributions: by the name under which Optuna knows it; several for a list of widths.
         keys: of the experiment that it may set.
         when: it is drawn only if each of these has one of the listed values (drawn, or of the experiment).
@@ -53,9 +55,9 @@ class Parameter:
     def overrides(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """The keys of the experiment and the values that they get, from the values of `distributions`."""
         if self.options is not None:
-            return self.options[drawn[self.name]]
+            return {new_key(key): value for key, value in self.options[drawn[self.name]].items()}
         if len(self.distributions) == 1:
-            return {self.name: drawn[self.name]}
+            return {new_key(self.name): drawn[self.name]}
         depth, first, shrink = (drawn[name] for name in self.distributions)
         widths = [max(1, round(first / shrink**layer)) for layer in range(depth)]
         return {self.name: widths} | ({self.mirror: widths[::-1]} if self.mirror else {})
@@ -63,7 +65,7 @@ class Parameter:
     def extremes(self) -> list[dict[str, Any]]:
         """What it sets at every choice, or at both ends of its range."""
         if self.options is not None:
-            return list(self.options.values())
+            return [self.overrides({self.name: choice}) for choice in self.options]
         numbers = {k: how for k, how in self.distributions.items() if not isinstance(how, CategoricalDistribution)}
         lowest, highest = {k: how.low for k, how in numbers.items()}, {k: how.high for k, how in numbers.items()}
         return [self.overrides(lowest), self.overrides(highest)]
@@ -93,7 +95,7 @@ def parse_parameter(name: str, entry: Any) -> Parameter:
         return _categorical(name, place, entry.get("choices"), conditions)
     if kind == "widths":
         return _widths(name, place, entry, conditions)
-    return Parameter(name, {name: _number(place, entry)}, (name,), conditions)
+    return Parameter(name, {name: _number(place, entry)}, (new_key(name),), conditions)
 
 
 def label(value: Any) -> Any:
@@ -109,7 +111,7 @@ def unknown_key(place: str, given: Iterable[str], known: set[str]) -> None:
     """Refuse a key that is not known, and name the nearest that is.
 
     Raises:
-        UserError: as said.
+        UserError: there is one.
     """
     for key in given:
         if key not in known:
@@ -148,13 +150,13 @@ def _categorical(name: str, place: str, choices: Any, when: dict[str, list[Any]]
         )
     if isinstance(choices, list):
         options = {label(choice): {name: choice} for choice in choices}
-        keys: tuple[str, ...] = (name,)
+        keys: tuple[str, ...] = (new_key(name),)
     else:
         wrong = next((choice for choice, sets in choices.items() if not isinstance(sets, dict)), None)
         if wrong is not None:
             raise UserError(f"{place}: choices, {wrong}: expected a mapping of keys to values, got {choices[wrong]!r}")
         options = {label(choice): dict(sets) for choice, sets in choices.items()}
-        keys = tuple(dict.fromkeys(key for sets in options.values() for key in sets))
+        keys = tuple(dict.fromkeys(new_key(key) for sets in options.values() for key in sets))
     if len(options) < len(choices):
         raise UserError(f"{place}: choices: two of them are equal")
     return Parameter(name, {name: CategoricalDistribution(tuple(options))}, keys, when, options)
@@ -265,12 +267,12 @@ class Space:
             impossible = [value for value in values if not _possible(possible, label(value))]
             if impossible:
                 raise UserError(f"{place}: can never be {impossible[0]!r}")
-        elif name not in keys:
+        elif new_key(name) not in keys:
             hint = did_you_mean(name, [*above, *keys])
             raise UserError(f"{place}: is neither searched nor a key of the experiment{hint}")
-        elif keys[name] not in values:
+        elif (fixed := keys[new_key(name)]) not in values:
             raise UserError(
-                f"{place}: can never be one of {values}: the experiment has {keys[name]!r}, and no search sets it"
+                f"{place}: can never be one of {values}: the experiment has {fixed!r}, and no search sets it"
             )
 
     def overrides(self, suggest: Suggest) -> dict[str, Any]:

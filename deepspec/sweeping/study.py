@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSample
 from deepspec.data.shards.manifest import MANIFEST, ShardSet
 from deepspec.errors import UserError
 from deepspec.notes import note
+from deepspec.renamed import in_new_words
 from deepspec.sweeping.experiment import (
     check_objectives,
     dotted_keys,
@@ -180,13 +181,15 @@ def open_sweep(settings: SweepSettings, environment: Mapping[str, str]) -> Sweep
     if known is None:
         _refuse_trials_without_a_study(settings)
     else:
-        _refuse_another(known.user_attrs["sweep"], definition, settings)
+        earlier = known.user_attrs["sweep"]
+        earlier = {**earlier, "experiment": in_new_words(earlier["experiment"])}
+        _refuse_another(earlier, definition, settings)
         _refuse_other_spectra(known.user_attrs.get("data"), data, settings)
     if known is None:
         note("checking the experiment and the limits of the search, then two batches of it; this takes a while once")
         base: dict[str, Any] = resolve_experiment(raw, space, settings.experiment)
     else:
-        base = known.user_attrs["base"]
+        base = in_new_words(known.user_attrs["base"])
     devices = settings.devices_per_trial or _devices(base)
     places = environments(settings.workers, devices, find_gpus(base["trainer"]["accelerator"]), environment)
     if known is not None and known.user_attrs.get("devices", devices) != devices:

@@ -1,9 +1,4 @@
-"""Write synthetic cubes with their ground truth, and a picture of each.
-
-Write a synthetic scan as an HDF5 cube with its ground truth, and a picture of it.
-
-Write a nebular cube, or one with noise added, as HDF5 with its ground truth, and a picture of it.
-"""
+"""Write synthetic cubes, of scanners and of nebulae, as HDF5 with their ground truth, and a picture of each."""
 
 from __future__ import annotations
 

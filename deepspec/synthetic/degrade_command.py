@@ -13,9 +13,11 @@ from rich.progress import Progress
 from deepspec.data.cube import read_cube
 from deepspec.data.hdf5_file import read_hdf5
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.synthetic.console import say
 from deepspec.synthetic.cube_files import write_degraded
 from deepspec.synthetic.degradation import LEVELS, degrade
+from deepspec.synthetic.nebular_shards import is_record_of_shards
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +45,13 @@ def degrade_cubes(
         seed: of the noise.
     """
     folder = Path(out)
+    taken = [path for path in cubes if not is_record_of_shards(Path(path))]
+    for path in cubes:
+        if path not in taken:
+            note(f"{path}: skipped: it holds no cube, but what the shards of `synthesize nebulae` were made from")
+    if not taken:
+        raise UserError("expected cubes, got none")
+    cubes = taken
     with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task("degrading", total=len(cubes) * len(levels))
         for path in cubes:
@@ -69,7 +78,9 @@ def _open_clean(path: str, clean: str | None) -> SpectralCube:
         try:
             return read_cube(path, dataset="clean")
         except UserError as error:
-            raise UserError(f"{error}; noise is measured by a cube without any: give --clean FILE:DATASET") from None
+            raise UserError(
+                f"{error}; the noise is measured against a cube without noise; give it with --clean FILE:DATASET"
+            ) from None
     file, _, dataset = (clean, "", "") if Path(clean).is_file() else clean.rpartition(":")
     return read_cube(file, dataset=dataset or None)
 

@@ -85,11 +85,11 @@ def nebular_cube(
         threshold: None for pure classes. A number below 1 mixes classes by similarity of colour as ganX does: the
             image's colours are clustered and each cluster gets the classes that are at least so similar; the
             paper's 0.2 puts a third of shock into the HII regions, and nebulae into the background.
-        k_range: least and greatest number of colour clusters, with a threshold.
+        k_range: fewest and most colour clusters, with a threshold.
         snr: height of the nebulae's H alpha, on average over the classes, over the noise of a pixel there.
         amplitude: spread of the brightness, standard deviation of its logarithm.
         observation: binning, velocities, reddening; its `snr` is not used.
-        seed: of everything random.
+        seed: seed of all random choices.
 
     Raises:
         UserError: for a value out of its range; the message names it.

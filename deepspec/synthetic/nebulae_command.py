@@ -68,7 +68,7 @@ def nebulae(
         variety: class (all pixels of a class show its mean spectrum, as in the paper) or region (each connected
             region has a spectrum of its own).
         threshold: mix classes by similarity of colour as ganX does, for example 0.2 as in the paper; default: pure.
-        k_range: least and greatest number of colour clusters, with a threshold.
+        k_range: fewest and most colour clusters, with a threshold.
         seed: seed of the first image; the n-th image, counted from 0, has seed + n.
         overwrite: replace the spectra in DIR/shards.
     """

@@ -1,16 +1,13 @@
-"""Emission lines of ionised nebulae between 4750 and 9350 angstrom, and which of them keep fixed ratios.
+"""Emission lines of ionised nebulae between 4750 and 9350 angstrom, their ratios, and how brightly ions shine.
 
 A feature is what a model gives a flux to: one line, or several whose ratios are fixed by atomic physics, such as
 [OIII] 4959 and 5007, which leave from the same level. Hydrogen's Paschen lines follow H beta (case B, 10,000 K).
 
+Emissivities relative to H beta, at an electron temperature (K) and density (per cm3), are fits to PyNeb 1.1 between
+7,000 and 20,000 K, good to 1.3 % where they were fitted (densities 100 and 3,000 per cm3); those of line and H beta are
+at the same temperature. Functions take arrays that broadcast.
+
 Shapes: F features, L lines, N spectra.
-
-How brightly ions shine at an electron temperature and density, relative to H beta.
-
-The tables are fits to PyNeb 1.1 between 7,000 and 20,000 K, good to 1.3 % where they were fitted (densities 100 and
-3,000 per cm3); the emissivities of line and H beta there are at the same temperature.
-
-All functions take arrays that broadcast: temperature in kelvin, density in electrons per cm3.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
 """Models of three kinds of nebula: physical conditions are drawn, line fluxes follow.
 
-HII regions and planetary nebulae are photoionised: abundances and temperatures are drawn, emissivities give the lines.
-No single temperature and density describes a shock, so there the ratios of lines themselves are drawn, around
-those of supernova remnants in nearby galaxies.
+HII regions and planetary nebulae are photoionised: abundances and temperatures are drawn, and emissivities of the ions
+in two zones of temperature give the lines. No single temperature and density describes a shock, so there the ratios of
+lines themselves are drawn, around those of supernova remnants in nearby galaxies.
 
 Shapes: N models, F features.
-
-Line fluxes of photoionised gas from its ionic abundances, in two zones of temperature.
-
-Shapes: N models.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from deepspec.data.hdf5_file import write_hdf5
+from deepspec.data.hdf5_file import read_hdf5, write_hdf5
 from deepspec.data.shards.writer import SPLITS, ShardWriter
 from deepspec.errors import UserError
 from deepspec.files import complete_or_absent
@@ -53,7 +53,7 @@ def write_nebular_shards(
         counts: spectra of each split; those without any are left out.
         observation: how the nebulae are seen.
         truth: HDF5 file to write the origin of each spectrum to; an existing one is replaced.
-        seed: of everything random, and of the shuffle.
+        seed: seed of the shuffling and of all other random choices.
         overwrite: see `ShardWriter`.
         progress: called with "made" or "written" and a number of spectra.
 
@@ -114,3 +114,12 @@ def _write_mixtures(group: h5py.Group, spectra: NebularSpectra) -> None:
     group["share"] = spectra.share
     group["label"] = spectra.mixture_labels(np.arange(len(spectra.share)))
     group["first_spectrum"] = spectra.first_row
+
+
+def is_record_of_shards(path: Path) -> bool:
+    """Whether a file is what `write_nebular_shards` wrote beside the shards, the origin of each spectrum."""
+    try:
+        with read_hdf5(path) as file:
+            return "library" in file and any(f"{split}/mixtures" in file for split in SPLITS)
+    except OSError:  # no HDF5
+        return False

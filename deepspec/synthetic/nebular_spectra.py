@@ -4,13 +4,10 @@ A library of 6,000 models of each class is divided among train, val and test. Tw
 mixed in a random proportion, are seen several times, each time at another velocity and width, behind other dust and
 with other noise, as Bombini et al. (2024), section 3.1, do with Cloudy models.
 
-Shapes: N spectra, C channels, M mixtures, F features, L lines.
+The dust follows the law of Cardelli, Clayton & Mathis (1989, ApJ 345, 245), optical and near infrared. Lines are
+Gaussians integrated over the instrument's pixels, then binned.
 
-Interstellar extinction: the law of Cardelli, Clayton & Mathis (1989, ApJ 345, 245), optical and near infrared.
-
-Draw emission lines into spectra: Gaussians integrated over the instrument's pixels, then binned.
-
-Shapes: N spectra, L lines, C channels, W channel edges around a line.
+Shapes: N spectra, C channels, M mixtures, F features, L lines, W channel edges around a line.
 """
 
 from __future__ import annotations
@@ -188,7 +185,7 @@ class NebularSpectra:
         rows: number of spectra N.
         split: which models of the library to use.
         observation: how they are seen.
-        seed: of everything random.
+        seed: seed of all random choices.
 
     Attributes:
         channels: the instrument's.

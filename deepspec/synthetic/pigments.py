@@ -115,7 +115,7 @@ def load_pigments(
     """
     if channels not in CHANNELS:
         raise UserError(f"channels={channels}: the pigment table has {' or '.join(map(str, CHANNELS))} channels")
-    description, arrays = _stored()
+    description, arrays = stored_table()
     if fwhm_ev is None and parchment is None:
         spectra, rates = arrays["spectra"].astype(np.float64), arrays["rate"]
     else:
@@ -136,11 +136,12 @@ def load_pigments(
 
 def palette_titles() -> dict[int, str]:
     """Where and when each palette was in use."""
-    return {int(number): title for number, title in _stored()[0]["palettes"].items()}
+    return {int(number): title for number, title in stored_table()[0]["palettes"].items()}
 
 
 @lru_cache
-def _stored() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def stored_table() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Contents of `pigments.json`, and the arrays of `pigments.npz` by name."""
     folder = resources.files("deepspec.synthetic")
     description = json.loads(folder.joinpath("pigments.json").read_text())
     with folder.joinpath("pigments.npz").open("rb") as file, np.load(file) as archive:

@@ -1,16 +1,10 @@
-"""The scanner that the pigment table was computed for: X-ray tube and silicon drift detector.
+"""The scanner that the pigment table was computed for: a molybdenum tube and a silicon drift detector.
 
-Silicon drift detector: from photons of known energy to counts in channels.
+The tube's spectrum is Ebel's continuum and the anode's own lines; the detector turns photons of known energy into
+counts in channels. All is plain numpy: the caller supplies the anode's attenuation, so that nothing here needs an
+atomic data library.
 
-Shapes: E emission energies, C channels. Energies in keV, widths in eV.
-
-Spectrum of an X-ray tube: Ebel's continuum and the anode's own lines.
-
-Plain numpy: the caller supplies the anode's attenuation, so nothing here needs an atomic data library.
-
-Shape: X exciting energies.
-
-The scanner that the pigment table was computed for: a molybdenum tube and a silicon drift detector.
+Shapes: E emission energies, X exciting energies, C channels. Energies in keV, widths in eV.
 """
 
 from __future__ import annotations

@@ -90,16 +90,17 @@ def xrf_cube(
             every pixel, as ganX draws; "absolute", Poisson with the pigments' own brightness, which differs up to
             eight times, scaled to `mean_counts` over the image.
         mean_counts: photons per pixel.
-        threshold: least colour similarity of a pigment, see `pigment_weights`.
+        threshold: least similarity of colour, 0 to 1, that a pigment must have to enter a mixture; see
+            `pigment_weights`.
         weighting: how colour similarity becomes shares, see `pigment_weights`.
         top_k: most pigments in a mixture; default no limit.
-        k_range: least and greatest number of colour clusters.
+        k_range: fewest and most colour clusters.
         colour_space: space in which colours are clustered.
         mode: "clusters": all pixels of a cluster share the mixture of its mean colour, as in the paper;
             "pixels": each pixel has the mixture of its own colour.
         fwhm_ev: range from which the detector resolution at Mn Ka is drawn, in eV; equal ends fix it.
         vary_parchment: whether the parchment's calcium, potassium, chlorine and iron are drawn for this scan.
-        seed: of everything random.
+        seed: seed of all random choices.
 
     Raises:
         UserError: for a value out of its range; the message names it.

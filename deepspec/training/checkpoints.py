@@ -38,6 +38,9 @@ class DurableCheckpoints(TorchCheckpointIO):
             part.write_bytes(content.getbuffer())
 
 
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+
 class KeptEpoch(ModelCheckpoint):
     """Keeps one checkpoint, of the epoch with the least value of a metric, or of the latest.
 
@@ -64,6 +67,20 @@ class KeptEpoch(ModelCheckpoint):
         Lightning asks for it at every hook of every step.
         """
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back the state, also where the run's folder was moved.
+
+        Lightning would forget the best value there, and the first epoch that follows would replace best.ckpt.
+        """
+        here = str(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(Path(here) / Path(path).name) if path else path
+
+        paths = {name: moved(state_dict[name]) for name in _PATHS if name in state_dict}
+        best = {moved(path): value for path, value in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": here})
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Complete the row, then save."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import lightning
 import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from deepspec.clustering import ClustererConfig
@@ -29,6 +30,7 @@ from deepspec.data.shards.datamodule import SpectraDataModule
 from deepspec.errors import UserError
 from deepspec.files import CONFIG, METRICS, MODEL, complete_or_absent
 from deepspec.models.spectral_model import parts_of, read_checkpoint
+from deepspec.notes import note
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
 from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
 from deepspec.training.clustering_callback import ikmeans_of
@@ -51,15 +53,15 @@ from deepspec.training.run_folder import (
 from deepspec.training.step_threads import StepThreads
 from deepspec.training.tracking import Tracking
 from deepspec.training.tracking_config import TrackingConfig
-from deepspec.training.trainer_settings import check_settings, lightning_in_one_line
+from deepspec.training.trainer_settings import PRECISIONS, check_settings, lightning_in_one_line, shows_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lightning.pytorch.loggers import Logger
 
 
-OWN_CLASSES = ("model.network", "model.optimiser", "model.scheduler")
+OWN_CLASSES = ("model.network", "model.optimizer", "model.scheduler")
 """Keys below which a class of another package can be named."""
 
 
@@ -90,6 +92,8 @@ class FitCLI(LightningCLI):
 
     Args:
         args: the command line, without the program's name; further ranks are started with the same.
+        say: gets each line about the run; None sends them to the logger `deepspec`.
+        live: whether a terminal gets one line of progress that is drawn anew.
 
     Raises:
         UserError: the configuration cannot be run.
@@ -100,8 +104,10 @@ class FitCLI(LightningCLI):
     model: DeepClustering
     datamodule: SpectraDataModule
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], say: Callable[[str], None] | None = None, *, live: bool = False) -> None:
         self._args = list(args)
+        self._say = say or note
+        self._live = live
         # `run=False`: with sub-commands, hyper-parameters in a checkpoint win over the command line.
         super().__init__(
             DeepClustering,
@@ -113,7 +119,7 @@ class FitCLI(LightningCLI):
             trainer_defaults={
                 "max_epochs": 20,
                 "enable_model_summary": False,
-                "enable_progress_bar": sys.stderr.isatty(),
+                "enable_progress_bar": None,  # a line of ours; Lightning's bar where it is asked for
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 1,  # everything is logged by epoch; 50, the default, warns of short epochs
             },
@@ -154,7 +160,7 @@ class FitCLI(LightningCLI):
         self.replaces = self.config["overwrite"] or self.config["ckpt_path"] is not None
         if _is_first_rank() and self.checkpoint is None:
             if self.config["ckpt_path"] is not None:
-                print(f"{self.run_dir} has no checkpoint yet: the run begins", flush=True)
+                self._say(f"{self.run_dir} has no checkpoint yet: the run begins")
             elif not self.replaces and not self.config["trainer"]["fast_dev_run"]:
                 refuse_earlier_run(self.run_dir)
 
@@ -176,17 +182,30 @@ class FitCLI(LightningCLI):
         self.config_init["ikmeans"].settles = False  # the epoch that is kept may be another than the last
         self.model.reading = self.datamodule.shards.parameters.get("reading")  # for the watched cube
         tracked = self.config_init["tracking"]
+        callbacks = settings["callbacks"] or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        bar = shows_bar(settings, given=any(isinstance(each, ProgressBar) for each in callbacks))
         trial = settings["fast_dev_run"]
         self.tracking = Tracking(replace(tracked, kind=None) if trial else tracked, self.run_dir, log, self.model)
         self.watch = RankWatch(self._args)
-        self.trainer_defaults["callbacks"] = [StepThreads(), self.watch, EpochLine(), self.tracking]
+        line = EpochLine(self._say, live=self._live and sys.stdout.isatty() and not bar)
+        self.trainer_defaults["callbacks"] = [
+            StepThreads(),
+            self.watch,
+            line,
+            self.tracking,
+        ]
         if not trial:
             self.trainer_defaults["callbacks"] += [
                 KeptEpoch(log, self.run_dir / CHECKPOINTS, "best", self.monitor),
                 # Of its own: `save_last` of the other would write only in epochs that are the best so far.
                 KeptEpoch(log, self.run_dir / CHECKPOINTS, "last", None),
             ]
-        kwargs |= {"logger": [log, *self.loggers], "default_root_dir": str(self.run_dir)}
+        kwargs |= {
+            "logger": [log, *self.loggers],
+            "default_root_dir": str(self.run_dir),
+            "enable_progress_bar": bar,
+        }
         if settings["strategy"] == "ddp":
             kwargs["strategy"] = ddp_strategy(unused=self.model.may_leave_out)
         more = settings["plugins"] or []
@@ -261,7 +280,8 @@ class FitCLI(LightningCLI):
                     else f"silhouette of the latents of {len(result.labels_N)} spectra {result.score:.3f}"
                 )
             )
-            print(f"{found}\nmodel {path}\nmetrics {self.run_dir / 'metrics.csv'}", flush=True)
+            for line in (found, f"model {path}", f"metrics {self.run_dir / METRICS}"):
+                self._say(line)
         self.tracking.finish(self.trainer, self.model, path)
         return path
 
@@ -279,7 +299,7 @@ class FitCLI(LightningCLI):
             self.trainer.fit(self.model, self.datamodule)
         if self.trainer.is_global_zero:
             batches = int(self.config["trainer"]["fast_dev_run"])
-            print(f"trainer.fast_dev_run: {batches} of each kind of batch passed; nothing was written", flush=True)
+            self._say(f"trainer.fast_dev_run: {batches} of each kind of batch passed; nothing was written")
 
     def _announce(self) -> None:
         data, model = self.datamodule, self.model
@@ -287,12 +307,13 @@ class FitCLI(LightningCLI):
         parameters = sum(p.numel() for p in model.network.parameters())
         widths = model.network_config.encoder
         narrowed = widths is not None and widths != self.config["model"]["network"]["encoder"]
-        print(
-            f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}\n"
+        self._say(
+            f"spectra of {model.axis.channels} channels, {model.preprocess.channels_out} after preprocessing: {rows}"
+        )
+        self._say(
             f"network with {parameters:,} parameters"
             + (f" (hidden widths {widths} for so few spectra, by model.network.spectra_per_node)" if narrowed else "")
-            + f"; run folder {self.run_dir}; watching {self.monitor}",
-            flush=True,
+            + f"; run folder {self.run_dir}; watching {self.monitor}"
         )
 
     def _take_best(self) -> bool:
@@ -304,10 +325,33 @@ class FitCLI(LightningCLI):
         return wanted
 
 
+REFUSED = ("trainer.barebones", "trainer.default_root_dir")
+"""Keys of Lightning's trainer that a run has no use for: it has a folder, checkpoints and a log."""
+
+TOLD = {
+    "trainer.precision": f"What the network computes in: {', '.join(PRECISIONS)}. Weights, preprocessing, losses and "
+    "clusters are float32 in each.",
+    "trainer.logger": "A logger of Lightning's, or a list of them, beside metrics.csv, which is always written: "
+    "CSVLogger, TensorBoardLogger, MLFlowLogger and WandbLogger, each if its package is installed.",
+    "trainer.fast_dev_run": "Train and validate on so many batches (true: one), which shows that a configuration runs; "
+    "nothing is written.",
+    "trainer.enable_checkpointing": "true or null; the checkpoints of a run cannot be switched off.",
+    "trainer.enable_progress_bar": "true: the bar of Lightning in place of the line of progress.",
+}
+"""Where Lightning's own description offers what is refused, or says what does not hold here."""
+
+
 def trainer_help() -> str:
     """What `--help.trainer` prints: the keys of Lightning's trainer, as Lightning describes them."""
     parser = FitParser(prog=PROG, usage=argparse.SUPPRESS, add_help=False)
     parser.add_lightning_class_args(lightning.Trainer, "trainer")
+    for action in parser._actions:
+        if action.dest in REFUSED:
+            action.help, action.metavar = argparse.SUPPRESS, None
+        elif action.dest in TOLD:
+            action.help = TOLD[action.dest]
+        if action.dest == "trainer.precision":  # its type is shown too, and this parser only shows
+            action._typehint = Literal[PRECISIONS] | None  # type: ignore[attr-defined]
     return str(parser.format_help()).strip()
 
 

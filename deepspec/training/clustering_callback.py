@@ -20,6 +20,8 @@ from deepspec.clustering.partitions import numbering
 from deepspec.errors import UserError
 from deepspec.functional import silhouette_estimate, stability
 from deepspec.functional.kmeans import fitting_range
+from deepspec.notes import note
+from deepspec.renamed import has_old_words
 from deepspec.segmentation.drift import record_training
 from deepspec.training.encoding import encode_sample, refuse_diverged
 
@@ -62,6 +64,7 @@ class CollapseWarning(UserWarning):
     """The latent space has lost what the silhouette was meant to bring out."""
 
 
+@has_old_words
 class IKMeansCallback(Callback):
     """Clusters a sample of validation latents, by IKMeans or by the run's `clusterer`; they go into `model.clusters`.
 
@@ -85,8 +88,8 @@ class IKMeansCallback(Callback):
         sample: validation spectra that are clustered; training spectra if the run has no validation, its `clusterer`
             is not ikmeans or its network an ensemble; and both if it has fewer than ten validation spectra for each of
             `k_max` clusters.
-        restarts: K-means runs per K.
-        iterations: Lloyd iterations of each, at the most.
+        n_init: K-means runs per K.
+        max_iter: Lloyd iterations of each, at the most.
         seed: of the sample and of the K-means seeds.
         clusterer: what divides the latents; `fit` takes it from the key `clusterer`. ikmeans takes its numbers from
             here.
@@ -98,20 +101,20 @@ class IKMeansCallback(Callback):
         k_max: int = 10,
         every_n_epochs: int = 1,
         sample: int = 4096,
-        restarts: int = 3,
-        iterations: int = 100,
+        n_init: int = 3,
+        max_iter: int = 100,
         seed: int = 0,
         clusterer: ClustererConfig | None = None,
     ) -> None:
         if not 2 <= k_min <= k_max:
             raise UserError(f"ikmeans: expected 2 <= k_min <= k_max, got k_min = {k_min}, k_max = {k_max}")
-        if sample <= k_max or min(restarts, iterations) < 1 or every_n_epochs < 0:
+        if sample <= k_max or min(n_init, max_iter) < 1 or every_n_epochs < 0:
             raise UserError(
-                f"ikmeans: expected sample > k_max, restarts and iterations >= 1 and every_n_epochs >= 0, got sample = "
-                f"{sample}, restarts = {restarts}, iterations = {iterations}, every_n_epochs = {every_n_epochs}"
+                f"ikmeans: expected sample > k_max, n_init and max_iter >= 1 and every_n_epochs >= 0, got sample = "
+                f"{sample}, n_init = {n_init}, max_iter = {max_iter}, every_n_epochs = {every_n_epochs}"
             )
         self.k_min, self.k_max, self.every_n_epochs = k_min, k_max, every_n_epochs
-        self.sample, self.restarts, self.iterations, self.seed = sample, restarts, iterations, seed
+        self.sample, self.n_init, self.max_iter, self.seed = sample, n_init, max_iter, seed
         self.clusterer = clusterer or ClustererConfig()
         """What divides the latents."""
         self.settles = True
@@ -130,7 +133,7 @@ class IKMeansCallback(Callback):
         if stage == "fit" and self.settles:
             pl_module.run_config = ""
             pl_module.k_range, pl_module.clusterer = (self.k_min, self.k_max), self.clusterer
-            names = ("k_min", "k_max", "every_n_epochs", "sample", "restarts", "iterations", "seed")
+            names = ("k_min", "k_max", "every_n_epochs", "sample", "n_init", "max_iter", "seed")
             pl_module.described["ikmeans"] = {name: getattr(self, name) for name in names}
             pl_module.described["clusterer"] = asdict(self.clusterer)
 
@@ -163,6 +166,14 @@ class IKMeansCallback(Callback):
                 warnings.warn(f"epoch {trainer.current_epoch}: {message}", CollapseWarning, stacklevel=2)
         if self.settles and self._is_last(trainer):
             self.finish(trainer, pl_module, same_weights=True)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: SpectralModule) -> None:  # type: ignore[override]
+        """Cluster for the first time in the middle of an epoch: a checkpoint may be written after a validation."""
+        within = trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.is_last_batch
+        if within and self.every_n_epochs > 0 and not int(pl_module.clusters.count):
+            z_NL, result, _ = self._clustered(trainer, pl_module, judged=False)
+            if result is not None:
+                self._store(trainer, pl_module, z_NL, result)
 
     def _is_last(self, trainer: lightning.Trainer) -> bool:
         """Whether no epoch follows this one."""
@@ -240,7 +251,7 @@ class IKMeansCallback(Callback):
             return dict.fromkeys(JUDGED_BY, math.nan)
         anchors = max(ANCHORS, 2 * k)
         silhouette = silhouette_estimate(spectra_NC.float(), labels_N, anchors, generator=generator).score
-        stable = stability(z_NL, labels_N, k, refits=REFITS, restarts=self.restarts, generator=generator)
+        stable = stability(z_NL, labels_N, k, refits=REFITS, n_init=self.n_init, generator=generator)
         return dict(zip(JUDGED_BY, (silhouette, stable.ari), strict=True))
 
     def _cluster(self, z_NL: Tensor, unit: str, members: int) -> Clustered | None:
@@ -254,7 +265,7 @@ class IKMeansCallback(Callback):
         if len(z_NL) <= k_min or positions < k_min:
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        options = self.restarts, self.iterations
+        options = self.n_init, self.max_iter
         clusterer = IKMeans(*options) if members == 1 else ConsensusKMeans(members, *options)
         partition = clusterer.fit(z_NL, (k_min, k_max), generator)
         return Clustered(partition, partition.assign(z_NL), partition.search.scores[partition.k])
@@ -299,17 +310,15 @@ class IKMeansCallback(Callback):
             if validation < min(ENOUGH_PER_CLUSTER * self.k_max, self.sample):
                 more_NC = data.sample("train", self.sample - validation, seed=self.seed)
                 spectra_NC = torch.cat([spectra_NC, more_NC])
-                print(
+                note(
                     f"clusters are looked for among {len(spectra_NC)} spectra of training and validation: "
                     f"{validation} of validation are too few for {self.k_max} clusters",
-                    flush=True,
                 )
         k_min, k_max = fitting_range(self.k_min, self.k_max, len(spectra_NC))
         if self.clusterer.kind == "ikmeans" and (k_min, k_max) != (self.k_min, self.k_max):
-            print(
+            note(
                 f"K from {k_min} to {k_max} instead of {self.k_min} to {self.k_max}: {len(spectra_NC)} spectra are "
                 "too few for more",
-                flush=True,
             )
         return spectra_NC
 

@@ -1,9 +1,4 @@
-"""Latents of a sample of spectra in the middle of training, and whether they have left the numbers.
-
-Latents that have left the numbers.
-
-Latents of a sample of spectra, in the middle of training.
-"""
+"""Latents of a sample of spectra in the middle of training, and whether they are still finite."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ def refuse_diverged(z_NL: Tensor) -> None:
     """
     # One sum tells nearly always; it may overflow where every number is finite.
     if not math.isfinite(z_NL.detach().sum()) and not torch.isfinite(z_NL).all():
-        raise UserError("the latents are no longer finite: training has diverged; lower model.optimiser.lr")
+        raise UserError("the latents are no longer finite: training has diverged; lower model.optimizer.lr")
 
 
 BLOCK = 1024

@@ -1,14 +1,12 @@
 """metrics.csv: every logged number of a run, one row per epoch. The source of truth on a run.
 
-Means over an epoch of what every step computes, without a call into Lightning's logger for each number of each step.
-
-Lightning's `log` costs as much as a hundred small tensor operations; with seven numbers a step that was a tenth of
-the training time of a small network on a CPU.
+`EpochMeans` averages over an epoch what every step computes, without a call into Lightning's logger for each number of
+each step: that costs as much as a hundred small tensor operations, and with seven numbers a step it was a tenth of the
+training time of a small network on a CPU.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from deepspec.files import write_csv
+from deepspec.runs.folder import read_cells
 from deepspec.training.ranks import joint_names
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ class EpochLog(Logger):
         self._path = path
         self._rows: dict[int, dict[str, Any]] = {}
         if resume_at and path.is_file():
-            with path.open(newline="") as file:
-                rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+            rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in read_cells(path)}
             self._rows = {epoch: row for epoch, row in rows.items() if epoch < resume_at}
 
     def follow(self, trainer: lightning.Trainer) -> None:

@@ -9,7 +9,6 @@ help waits for neither, because the sources are only parsed here and never run.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import re
 import shutil
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepspec.errors import UserError
+from deepspec.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -175,7 +174,7 @@ def _described(docstring: str) -> dict[str, str]:
     return dict(pairs)
 
 
-PROG = "python -m deepspec.fit"
+PROG = "deepspec fit"
 
 OWN = {
     "run_dir": ("str", "runs/run", "folder of this run; made if missing"),
@@ -187,7 +186,7 @@ OWN = {
 
 GROUPS = {
     "data": ("deepspec.data.shards.datamodule", "SpectraDataModule", "where the spectra are"),
-    "model": ("deepspec.training.module", "DeepClustering", "preprocessing, network, loss and optimiser"),
+    "model": ("deepspec.training.module", "DeepClustering", "preprocessing, network, loss and optimizer"),
     "loss_schedule": ("deepspec.training.loss_schedule", "LossSchedule", "weights of the loss by epoch"),
     "ikmeans": ("deepspec.training.clustering_callback", "IKMeansCallback", "clusters that are looked for"),
     "clusterer": ("deepspec.clustering.config", "ClustererConfig", "what divides the latent points into clusters"),
@@ -256,8 +255,8 @@ def fit_help(under: str = "", width: int | None = None) -> str:
     keys = dict(keys_of(group, parameters_of(*GROUPS[group][:2]))) if group in GROUPS else {}
     found = {key: parameter for key, parameter in keys.items() if f"{key}.".startswith(f"{under}.")}
     if not found:
-        near = difflib.get_close_matches(under, [*GROUPS, *keys], n=1)
-        hint = f" (did you mean --help.{near[0]}?)" if near else ""
+        above = [key.rpartition(".")[0] for key in keys]  # a key with keys of its own is one too
+        hint = did_you_mean(under, dict.fromkeys([*GROUPS, *above, *keys]))
         raise UserError(f"--help.{under}: no such key; expected one under {', '.join([*GROUPS, 'trainer'])}{hint}")
     return "\n".join(
         line

@@ -18,10 +18,11 @@ import torch
 
 from deepspec.errors import UserError, did_you_mean
 from deepspec.models import NetworkConfig
+from deepspec.renamed import deprecated, in_new_words
 from deepspec.schedules import Schedule
 from deepspec.training.module import DeepClustering
 from deepspec.training.objective import ObjectiveConfig
-from deepspec.training.optimiser import LearningRate, OptimiserConfig, build_optimiser
+from deepspec.training.optimiser import LearningRate, OptimizerConfig, build_optimiser
 from deepspec.training.step_threads import SMALL_STEP, operations
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ BLOCK = 1024
 """Spectra that are preprocessed and encoded at a time. Fewer are filled up to so many: a matrix product of another size
 may round otherwise, and what a spectrum becomes must not depend on those beside it."""
 
-_KEYS = ("preprocess", "network", "objective", "optimiser", "max_clusters", "statistics_rows")
+_KEYS = ("preprocess", "network", "objective", "optimizer", "max_clusters", "statistics_rows")
 
 
 def build_model(keys: Mapping[str, Any], axis: SpectralAxis, spectra: int, seed: int) -> DeepClustering:
@@ -48,6 +49,7 @@ def build_model(keys: Mapping[str, Any], axis: SpectralAxis, spectra: int, seed:
     Raises:
         UserError: a key is unknown, or asks for what only `fit` does.
     """
+    keys = in_new_words(keys, deprecated)
     _refuse_more_than_reconstruction(keys)
     given = dict(keys.get("model") or {})
     for name in given:
@@ -57,7 +59,7 @@ def build_model(keys: Mapping[str, Any], axis: SpectralAxis, spectra: int, seed:
                 f"{', '.join(_KEYS)}{did_you_mean(name, _KEYS)}"
             )
     configs: dict[str, Any] = {}
-    for name, kind in (("network", NetworkConfig), ("objective", ObjectiveConfig), ("optimiser", OptimiserConfig)):
+    for name, kind in (("network", NetworkConfig), ("objective", ObjectiveConfig), ("optimizer", OptimizerConfig)):
         part = dict(given.pop(name, None) or {})
         known = [field.name for field in fields(kind)]
         for key in part:
@@ -118,8 +120,8 @@ def train_in_memory(
     size = min(batch_size, len(y_ND))
     per_pass = len(y_ND) // size
     epoch = max(per_pass, min_batches)
-    optimiser = build_optimiser(model.parameters(), model.optimiser, model.network.members)
-    rate = LearningRate(optimiser, model.optimiser, model.scheduler, steps)
+    optimiser = build_optimiser(model.parameters(), model.optimizer, model.network.members)
+    rate = LearningRate(optimiser, model.optimizer, model.scheduler, steps)
     model.train()
     # Dropout draws from the process' own generators.
     with _one_thread_if_small(model, size, device), torch.random.fork_rng(devices=[] if device == "cpu" else None):
@@ -143,7 +145,7 @@ def train_in_memory(
             if len(losses) == epoch or step == steps - 1:
                 last = float(torch.stack(losses).mean())
                 if not np.isfinite(last):
-                    raise UserError("the loss is no longer finite: training has diverged; lower model.optimiser.lr")
+                    raise UserError("the loss is no longer finite: training has diverged; lower model.optimizer.lr")
                 rate.after_epoch(last)
                 losses = []
     model.eval()

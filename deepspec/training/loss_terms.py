@@ -195,7 +195,7 @@ def _silhouette(z_NL: Tensor, config: ObjectiveConfig) -> tuple[Tensor, int] | N
             config.k_min,
             k_max,
             average=config.silhouette_average,
-            iterations=config.iterations,
+            max_iter=config.max_iter,
             init=config.init,
         )
     except TooFewPositionsError:

@@ -21,6 +21,7 @@ from deepspec.files import complete_or_absent
 from deepspec.models import NetworkConfig
 from deepspec.models.autoencoder import Latent, reparameterise
 from deepspec.models.spectral_model import FORMAT, VERSION, parts_of, read_checkpoint, trained_clusterer, trained_range
+from deepspec.renamed import has_old_words, in_new_words
 from deepspec.schedules import Schedule
 from deepspec.training.clustering_callback import IKMeansCallback
 from deepspec.training.compilation import compile_network
@@ -30,7 +31,7 @@ from deepspec.training.epoch_log import EpochMeans
 from deepspec.training.loss_schedule import LossSchedule
 from deepspec.training.loss_terms import LossParts, OwnBatch, Weights
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig
-from deepspec.training.optimiser import LearningRate, OptimiserConfig, SchedulerConfig, build_optimiser
+from deepspec.training.optimiser import LearningRate, OptimizerConfig, SchedulerConfig, build_optimiser
 from deepspec.training.ranks import joint_rows
 from deepspec.training.seeding import seed_draws
 from deepspec.training.spectral_module import SpectralModule
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 Batch = dict[str, torch.Tensor]
 
 
+@has_old_words
 class DeepClustering(SpectralModule):
     """A (variational) autoencoder of spectra whose latent space is pulled into clusters.
 
@@ -68,7 +70,7 @@ class DeepClustering(SpectralModule):
         network: shape of encoder and decoder.
         preprocess: steps from raw spectra to the network's input, in order (see `deepspec.preprocess`).
         objective: parts of the loss; their weights are the loss schedule's.
-        optimiser: learning rate and its schedule.
+        optimizer: learning rate and its schedule.
         max_clusters: the most clusters that a checkpoint has room for.
         statistics_rows: training spectra that the statistics of `preprocess` are fitted on.
         sample_without_beta: whether a variational network draws its latents also while beta is 0; the published code
@@ -84,7 +86,7 @@ class DeepClustering(SpectralModule):
             the step `dose` (or `area`, `max`, `unit`), which makes the level of both the same. For frozen clusters of
             latents on shorter scans. Drawing takes 3 ms of a CPU core in a batch of 256 spectra with 400 counts in 512
             channels, 11 with 4,000 in 1,024. None: all counts.
-        scheduler: a class that moves the learning rate, in place of `optimiser.schedule`.
+        scheduler: a class that moves the learning rate, in place of `optimizer.schedule`.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class DeepClustering(SpectralModule):
         network: NetworkConfig = NetworkConfig(),  # noqa: B008  frozen
         preprocess: list[str | dict[str, Any]] | None = None,
         objective: ObjectiveConfig = ObjectiveConfig(),  # noqa: B008  frozen
-        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008  frozen
+        optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008  frozen
         max_clusters: int = 64,
         statistics_rows: int = 20_000,
         sample_without_beta: bool = True,
@@ -104,7 +106,7 @@ class DeepClustering(SpectralModule):
         scheduler: SchedulerConfig = SchedulerConfig(),  # noqa: B008  frozen
     ) -> None:
         super().__init__(axis, network, preprocess or [], max_clusters, training_spectra)
-        self.optimiser, self.scheduler = optimiser, scheduler
+        self.optimizer, self.scheduler = optimizer, scheduler
         self.statistics_rows = statistics_rows
         self.sample_without_beta = sample_without_beta
         self.deep_baseline = build_deep_baseline(deep_baseline, network)
@@ -126,7 +128,7 @@ class DeepClustering(SpectralModule):
             "network": self.network_config.plain(),
             "preprocess": self.preprocess.spec,
             "objective": asdict(objective),
-            "optimiser": optimiser.plain(),
+            "optimizer": optimizer.plain(),
             "max_clusters": max_clusters,
             "statistics_rows": statistics_rows,
             "sample_without_beta": sample_without_beta,
@@ -146,11 +148,11 @@ class DeepClustering(SpectralModule):
         """The model of a checkpoint, on the CPU, with what its training was set to; see `SpectralModel.load`."""
         content = read_checkpoint(path)
         with parts_of(path):
-            settings = dict(content[FORMAT]["settings"])
+            settings = in_new_words({"model": content[FORMAT]["settings"]})["model"]
             settings["network"] = NetworkConfig(**settings["network"])
             objective = dict(settings["objective"])
             settings["objective"] = ObjectiveConfig(**{**objective, "mmd": MMDConfig(**objective["mmd"])})
-            settings["optimiser"] = OptimiserConfig(**settings["optimiser"])
+            settings["optimizer"] = OptimizerConfig(**settings["optimizer"])
             settings["scheduler"] = SchedulerConfig(**settings.get("scheduler", {}))
             if settings.get("deep_baseline") is not None:
                 settings["deep_baseline"] = DeepBaselineConfig(**settings["deep_baseline"])
@@ -291,8 +293,8 @@ class DeepClustering(SpectralModule):
         Raises:
             UserError: a class that is named cannot serve.
         """
-        tried = build_optimiser([torch.nn.Parameter(torch.zeros(1))], self.optimiser, self.network.members)
-        LearningRate(tried, self.optimiser, self.scheduler, steps=1)
+        tried = build_optimiser([torch.nn.Parameter(torch.zeros(1))], self.optimizer, self.network.members)
+        LearningRate(tried, self.optimizer, self.scheduler, steps=1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser. Its learning rate is moved here and not by Lightning; see `LearningRate`.
@@ -300,10 +302,10 @@ class DeepClustering(SpectralModule):
         Raises:
             UserError: a class that is named cannot serve, or a cosine is wanted for a run without an end.
         """
-        optimiser = build_optimiser(self.parameters(), self.optimiser, self.network.members)
-        steps = self.trainer.estimated_stepping_batches if self.optimiser.schedule == "cosine" else math.inf
+        optimiser = build_optimiser(self.parameters(), self.optimizer, self.network.members)
+        steps = self.trainer.estimated_stepping_batches if self.optimizer.schedule == "cosine" else math.inf
         ends = None if math.isinf(steps) else int(steps)
-        self._rate = LearningRate(optimiser, self.optimiser, self.scheduler, ends)
+        self._rate = LearningRate(optimiser, self.optimizer, self.scheduler, ends)
         self._rate.load(self._rate_states.get(self._rate.entry, {}))
         return optimiser
 

@@ -9,6 +9,7 @@ from deepspec.errors import UserError
 from deepspec.functional.kmeans import Init
 from deepspec.functional.mmd import Estimator, Kernel
 from deepspec.functional.silhouette import Average
+from deepspec.renamed import has_old_words
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class MMDConfig:
     quicker, but which imq does not have."""
 
 
+@has_old_words
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """The parts of the loss and how they are put together; their weights are the loss schedule's."""
@@ -38,7 +40,7 @@ class ObjectiveConfig:
     """Fewest clusters that a batch is divided into."""
     k_max: int = 10
     """Most clusters that a batch is divided into."""
-    iterations: int = 4
+    max_iter: int = 4
     """Lloyd iterations in a batch, at the most. From greedy k-means++ seeds, 3 gave the same K and the same score to
     four digits as 100, on batches of two data sets; random seeds want 10 or more."""
     init: Init = "k-means++"

@@ -23,7 +23,7 @@ Interval = Literal["epoch", "step"]
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """ADAM, and a learning rate that falls when the target stops falling, or along a cosine."""
 
     lr: float = 1e-3
@@ -50,18 +50,18 @@ class OptimiserConfig:
         for name, least in (("lr", 0.0), ("weight_decay", 0.0), ("min_lr", 0.0), ("patience", 0)):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= least) or (name == "lr" and value == 0):
-                raise UserError(f"optimiser.{name} must be {'above' if name == 'lr' else 'at least'} 0, got {value:g}")
+                raise UserError(f"optimizer.{name} must be {'above' if name == 'lr' else 'at least'} 0, got {value:g}")
         if not 0 < self.factor < 1:
-            raise UserError(f"optimiser.factor must be between 0 and 1, got {self.factor:g}")
+            raise UserError(f"optimizer.factor must be between 0 and 1, got {self.factor:g}")
         if self.schedule not in get_args(RateSchedule):
             raise UserError(
-                f"optimiser.schedule must be one of {', '.join(get_args(RateSchedule))}; got {self.schedule!r}"
+                f"optimizer.schedule must be one of {', '.join(get_args(RateSchedule))}; got {self.schedule!r}"
             )
         if self.class_path is None and self.init_args:
-            raise UserError("optimiser.init_args is of a class: give optimiser.class_path, or leave it out")
+            raise UserError("optimizer.init_args is of a class: give optimizer.class_path, or leave it out")
         for name in ("lr", "weight_decay", "params"):
             if name in self.init_args:
-                raise UserError(f"optimiser.init_args.{name}: leave it out; lr and weight_decay are keys of optimiser")
+                raise UserError(f"optimizer.init_args.{name}: leave it out; lr and weight_decay are keys of optimizer")
 
     def plain(self) -> dict[str, Any]:
         """As plain values for a checkpoint; without a class where there is none, as earlier versions know it."""
@@ -71,13 +71,17 @@ class OptimiserConfig:
         return values
 
 
+OptimiserConfig = OptimizerConfig
+"""Its name in earlier versions."""
+
+
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """A schedule of the learning rate in place of `optimiser.schedule`."""
+    """A schedule of the learning rate in place of `optimizer.schedule`."""
 
     class_path: str | None = None
     """Its full name, such as torch.optim.lr_scheduler.StepLR; it is built with the optimiser and init_args. None: the
-    learning rate follows `optimiser.schedule`."""
+    learning rate follows `optimizer.schedule`."""
     init_args: dict[str, Any] = field(default_factory=dict)
     """Arguments of that class."""
     interval: Interval = "epoch"
@@ -95,7 +99,7 @@ class SchedulerConfig:
 
 
 def build_optimiser(
-    parameters: Iterable[torch.nn.Parameter], config: OptimiserConfig, members: int
+    parameters: Iterable[torch.nn.Parameter], config: OptimizerConfig, members: int
 ) -> torch.optim.Optimizer:
     """The optimiser of `config`.
 
@@ -113,7 +117,7 @@ def build_optimiser(
     if config.class_path is None:
         decay = config.weight_decay * share
         return torch.optim.Adam(parameters, lr=config.lr, eps=ADAM_EPS * share, weight_decay=decay)
-    key = "model.optimiser.class_path"
+    key = "model.optimizer.class_path"
     if members > 1:
         raise UserError(
             f"{key}: the {members} networks of an ensemble are trained by ADAM, which does not mind that their loss "
@@ -159,7 +163,7 @@ class LearningRate:
     """
 
     def __init__(
-        self, optimiser: torch.optim.Optimizer, config: OptimiserConfig, scheduler: SchedulerConfig, steps: int | None
+        self, optimiser: torch.optim.Optimizer, config: OptimizerConfig, scheduler: SchedulerConfig, steps: int | None
     ) -> None:
         self._optimiser, self._config, self._interval = optimiser, config, scheduler.interval
         self._scheduler: LRScheduler | ReduceLROnPlateau | None = None
@@ -167,13 +171,15 @@ class LearningRate:
         if scheduler.class_path is not None:
             if config.schedule != "plateau":
                 raise UserError(
-                    f"model.scheduler: expected one schedule, got {scheduler.class_path} and optimiser.schedule "
+                    f"model.scheduler: expected one schedule, got {scheduler.class_path} and optimizer.schedule "
                     f"{config.schedule}: leave one out"
                 )
             self._scheduler = _built(optimiser, scheduler)
         elif config.schedule == "cosine":
             if steps is None:
-                raise UserError("optimiser.schedule cosine needs to know the end: give trainer.max_epochs or max_steps")
+                raise UserError(
+                    "optimizer.schedule cosine needs the length of the run: give trainer.max_epochs or max_steps"
+                )
             self._steps = steps
         else:
             self._scheduler = ReduceLROnPlateau(

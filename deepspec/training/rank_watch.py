@@ -6,11 +6,10 @@ them without a word. And a SIGTERM, with which schedulers end jobs, makes Lightn
 
 Where torchrun or SLURM start the ranks, they see to all this.
 
-The command with which rank 0 starts the other ranks of its machine.
-
-Lightning starts again what `sys.argv` and `__main__` name, which is the right command for `python -m deepspec.fit`
-alone: of `deepspec fit` they name a script without its verb, and of a program that calls `deepspec.fit.main` the whole
-program. Each rank is `python -m deepspec.fit` with the same words, whatever rank 0 was started as.
+Rank 0 starts the other ranks of its machine by a command. Lightning would start again what `sys.argv` and `__main__`
+name, which is the right command for `python -m deepspec.fit` alone: of `deepspec fit` they name a script without its
+verb, and of a program that calls `deepspec.fit.main` the whole program. Each rank is `python -m deepspec.fit` with the
+same words, whatever rank 0 was started as.
 """
 
 from __future__ import annotations
@@ -205,7 +204,7 @@ def _thread(target: Any, *arguments: Any) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"python -m deepspec.fit: error: {message}", file=sys.stderr, flush=True)
+    print(f"deepspec fit: error: {message}", file=sys.stderr, flush=True)
 
 
 def _end_later(status: int) -> None:

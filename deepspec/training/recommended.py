@@ -9,6 +9,7 @@ import yaml
 
 from deepspec.data.shards.manifest import ShardSet
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.presets import presets
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def names() -> list[str]:
 
 
 def with_recommended(args: Sequence[str]) -> list[str]:
-    """A command line of `fit` with the recommended experiment in it, if it has none; which one is printed.
+    """A command line of `fit` with the recommended experiment in it, if it has none; which one is said.
 
     A command line that sets `model.preprocess` is an experiment of its own: preprocessing decides most.
 
@@ -70,7 +71,7 @@ def with_recommended(args: Sequence[str]) -> list[str]:
 
 
 def recommended_experiment(root: str) -> Path:
-    """The file of the experiment that is recommended for a folder of shards; which one is printed.
+    """The file of the experiment that is recommended for a folder of shards; which one is said.
 
     Raises:
         UserError: none is, or the shards cannot be read.
@@ -78,7 +79,7 @@ def recommended_experiment(root: str) -> Path:
     shards = ShardSet(root)
     name, told = recommended(shards.axis, shards.dtype)
     path = presets("experiments")[name]
-    print(f"no --config: {told}, so --config {name} ({path})", flush=True)
+    note(f"no --config: {told}, so --config {name} ({path})")
     return path
 
 

@@ -19,10 +19,11 @@ import yaml
 
 from deepspec.errors import UserError, described
 from deepspec.presets import find_config
+from deepspec.renamed import deprecated, renamed_keys, tell
 from deepspec.training.overrides import with_overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from deepspec.training.cli import FitCLI
     from deepspec.training.module import DeepClustering
@@ -63,9 +64,10 @@ class Run:
 
 
 def train(config: str | Path | Mapping[str, Any] | None = None, /, **overrides: Any) -> Run:
-    """Train a model on shards of spectra, exactly as `python -m deepspec.fit` does with the same configuration.
+    """Train a model on shards of spectra, exactly as `deepspec fit` does with the same configuration.
 
-    A run writes its folder (`run_dir`), prints a line per epoch, and refuses to write over an earlier run unless
+    A run writes its folder (`run_dir`), tells its epochs to the logger `deepspec`, whose lines stand on standard
+    error, and refuses to write over an earlier run unless
     `overwrite` is true or `ckpt_path` is "last". Settings of logging and warnings, the states of the random generators
     of torch, NumPy and Python, and the environment are afterwards what they were.
 
@@ -82,16 +84,31 @@ def train(config: str | Path | Mapping[str, Any] | None = None, /, **overrides: 
     Raises:
         UserError: a key or a value is wrong, the data cannot be read, or the folder holds an earlier run; in one line.
     """
+    return train_telling(config, overrides, None)
+
+
+def train_telling(
+    config: str | Path | Mapping[str, Any] | None, overrides: Mapping[str, Any], say: Callable[[str], None] | None
+) -> Run:
+    """As `train`, with the overrides as a mapping, and the lines of the run for a caller that shows them otherwise.
+
+    Args:
+        config: as for `train`.
+        overrides: as for `train`.
+        say: gets each line about the run; None sends them to the logger `deepspec`.
+    """
     words = _words(config, {key: _plain(value, key) for key, value in overrides.items()})
     with _random_states_kept():
-        return _as_run(run_fit(words))
+        return _as_run(run_fit(words, say))
 
 
-def run_fit(words: Sequence[str]) -> FitCLI:
+def run_fit(words: Sequence[str], say: Callable[[str], None] | None = None, *, live: bool = False) -> FitCLI:
     """What `fit` does with the words of its command line; `train` and the command both come here.
 
     Args:
         words: without the program's name, with paths for the names of presets. Further ranks are started with them.
+        say: gets each line about the run; None sends them to the logger `deepspec`.
+        live: whether a terminal gets one line of progress that is drawn anew.
 
     Returns:
         The finished run.
@@ -104,7 +121,7 @@ def run_fit(words: Sequence[str]) -> FitCLI:
 
     with lightning_in_plain_words():
         try:
-            cli = FitCLI(words)
+            cli = FitCLI(words, say, live=live)
         except Refused as refused:
             raise UserError(refused.message) from refused
         cli.fit()
@@ -139,6 +156,8 @@ def lightning_in_plain_words() -> Iterator[None]:
 
 def _words(config: str | Path | Mapping[str, Any] | None, overrides: dict[str, Any]) -> list[str]:
     """The command line of a configuration. The parser takes YAML itself in place of a file's name."""
+    old: dict[str, str] = {}
+    overrides = renamed_keys(overrides, old)
     if config is None:
         laid_over = with_overrides({}, overrides)
         root = (laid_over.get("data") or {}).get("root")
@@ -154,6 +173,8 @@ def _words(config: str | Path | Mapping[str, Any] | None, overrides: dict[str, A
         found = with_overrides({}, _plain(config, "config"))
     else:
         raise UserError(f"train: expected a path, the name of a preset or a mapping of keys, got {described(config)}")
+    found = renamed_keys(found, old)
+    tell("keys", old, deprecated)
     return ["--config", yaml.safe_dump(with_overrides(found, overrides), sort_keys=False)]
 
 

@@ -6,7 +6,6 @@ when the new one has its model. A new run that fails before its first checkpoint
 
 from __future__ import annotations
 
-import csv
 import shutil
 import time
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
 from deepspec.files import CONFIG, METRICS, MODEL, locked
+from deepspec.runs.folder import read_cells
 from deepspec.training.tracking_config import TRACKED
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ def _had_checkpoint(metrics: Path) -> bool:
     """Whether a run came to its second epoch, which it does once the first has its checkpoint."""
     if not metrics.is_file():
         return False
-    with metrics.open(newline="") as file:
-        return any(row.get("epoch") not in (None, "", "0") for row in csv.DictReader(file))
+    return any(row.get("epoch") not in (None, "", "0") for row in read_cells(metrics))
 
 
 @contextmanager

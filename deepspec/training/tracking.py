@@ -12,6 +12,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 
 from deepspec.errors import UserError
+from deepspec.notes import note
 from deepspec.training.clustering_callback import ikmeans_of
 from deepspec.training.tracking_config import WATCHED, TrackingConfig
 
@@ -135,5 +136,5 @@ class Tracking(Callback):
         try:
             return self._watched.look(model, checkpoint)
         except (UserError, OSError) as error:
-            print(f"tracking: {self._config.cube} was not segmented: {error}", flush=True)
+            note(f"tracking: {self._config.cube} was not segmented: {error}")
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,23 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             "trainer.enable_checkpointing: expected true or null, got false: `keep` and `--ckpt_path last` need the "
             "checkpoints; --trainer.fast_dev_run true tries a run and writes nothing"
         )
+    for key, instead in (("barebones", "fast_dev_run tries a run"), ("default_root_dir", "run_dir is the folder")):
+        if settings[key]:
+            raise UserError(f"trainer.{key}: expected it to be left out, got {settings[key]}: {instead}")
     callbacks = settings["callbacks"] or []
     for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
         _check_callback(callback["class_path"], callback.get("init_args") or {}, settings)
+
+
+def shows_bar(settings: Mapping[str, Any], *, given: bool) -> bool:
+    """Whether a bar of Lightning's is shown: where it is asked for, or one is given and standard error is a terminal.
+
+    Args:
+        settings: the keys under `trainer`.
+        given: whether a progress bar is among the callbacks.
+    """
+    wanted: bool | None = settings["enable_progress_bar"]
+    return given and sys.stderr.isatty() if wanted is None else wanted
 
 
 def _apple(settings: Mapping[str, Any]) -> bool:
@@ -62,7 +77,7 @@ def _check_callback(class_path: str, init_args: Mapping[str, Any], settings: Map
     if kind is None:
         return
     name = kind.__name__
-    if issubclass(kind, ProgressBar) and not settings["enable_progress_bar"]:
+    if issubclass(kind, ProgressBar) and not shows_bar(settings, given=True):
         raise UserError(
             f"trainer.callbacks: {name} needs a terminal, which standard error is not here: leave it out (each epoch "
             "prints a line), or give --trainer.enable_progress_bar true"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import PIL.Image
 import wandb
 
+from deepspec.notes import note
 from deepspec.training.tracking_config import RUN_ID
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ class WandbRun:
         try:
             self._run = self._run or _open(config, run_dir, name, settings, offline=True)
         except Exception as error:  # noqa: BLE001  see _attempt
-            print(f"tracking: wandb does not start and the run goes on without it ({_words(error)})", flush=True)
+            note(f"tracking: wandb does not start and the run goes on without it ({_words(error)})")
             return
         where = self._run.url or f"offline{why}; `wandb sync {self._run.settings.sync_dir}` uploads it"
-        print(f"tracking: wandb run {name}, {where}", flush=True)
+        note(f"tracking: wandb run {name}, {where}")
 
     @property
     def has_earlier_epochs(self) -> bool:
@@ -111,14 +112,14 @@ class WandbRun:
         try:
             call(self._run)
         except ConnectionError as error:
-            print(f"tracking: wandb has died and the run goes on without it ({_words(error)})", flush=True)
+            note(f"tracking: wandb has died and the run goes on without it ({_words(error)})")
             self._run = None
             with suppress(ConnectionError):  # once more from the same cause; else it comes when the process ends
                 wandb.teardown()
         except Exception as error:  # noqa: BLE001
             # Whatever it is: days of training must not end for a picture of them, and the client has no list of what
             # it raises: its own errors, those of a full disk, of a slow upload, of a server's new version.
-            print(f"tracking: wandb has failed and the run goes on ({_words(error)})", flush=True)
+            note(f"tracking: wandb has failed and the run goes on ({_words(error)})")
 
 
 def _mode(config: TrackingConfig) -> tuple[str, str]:

@@ -1,7 +1,4 @@
-"""Where the processes of this node work: which GPU each has, and how many threads.
-
-Which devices and how many threads each of the trials at once on a node gets.
-"""
+"""Where the processes of this node work: which GPUs each has, and how many threads."""
 
 from __future__ import annotations
 
@@ -94,5 +91,5 @@ def _chosen(devices: str, found: int) -> list[int]:
         raise UserError(f"devices '{devices}': expected auto, how many GPUs, or their numbers such as 0,1")
     if not 0 <= min(numbers) <= max(numbers) < found:
         more = "" if found else "; --workers N works in N processes on the CPU"
-        raise UserError(f"devices '{devices}': {found} GPU(s) to be used here{more}")
+        raise UserError(f"devices '{devices}': expected at most the {found} GPUs of this machine{more}")
     return numbers

@@ -1,10 +1,7 @@
-"""A job of a verb: what one process does for one input, what an earlier run left of it, and its files.
+"""A job of a verb: what one process does for one input, tried so that its failure is a result like any other.
 
-One piece of work, tried so that its failure is a result like any other.
-
-Whether a job was done before: what its result was made from is recorded in it, and compared.
-
-Files that options name, wherever they lie.
+What a result was made from is recorded in it, the files that options name among it, wherever they lie; a later run
+compares that record and knows whether the job was done before.
 """
 
 from __future__ import annotations

@@ -59,14 +59,19 @@ class SegmentJob:
 
     def anywhere(self) -> SegmentJob:
         """The same with absolute names of all files, for processes that work elsewhere."""
-        reading = self.asked.reading
+        reading, results = self.asked.reading, self.asked.results
         axis = None if reading.axis is None else absolute(reading.axis)
         return replace(
             self,
             cube=absolute(self.cube),
             folder=str(Path(self.folder).absolute()),
             mask=None if self.mask is None else absolute(self.mask),
-            asked=replace(self.asked, checkpoint=absolute(self.asked.checkpoint), reading=replace(reading, axis=axis)),
+            asked=replace(
+                self.asked,
+                checkpoint=absolute(self.asked.checkpoint),
+                reading=replace(reading, axis=axis),
+                results=replace(results, names=None if results.names is None else str(Path(results.names).absolute())),
+            ),
         )
 
     def run(self) -> Finished:
@@ -110,7 +115,16 @@ class SegmentJob:
         asked = self.asked
         model = prepare(asked, self.checkpoint_sha256)
         with open_as_recorded(model.reading, asked.reading, self.cube, self.mask, model.axis) as opened:
-            return segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
+            found = segment_cube(opened, model, asked.options, checkpoint=asked.checkpoint, progress=progress)
+            from deepspec.reporting.segmentation_folder import with_maps, with_statistics
+
+            results = asked.results
+            if results.names is not None:
+                found = _with_names(found, results.names)
+            found = with_statistics(found, opened, progress)
+            return with_maps(
+                found, opened, results.maps, redshift=results.redshift, lines=asked.lines, progress=progress
+            )
 
     def save(self, segmentation: Segmentation, request: dict[str, Any]) -> Segmentation:
         """Write the folder, which appears when it is complete; the segmentation as it was written."""
@@ -139,6 +153,7 @@ class SegmentJob:
             "checkpoint": self.checkpoint_sha256,
             "mask": by_content(self.mask),
             "axis": by_content(self.asked.reading.axis),
+            "names": by_content(_file_of(self.asked.results.names)),
             "numbers": companions(Path(self.cube)),
         }
         plain: dict[str, Any] = json.loads(json.dumps(asked))
@@ -151,6 +166,35 @@ class SegmentJob:
         """The options as the report lists them."""
         named = {"cube": self.cube, "checkpoint": self.asked.checkpoint, "out": self.folder, "mask": self.mask}
         return named | {name: value for name, value in self.asked.plain().items() if name != "overwrite"}
+
+
+def _file_of(names: str | None) -> str | None:
+    return None if names is None else str(Path(names, SEGMENTATION) if Path(names).is_dir() else names)
+
+
+def _with_names(found: Segmentation, names: str) -> Segmentation:
+    """Apply the edits of another segmentation by the same frozen clusters.
+
+    Raises:
+        UserError: it is of other clusters, or a cluster of it was split.
+    """
+    from deepspec.segmentation import Segmentation
+    from deepspec.segmentation.edits import edits_of, relabel_segmentation
+
+    file = Path(names, SEGMENTATION) if Path(names).is_dir() else Path(names)
+    edited = Segmentation.load(file)
+    before = len(edited.edited) if edited.edited is not None else edited.k
+    modes = (found.provenance.clusters, edited.provenance.clusters)
+    same = found.provenance.checkpoint_sha256 == edited.provenance.checkpoint_sha256
+    if modes != ("frozen", "frozen") or not same or before != found.k:
+        raise UserError(
+            f"names: {file} is of {before} {modes[1]} clusters{'' if same else ' of another checkpoint'}, this is of "
+            f"{found.k} {modes[0]} ones: names go with the frozen clusters of one checkpoint"
+        )
+    try:
+        return relabel_segmentation(found, edits_of(edited))
+    except UserError as error:
+        raise UserError(f"names: {file}: {error}") from error
 
 
 def prepare(asked: SegmentRequest, checkpoint_sha256: str) -> SpectralModel:

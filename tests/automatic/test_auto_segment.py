@@ -22,7 +22,7 @@ QUICK = {
     "model": {
         "preprocess": [{"step": "sqrt", "inverse": "poisson"}, {"step": "pca", "components": 8}, "standard"],
         "network": {"encoder": [32], "decoder": [32], "output": "linear"},
-        "optimiser": {"lr": 0.002, "schedule": "cosine"},
+        "optimizer": {"lr": 0.002, "schedule": "cosine"},
     },
     "loss_schedule": {"gamma": {"kind": "constant", "value": 0}},
     "clusterer": {"kind": "valleys"},

@@ -78,7 +78,7 @@ def run(folder, options):
             model = DeepClustering.load(run_dir / "model.ckpt")
             z = model.encode(torch.from_numpy(spectra.astype(np.float32)))
             generator = torch.Generator().manual_seed(seed)
-            clusterer = ClustererConfig(restarts=5).build(model.network.members)
+            clusterer = ClustererConfig(n_init=5).build(model.network.members)
             scores.append(adjusted_rand_score(labels, clusterer.fit(z, k, generator).assign(z)))
             chosen.append(clusterer.fit(z, (3, 10), generator).k)
         print(

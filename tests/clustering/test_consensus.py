@@ -42,7 +42,7 @@ def reference(z, members, ks):
 @pytest.mark.parametrize("noise", [0.4, 1.2])
 def test_against_brute_force(noise):
     z, truth = planted(noise=noise)
-    found = ConsensusKMeans(3, restarts=10).fit(z, (3, 8), torch.Generator().manual_seed(1))
+    found = ConsensusKMeans(3, n_init=10).fit(z, (3, 8), torch.Generator().manual_seed(1))
     k, scores, member_labels, labels = reference(z, 3, range(3, 9))
     assert found.k == k
     assert found.search.scores == pytest.approx(scores, abs=0.04)  # past the true K their local optima differ

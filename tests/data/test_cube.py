@@ -4,6 +4,7 @@ import pytest
 
 from deepspec.axis import SpectralAxis
 from deepspec.data.cube import SpectralCube, read_cube
+from deepspec.data.layout import Layout
 from deepspec.errors import UserError
 
 ARRAY = np.random.default_rng(0).poisson(5, (7, 4, 9)).astype(np.uint16)
@@ -157,3 +158,26 @@ def test_a_channel_that_is_nan_in_many_pixels_is_left_out(tmp_path, monkeypatch,
     with read_cube(tmp_path / "a.npy", spectral_dim=2, channels="0:20") as cube:
         assert cube.shape == (30, 4, 20)
         assert cube.find_dead().mean() > 0.5
+
+
+def test_repr_is_a_few_lines(tmp_path):
+    values = np.arange(2 * 3 * 512, dtype=np.uint16).reshape(2, 3, 512)
+    mask = np.array([[1, 1, 0], [1, 0, 1]])
+    cube = SpectralCube.from_array(values, SpectralAxis.linear(0.5, 0.1, 512, "keV"), mask)
+    assert repr(cube).splitlines() == [
+        "SpectralCube of 2 x 3 pixels and 512 channels, uint16",
+        "  axis: 512 channels, 0.5 to 51.6 keV",
+        "  mask: 4 of 6 pixels may be used",
+        "  source: an array in memory",
+    ]
+    assert repr(cube.axis) == "SpectralAxis(512 channels, 0.5 to 51.6 keV)"
+    np.save(tmp_path / "four.npy", np.zeros((2, 3, 4, 512), np.int16))
+    with read_cube(tmp_path / "four.npy", spectral_dim=3, detector_dim=2) as summed:
+        assert "detectors: 4, the sum of them" in repr(summed)
+        assert str(tmp_path / "four.npy") in repr(summed)
+        assert len(repr(summed).splitlines()) == 5
+    with read_cube(tmp_path / "four.npy", spectral_dim=3, detector_dim=2, detector=1) as one:
+        assert "detectors: 4, number 1" in repr(one)
+    mixed = SpectralCube([np.zeros((2, 3, 4), np.int64), np.zeros((2, 3, 4), np.uint64)], Layout(0, 1, 2),
+                         SpectralAxis.linear(0, 1, 4, "keV"), np.ones((2, 3), bool), detector="sum")  # fmt: skip
+    assert "int64, uint64" in repr(mixed)

@@ -26,7 +26,7 @@ def segmentation(labels=None, spread=0.5, verdict="clear", latents=True):
     return Segmentation(
         labels=labels,
         k=k,
-        centres=centres,
+        cluster_centers=centres,
         sizes=np.bincount(labels[labels >= 0], minlength=k),
         silhouette=SilhouetteEstimate(0.8, 0.0, 600),
         scores={},

@@ -122,7 +122,7 @@ def test_what_is_refused(tmp_path):
     for name, match in {
         "half.npy": "whole numbers",
         "many.npy": "400 different values are too many",
-        "none.npy": "got none beside",
+        "none.npy": "got only -1 and what is ignored",
         "cube.npy": r"label map \(H, W\) or an image",
         "wide.npy": r"8 or 16 bits or in \[0, 1\]",
         "broken.jpg": "cannot be read as a picture",

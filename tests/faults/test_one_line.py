@@ -21,7 +21,7 @@ from deepspec.data.shards.writer import ShardWriter
 from deepspec.errors import UserError, failure_of_the_system, without_passwords
 from deepspec.evaluation.reference import read_reference
 from deepspec.files import write_csv
-from deepspec.training.optimiser import OptimiserConfig
+from deepspec.training.optimiser import OptimizerConfig
 
 ROOT = Path(__file__).parents[2]
 VERBS = {"segment": ["x.npy"], "fit": [], "sweep": [], "ingest": ["x.npy"]}
@@ -174,5 +174,5 @@ def test_no_flipped_bit_of_a_manifest_is_used(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"lr": 0.0}, {"lr": float("nan")}, {"factor": 2.0}, {"min_lr": -1.0}])
 def test_an_impossible_learning_rate(wrong):
-    with pytest.raises(UserError, match=rf"optimiser\.{next(iter(wrong))} must be"):
-        OptimiserConfig(**wrong)
+    with pytest.raises(UserError, match=rf"optimizer\.{next(iter(wrong))} must be"):
+        OptimizerConfig(**wrong)

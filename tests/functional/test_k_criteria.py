@@ -33,8 +33,8 @@ def test_all_criteria_find_clear_clouds(k):
 
 def test_curves_are_those_of_the_partitions():
     x, _ = clouds(4, apart=4.0)
-    found = k_criteria(x, 2, 5, restarts=4, generator=generator(7))
-    partitions = kmeans_range(x - x.mean(0), 1, 5, restarts=4, generator=generator(7))
+    found = k_criteria(x, 2, 5, n_init=4, generator=generator(7))
+    partitions = kmeans_range(x - x.mean(0), 1, 5, n_init=4, generator=generator(7))
     for k in range(2, 6):
         labels = partitions[k - 1].labels
         assert found.curves["silhouette"][k] == pytest.approx(silhouette_score(x, labels), abs=1e-9)
@@ -115,10 +115,10 @@ def test_sentence_names_who_differs():
 
 def test_range_of_kmeans_is_kmeans_of_each():
     x, _ = clouds(4, n=200)
-    several = kmeans_range(x, 2, 4, restarts=5, generator=generator())
-    assert [len(result.centres) for result in several] == [2, 3, 4]
+    several = kmeans_range(x, 2, 4, n_init=5, generator=generator())
+    assert [len(result.cluster_centers) for result in several] == [2, 3, 4]
     for result in several:
-        gap = torch.cdist(x, result.centres)
+        gap = torch.cdist(x, result.cluster_centers)
         np.testing.assert_array_equal(result.labels, gap.argmin(1))
         assert result.inertia == pytest.approx(float(gap.amin(1).square().sum()), rel=1e-5)
-    assert several[2].inertia == pytest.approx(kmeans(x, 4, restarts=5, generator=generator()).inertia)
+    assert several[2].inertia == pytest.approx(kmeans(x, 4, n_init=5, generator=generator()).inertia)

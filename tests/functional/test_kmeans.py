@@ -29,38 +29,38 @@ def test_inertia_within_one_percent_of_scikit_learn(seed):
     n, k, d = rng.integers(200, 2000), int(rng.integers(2, 11)), rng.integers(2, 7)
     x, _ = make_blobs(n, d, centers=k + 1, cluster_std=rng.uniform(0.3, 4.0), random_state=seed)
     reference = KMeans(k, n_init=4, random_state=seed).fit(x).inertia_
-    ours = kmeans(torch.tensor(x, dtype=torch.float32), k, restarts=4, generator=seeded(seed))
+    ours = kmeans(torch.tensor(x, dtype=torch.float32), k, n_init=4, generator=seeded(seed))
     assert ours.inertia <= 1.01 * reference
-    gaps = x - ours.centres.numpy()[ours.labels.numpy()]
+    gaps = x - ours.cluster_centers.numpy()[ours.labels.numpy()]
     assert ours.inertia == pytest.approx((gaps**2).sum(), rel=1e-3)
 
 
 def test_labels_are_nearest_centres_and_centres_are_means():
     x, _ = planted(4)
     result = kmeans(x, 4, generator=seeded())
-    assert torch.equal(result.labels, torch.cdist(x, result.centres).argmin(1))
+    assert torch.equal(result.labels, torch.cdist(x, result.cluster_centers).argmin(1))
     for k in range(4):
-        torch.testing.assert_close(result.centres[k], x[result.labels == k].mean(0), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(result.cluster_centers[k], x[result.labels == k].mean(0), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("k", range(2, 11))
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 def test_planted_number_of_clusters_is_found(k, init):
     x, labels = planted(k)
-    result = ikmeans(x, 2, 10, init=init, restarts=4 if init == "k-means++" else 30, generator=seeded(1))
+    result = ikmeans(x, 2, 10, init=init, n_init=4 if init == "k-means++" else 30, generator=seeded(1))
     assert result.k == k
     assert adjusted_rand_score(labels, result.labels) == 1.0
     assert result.score == pytest.approx(silhouette_score(x, result.labels), abs=1e-5)
     assert list(result.scores) == list(range(2, 11))
-    assert result.centres.shape == (k, 3)
+    assert result.cluster_centers.shape == (k, 3)
 
 
 def test_all_k_together_find_what_each_k_finds_alone():
     x, _ = make_blobs(600, 3, centers=6, cluster_std=1.5, random_state=3)
     x = torch.tensor(x, dtype=torch.float32)
-    together = ikmeans(x, 2, 8, restarts=8, generator=seeded())
+    together = ikmeans(x, 2, 8, n_init=8, generator=seeded())
     for k, inertia in together.inertias.items():
-        alone = kmeans(x, k, restarts=8, generator=seeded(7))
+        alone = kmeans(x, k, n_init=8, generator=seeded(7))
         assert inertia == pytest.approx(alone.inertia, rel=0.01)
 
 
@@ -80,8 +80,8 @@ def test_same_seed_same_result_and_chunks_do_not_matter(monkeypatch):
 def test_clustered_silhouette_is_ikmeans_and_its_score_with_gradient(n, average):
     x, _ = make_blobs(n, 3, centers=4, cluster_std=1.5, random_state=2)
     x = torch.tensor(x, requires_grad=True)
-    score, result = clustered_silhouette(x, 3, 6, average=average, iterations=10, generator=seeded(3))
-    alone = ikmeans(x, 3, 6, iterations=10, generator=seeded(3))
+    score, result = clustered_silhouette(x, 3, 6, average=average, max_iter=10, generator=seeded(3))
+    alone = ikmeans(x, 3, 6, max_iter=10, generator=seeded(3))
     assert result.k == alone.k
     assert torch.equal(result.labels, alone.labels)
     expected = our_silhouette_score(x, alone.labels, average=average)
@@ -93,7 +93,7 @@ def test_clustered_silhouette_is_ikmeans_and_its_score_with_gradient(n, average)
 
 def test_many_points_are_scored_by_a_sample():
     x, labels = planted(5, n=20_000)
-    result = ikmeans(x, 2, 8, restarts=2, generator=seeded())
+    result = ikmeans(x, 2, 8, n_init=2, generator=seeded())
     assert result.k == 5
     assert adjusted_rand_score(labels, result.labels) == 1.0
 
@@ -120,7 +120,7 @@ def test_fewer_positions_than_clusters():
 def test_double_precision_and_huge_offsets():
     x, labels = planted(3)
     shifted = kmeans(x.double() + 1e6, 3, generator=seeded())
-    assert shifted.centres.dtype == torch.float64
+    assert shifted.cluster_centers.dtype == torch.float64
     assert adjusted_rand_score(labels, shifted.labels) == 1.0
 
 
@@ -144,8 +144,8 @@ def test_impossible_options_are_refused():
     x = torch.rand(20, 2)
     with pytest.raises(ValueError, match=r"init: expected 'k-means\+\+' or 'random', got 'first'"):
         kmeans(x, 2, init="first")
-    with pytest.raises(ValueError, match="restarts >= 1, got 300 and 0"):
-        kmeans(x, 2, restarts=0)
+    with pytest.raises(ValueError, match="n_init >= 1, got 300 and 0"):
+        kmeans(x, 2, n_init=0)
     with pytest.raises(ValueError, match="at least 3 points, got 2"):
         kmeans(x[:2], 3)
 
@@ -155,13 +155,13 @@ def test_impossible_options_are_refused():
 @pytest.mark.parametrize(("n", "dtype"), [(40, torch.float32), (512, torch.float32), (300, torch.float64)])
 def test_a_training_batch_is_clustered_as_any_other_points(monkeypatch, n, dtype, iterations, init):
     x = torch.tensor(make_blobs(n, 3, centers=5, cluster_std=1.0, random_state=n)[0], dtype=dtype)
-    batch = ikmeans(x, 3, 9, iterations=iterations, init=init, generator=seeded(2))
+    batch = ikmeans(x, 3, 9, max_iter=iterations, init=init, generator=seeded(2))
     monkeypatch.setattr(batch_kmeans, "SMALL_POINTS", 0)
-    any_other = ikmeans(x, 3, 9, iterations=iterations, init=init, generator=seeded(2))
+    any_other = ikmeans(x, 3, 9, max_iter=iterations, init=init, generator=seeded(2))
     assert batch.k == any_other.k
     assert batch.labels.dtype == any_other.labels.dtype
     assert torch.equal(batch.labels, any_other.labels)
-    torch.testing.assert_close(batch.centres, any_other.centres, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(batch.cluster_centers, any_other.cluster_centers, rtol=1e-3, atol=1e-3)
     assert batch.inertias == pytest.approx(any_other.inertias, rel=1e-3)
     assert batch.scores == pytest.approx(any_other.scores, abs=1e-3, nan_ok=True)
 
@@ -170,13 +170,13 @@ def test_a_training_batch_is_clustered_as_any_other_points(monkeypatch, n, dtype
 def test_small_batches_are_clustered_without_a_warning(monkeypatch, n):
     """A matrix product of 12 or 13 columns reports invalid values that are in none of its results."""
     x = torch.randn(n, 3, generator=seeded(n))
-    found = ikmeans(x, 3, 9, iterations=4, generator=seeded(2))
+    found = ikmeans(x, 3, 9, max_iter=4, generator=seeded(2))
     monkeypatch.setattr(batch_kmeans, "SMALL_POINTS", 0)
-    expected = ikmeans(x, 3, 9, iterations=4, generator=seeded(2))
+    expected = ikmeans(x, 3, 9, max_iter=4, generator=seeded(2))
     assert torch.equal(found.labels, expected.labels)
     assert found.scores == pytest.approx(expected.scores, abs=1e-3, nan_ok=True)
 
 
 def test_a_training_batch_of_one_position_is_refused():
     with pytest.raises(ValueError, match="at least k_min = 2 distinct points"):
-        ikmeans(torch.ones(30, 3), 2, 4, iterations=3)
+        ikmeans(torch.ones(30, 3), 2, 4, max_iter=3)

@@ -60,12 +60,12 @@ def test_numbers_of_the_partition_do_not_matter():
 def test_rand_index_and_jaccard_by_hand():
     x, _ = clouds(3, n=90, apart=2.0)
     labels = kmeans(x, 3, generator=generator()).labels
-    found = stability(x, labels, 3, refits=3, sample=90, restarts=1, generator=generator(5))
+    found = stability(x, labels, 3, refits=3, sample=90, n_init=1, generator=generator(5))
     again = generator(5)
     refits = []
     for _ in range(3):
         drawn = torch.randint(90, (90,), generator=again)
-        refits.append(torch.cdist(x, kmeans(x[drawn], 3, generator=again).centres).argmin(1))
+        refits.append(torch.cdist(x, kmeans(x[drawn], 3, generator=again).cluster_centers).argmin(1))
     assert found.ari == pytest.approx(sum(adjusted_rand_score(labels, refit) for refit in refits) / 3)
     pairs = [adjusted_rand_score(a, b) for a, b in itertools.combinations(refits, 2)]
     assert found.pairwise_ari == pytest.approx(sum(pairs) / 3)

@@ -136,7 +136,7 @@ def test_a_baseline_refines_too_and_options_are_checked_first(scan, tmp_path, ca
 def test_a_scan_that_was_named_otherwise_is_not_taken_for_the_same(scan, tmp_path):
     asked = SegmentRequest(
         str(scan / "model.ckpt"),
-        SegmentOptions(sample=1000, restarts=1, device="cpu"),
+        SegmentOptions(sample=1000, n_init=1, device="cpu"),
         ResultOptions(export="none"),
         CubeOptions(axis=WRONG),
         LineOptions(),

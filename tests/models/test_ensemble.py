@@ -12,7 +12,7 @@ from deepspec.models import Autoencoder, EnsembleAutoencoder, NetworkConfig, bui
 from deepspec.training.deep_baselines import DeepBaselineConfig
 from deepspec.training.module import DeepClustering
 from deepspec.training.objective import MMDConfig, Objective, ObjectiveConfig, Weights
-from deepspec.training.optimiser import OptimiserConfig
+from deepspec.training.optimiser import OptimizerConfig
 
 SHAPES = [
     {"encoder": [16], "decoder": [16], "output": "linear"},
@@ -81,7 +81,7 @@ def test_each_member_trains_as_it_would_alone():
     x_NC = torch.randn(64, 20, dtype=torch.float64)
     for network in [joined, *alone]:
         network.double()
-        optimiser = trainer_of(network, OptimiserConfig(lr=1e-2, weight_decay=1e-3)).configure_optimizers()
+        optimiser = trainer_of(network, OptimizerConfig(lr=1e-2, weight_decay=1e-3)).configure_optimizers()
         for _ in range(25):
             optimiser.zero_grad()
             spectra = network.reconstructions(network.encode(x_NC).mean_NL)
@@ -92,7 +92,7 @@ def test_each_member_trains_as_it_would_alone():
     assert (alone[0].encode(x_NC).mean_NL - alone[1].encode(x_NC).mean_NL).abs().max() > 0.1
 
 
-def trainer_of(network, optimiser=OptimiserConfig()):  # noqa: B008  frozen
+def trainer_of(network, optimiser=OptimizerConfig()):  # noqa: B008  frozen
     torch.manual_seed(0)
     made = DeepClustering(
         SpectralAxis.linear(1, 1, 20, "keV").to_dict(),
@@ -134,7 +134,7 @@ def test_mmd_and_silhouette_are_means_over_the_members():
     x_NC, spectra_SNC = torch.randn(40, 20), torch.randn(3, 40, 20)
     z_NL = torch.randn(40, 6) + 20 * (torch.arange(40) % 2)[:, None]  # two clusters, whatever the seeds of K-means
     weights = Weights(beta=0.5, gamma=0.5)
-    config = ObjectiveConfig(k_min=2, k_max=2, iterations=100, mmd=MMDConfig(bandwidths=[1.0]))
+    config = ObjectiveConfig(k_min=2, k_max=2, max_iter=100, mmd=MMDConfig(bandwidths=[1.0]))
     torch.manual_seed(1)
     parts = Objective(config, 3)(x_NC, spectra_SNC, z_NL, z_NL, weights, weights)
     torch.manual_seed(1)

@@ -18,7 +18,7 @@ def segmentation(k=3, shape=(12, 20), channels=40, axis=None, latent=3):
     return Segmentation(
         labels=labels.astype(np.int16),
         k=k,
-        centres=rng.normal(size=(k, latent)).astype(np.float32),
+        cluster_centers=rng.normal(size=(k, latent)).astype(np.float32),
         sizes=np.bincount(labels[labels >= 0], minlength=k),
         silhouette=SilhouetteEstimate(0.8123, 0.0046, 1024),
         scores={2: 0.5, k: 0.8, k + 1: np.nan},

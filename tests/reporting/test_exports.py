@@ -238,7 +238,7 @@ def test_names_of_exports(tmp_path):
     assert parse_exports("all", plain, checkpoint) == EXPORTS.keys()
     assert parse_exports("training", plain, checkpoint.parent / "checkpoints" / "last.ckpt") == {"training"}
     assert "generated" not in parse_exports("all", plain, None)
-    with pytest.raises(UserError, match="'generated' needs a checkpoint"):
+    with pytest.raises(UserError, match="'generated' needs a variational model"):
         parse_exports("generated", plain, None)
 
 

@@ -104,7 +104,7 @@ def test_the_latent_matrix_shows_every_pair_of_dimensions():
     for cluster, line in enumerate(scatter.lines[:3]):
         np.testing.assert_array_equal(line.get_xydata(), found.latents[found.labels == cluster][:, [0, 3]])
         assert to_hex(line.get_color()) == cluster_colours(3)[cluster]
-    np.testing.assert_array_equal(scatter.lines[3].get_xydata(), found.centres[:, [0, 3]])
+    np.testing.assert_array_equal(scatter.lines[3].get_xydata(), found.cluster_centers[:, [0, 3]])
     assert len(latent_matrix(segmentation(3, latent=9)).axes) == 21  # six of them
     assert len(latent_matrix(segmentation(2, latent=1)).axes) == 1
 
@@ -280,7 +280,7 @@ def test_generated_spectra_are_draws_from_the_prior_in_their_clusters(tmp_path, 
         assert generated is None
         return
     z = torch.randn(2000, 3, generator=torch.Generator().manual_seed(3))
-    nearest = ((z[:, None] - torch.from_numpy(found.centres)) ** 2).sum(2).argmin(1)
+    nearest = ((z[:, None] - torch.from_numpy(found.cluster_centers)) ** 2).sum(2).argmin(1)
     np.testing.assert_array_equal(generated.labels_N, nearest)
     np.testing.assert_allclose(generated.spectra_ND, model.eval().decode(z).numpy(), rtol=1e-5, atol=1e-6)
     figure = generated_spectra(found, generated)

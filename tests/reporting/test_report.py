@@ -73,7 +73,7 @@ def divided():
         borders=np.array([[1, 0.7, 0.2], [0.7, 1, 0.31], [0.2, 0.31, 1]]),
         memberships=memberships,
         leaves=Leaves(tree=tree, parents=parents, labels=leaves.astype(np.int16), sizes=sizes,
-                      centres=rng.normal(size=(5, 3)).astype(np.float32), **spread),
+                      cluster_centers=rng.normal(size=(5, 3)).astype(np.float32), **spread),
         clustering=ClusteringRecord("counts", "valleys of the counts", 0.5, 0.01, 0),
         scores={},
     )  # fmt: skip
@@ -388,7 +388,7 @@ def test_a_large_map_makes_no_large_page(tmp_path):
         memberships=rng.dirichlet([0.1] * 8, (200, 200)).astype(np.float32),
         leaves=Leaves(tree=tree, parents=tuple(np.repeat(np.arange(8), 2).tolist()),
                       labels=(2 * found.labels).astype(np.int16), sizes=np.full(16, 10),
-                      centres=rng.normal(size=(16, 3)).astype(np.float32), mean_raw=spectra[0],
+                      cluster_centers=rng.normal(size=(16, 3)).astype(np.float32), mean_raw=spectra[0],
                       mean_input=spectra[1], mean_reconstructed=spectra[2], decoded_centre=spectra[3]),
     )  # fmt: skip
     path, page = written(found, tmp_path, figures=save_figures(found, tmp_path))
@@ -423,7 +423,7 @@ def test_the_slider_cuts_the_merge_tree_as_the_segmentation_does(tmp_path):
         np.testing.assert_allclose(cut["borders"], expected.borders, atol=1e-6)
         for kind, spectra in (("raw", expected.mean_raw), ("centre", expected.decoded_centre)):
             np.testing.assert_allclose(cut["spectra"][kind], spectra[:, ::100].ravel(), rtol=1e-5)
-        np.testing.assert_allclose(cut["centres"], expected.centres.ravel(), rtol=1e-5)
+        np.testing.assert_allclose(cut["centres"], expected.cluster_centers.ravel(), rtol=1e-5)
         if cut["k"] > 1:
             for cluster, shown in enumerate(cut["probabilities"]):
                 np.testing.assert_allclose(
@@ -460,7 +460,8 @@ def test_a_page_about_one_material(tmp_path):
     axis = SpectralAxis.linear(1.0, 0.02, 400, "keV")
     one = segmentation(1, axis=axis)
     nan = SilhouetteEstimate(np.nan, np.nan, 0)
-    leaves = Leaves(tree=Tree(1, ()), parents=(0,), labels=one.labels, sizes=one.sizes, centres=one.centres,
+    leaves = Leaves(tree=Tree(1, ()), parents=(0,), labels=one.labels, sizes=one.sizes,
+                    cluster_centers=one.cluster_centers,
                     mean_raw=one.mean_raw, mean_input=one.mean_input, mean_reconstructed=one.mean_reconstructed,
                     decoded_centre=one.decoded_centre)  # fmt: skip
     one = dataclasses.replace(

@@ -37,7 +37,7 @@ def reference(cube, model, labels, k):
 def assert_same(left, right, rtol=1e-4):
     """Two segmentations that differ by rounding only."""
     np.testing.assert_array_equal(left.labels, right.labels)
-    for name in ("centres", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre"):
+    for name in ("cluster_centers", "mean_raw", "mean_input", "mean_reconstructed", "decoded_centre"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=rtol, atol=1e-3, err_msg=name)
     for name in ("total_raw", "total_reconstructed", "total_latent"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=rtol, atol=1e-3, err_msg=name)
@@ -73,10 +73,10 @@ def test_spectra_and_images_match_numpy():
         np.testing.assert_allclose(getattr(found, name), value, rtol=2e-4, atol=2e-3, err_msg=name)
     # Each label is that of the nearest centre, and each centre the mean of its points.
     used = found.labels.ravel()[found.labels.ravel() >= 0]
-    distance = np.linalg.norm(z[:, None] - found.centres, axis=2)
+    distance = np.linalg.norm(z[:, None] - found.cluster_centers, axis=2)
     np.testing.assert_array_equal(distance.argmin(1), used)
     means = np.stack([z[used == c].mean(0) for c in range(found.k)])
-    np.testing.assert_allclose(found.centres, means, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found.cluster_centers, means, rtol=1e-4, atol=1e-3)
     assert found.quantity == "counts"
     assert found.mean_raw.dtype == np.float64
     assert len(dead) == (found.labels < 0).sum()
@@ -120,7 +120,7 @@ def test_spectra_that_cancel_out_are_not_dead():
 @pytest.mark.parametrize("seed", range(6))
 def test_the_largest_cluster_comes_first_whatever_the_seeds(seed):
     cube, _ = planted_cube()
-    found = segment_cube(cube, LinearModel(cube), clusters="refit", k=(5, 5), restarts=1, sample=60, seed=seed)
+    found = segment_cube(cube, LinearModel(cube), clusters="refit", k=(5, 5), n_init=1, sample=60, seed=seed)
     assert (np.diff(found.sizes) <= 0).all()
 
 
@@ -128,10 +128,10 @@ def test_the_decoded_centre_is_that_of_the_pixels_not_of_the_checkpoint():
     cube, _ = planted_cube()
     model = LinearModel(cube)
     refit = segment_cube(cube, model, clusters="refit", k=(3, 6))
-    model.clusters.set(1.2 * torch.from_numpy(refit.centres))
+    model.clusters.set(1.2 * torch.from_numpy(refit.cluster_centers))
     frozen = segment_cube(cube, model)
     np.testing.assert_array_equal(frozen.labels, refit.labels)
-    np.testing.assert_allclose(frozen.centres, 1.2 * refit.centres, rtol=1e-6)
+    np.testing.assert_allclose(frozen.cluster_centers, 1.2 * refit.cluster_centers, rtol=1e-6)
     np.testing.assert_allclose(frozen.decoded_centre, refit.decoded_centre, rtol=1e-3, atol=1e-3)
 
 
@@ -162,7 +162,7 @@ def test_frozen_labels_are_those_of_the_nearest_centre_of_the_checkpoint():
     model = LinearModel(cube)
     refit = segment_cube(cube, model, clusters="refit", k=(3, 6))
     # In another order and with one that no pixel is near to: numbers are the checkpoint's.
-    centres = np.concatenate([refit.centres[[2, 0, 3]], [[500, 500, 500]], refit.centres[[1]]])
+    centres = np.concatenate([refit.cluster_centers[[2, 0, 3]], [[500, 500, 500]], refit.cluster_centers[[1]]])
     model.clusters.set(torch.from_numpy(centres.astype(np.float32)))
     frozen = segment_cube(cube, model)
     np.testing.assert_array_equal(np.array([2, 0, 3, -9, 1])[frozen.labels], refit.labels)
@@ -242,7 +242,7 @@ def test_impossible_requests_are_explained():
     with pytest.raises(UserError, match="1 <= fewest <= most clusters, got 5 and 3"):
         segment_cube(cube, model, clusters="refit", k=(5, 3))
     with pytest.raises(UserError, match="at least 1 of each"):
-        segment_cube(cube, model, clusters="refit", restarts=0)
+        segment_cube(cube, model, clusters="refit", n_init=0)
     few = SpectralCube.from_array(cube.read_rows(0, 1)[:, :8], AXIS)
     with pytest.raises(UserError, match=r"8 usable pixels cannot be divided into 3 to 10 clusters.*--k"):
         segment_cube(few, model, clusters="refit", k=(3, 10))

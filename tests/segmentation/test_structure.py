@@ -23,7 +23,7 @@ def test_structure_is_clear_in_a_planted_cube_and_absent_from_one_material():
     assert found.p == pytest.approx(1 / 21)
     assert found.refreshed == pytest.approx(found.observed, abs=0.05)
     assert "clear evidence" in found.sentence
-    assert "(p = 0.048, the least that 20 clouds can give: none of them reaches it)" in found.sentence
+    assert "(p <= 0.048: none of 20 clouds without clusters reaches it)" in found.sentence
     plain = SpectralCube.from_array(one_material(720).reshape(24, 30, 60), AXIS)
     nothing = segment_cube(plain, LinearModel(plain), clusters="refit").structure
     assert nothing.verdict == "none"
@@ -73,12 +73,12 @@ class Scores:
 @pytest.mark.parametrize(
     ("scores", "verdict", "p", "clouds", "said"),
     [
-        (Scores(*[0.4] * 99), "weak", 1 / 120, 119, "p = 0.0083, the least that 119 clouds can give"),
+        (Scores(*[0.4] * 99), "weak", 1 / 120, 119, "p <= 0.0083: none of 119 clouds without clusters"),
         (Scores(*[0.4, 0.5] * 5, *[0.4] * 89), "weak", 6 / 120, 119, "p = 0.05 by 119 clouds"),
         (Scores(*[0.6] * 6), "none", 7 / 27, 26, "p = 0.26 by 26 clouds"),
         (Scores(*[0.4] * 60, *[0.6] * 6), "none", 7 / 87, 86, "p = 0.08 by 86 clouds"),
-        (Scores(swing=0.01), "weak", 1 / 21, 20, "p = 0.048, the least that 20 clouds can give: none of them reaches"),
-        (Scores(others=0.2, swing=0.01), "clear", 1 / 21, 20, "the least that 20 clouds can give"),
+        (Scores(swing=0.01), "weak", 1 / 21, 20, "p <= 0.048: none of 20 clouds"),
+        (Scores(others=0.2, swing=0.01), "clear", 1 / 21, 20, "none of 20 clouds without clusters reaches it"),
         (Scores(others=0.47), "none", 11 / 21, 20, "p = 0.52 by 20 clouds"),
     ],
 )

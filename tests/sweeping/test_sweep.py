@@ -44,7 +44,7 @@ def test_real_trials_fail_alone_and_the_best_trains_to_the_same_metrics_again(ti
         "experiment": "experiments/xrf.yaml",
         "overrides": {"data.root": str(tiny_shards), **SMALL},
         "search": {
-            "model.optimiser.lr": {"type": "categorical", "choices": [1.0e-3, 1.0e-4, 1.0e9]},  # the last diverges
+            "model.optimizer.lr": {"type": "categorical", "choices": [1.0e-3, 1.0e-4, 1.0e9]},  # the last diverges
             "model.network": {
                 "type": "categorical",
                 "choices": [{"encoder": [32, 16], "decoder": [32]}, {"encoder": [0], "decoder": [32]}],
@@ -61,7 +61,7 @@ def test_real_trials_fail_alone_and_the_best_trains_to_the_same_metrics_again(ti
     assert "2 trials have failed" in done.stdout
     with (tmp_path / "study" / "trials.csv").open() as table:
         rows = list(csv.DictReader(table))
-    states = {(float(row["model.optimiser.lr"]), "[0]" in row["model.network"]): row["state"] for row in rows}
+    states = {(float(row["model.optimizer.lr"]), "[0]" in row["model.network"]): row["state"] for row in rows}
     assert states == {
         (1e-3, False): "done", (1e-3, True): "failed", (1e-4, False): "done", (1e-4, True): "failed",
     }  # fmt: skip
@@ -88,7 +88,9 @@ def test_sweeps_that_ship_pass_every_check_before_the_first_trial(path, tiny_sha
     settings.sampler.kind = sampler["kind"]
     check_settings(settings)
     sweep = open_sweep(settings, {**os.environ, "OMP_NUM_THREADS": "1"})
-    assert sweep.total == {"paper_grid": 16, "ablation": 16, "criteria": 40, "xrf": 60}[path.stem]
+    assert (
+        sweep.total == {"paper_grid": 16, "ablation": 16, "criteria": 40, "criteria_valleys": 24, "xrf": 60}[path.stem]
+    )
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -366,3 +366,28 @@ def test_launch_file_of_slurm_hands_the_signal_on(fake, tmp_path):
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output
     assert [trial.state for trial in fake.study().trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
+@pytest.mark.slow
+def test_a_study_of_an_earlier_version_goes_on_by_its_old_names(fake):
+    """Its file, its trials and what it stored of the sweep say `model.optimiser`; the trials that follow do not."""
+    number = {"type": "float", "low": 1.0e-4, "high": 1.0e-2, "log": True}
+    search = {"model.x": {"type": "int", "low": 0, "high": 3}, "model.optimiser.lr": number}
+    experiment = yaml.safe_load((fake.folder / "experiment.yaml").read_text())
+    experiment["model"]["optimiser"] = {"lr": 0.1, "patience": 3}
+    (fake.folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
+    fake.write(search=search, trials=2)
+    fake.run()
+    study = fake.study()
+    base, definition = study.user_attrs["base"], study.user_attrs["sweep"]
+    for stored in (base["model"], definition["experiment"]["model"]):
+        stored["optimiser"] = stored.pop("optimizer")
+    study.set_user_attr("base", base)
+    study.set_user_attr("sweep", definition)
+    fake.write(search=search, trials=4)
+    assert "4 of 4 trials (4 done)" in fake.run()
+    for trial in fake.study().trials:
+        assert set(trial.params) == {"model.x", "model.optimiser.lr"}
+        config = yaml.safe_load((fake.study_folder / f"trials/{trial.number:04d}/trial.yaml").read_text())
+        assert config["model"]["optimizer"] == {"lr": trial.params["model.optimiser.lr"], "patience": 3}
+        assert "optimiser" not in config["model"]

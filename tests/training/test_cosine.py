@@ -9,12 +9,12 @@ from lightning.pytorch.callbacks import Callback
 from deepspec.errors import UserError
 from deepspec.fit import main
 from deepspec.training.module import DeepClustering
-from deepspec.training.optimiser import OptimiserConfig, cosine_rate
+from deepspec.training.optimiser import OptimizerConfig, cosine_rate
 from tests.support.runs import rows_of
 from tests.support.states import same_state
 from tests.training.test_fit import arguments
 
-COSINE = ["--model.optimiser.schedule", "cosine", "--model.optimiser.lr", "0.01"]
+COSINE = ["--model.optimizer.schedule", "cosine", "--model.optimizer.lr", "0.01"]
 
 
 class KilledInTheThirdEpoch(Callback):
@@ -59,7 +59,7 @@ def test_each_step_has_the_rate_of_the_closed_form(rates, tiny_shards, tmp_path,
     assert last["train/target"]  # of the epoch that max_steps cuts short too
     assert last["val/target"]
     assert last["ikmeans/k"]
-    assert DeepClustering.load(tmp_path / "run" / "model.ckpt").optimiser.schedule == "cosine"
+    assert DeepClustering.load(tmp_path / "run" / "model.ckpt").optimizer.schedule == "cosine"
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(rates, tiny_shards, tmp_path):
@@ -84,10 +84,10 @@ def test_bounds_and_mistakes(tiny_shards, tmp_path, capsys):
     assert cosine_rate(0.1, 10, 10) == 0
     assert cosine_rate(0.1, 12, 10) == 0  # a run that is continued past its end
     with pytest.raises(UserError, match="must be one of plateau, cosine; got 'linear'"):
-        OptimiserConfig(schedule="linear")
+        OptimizerConfig(schedule="linear")
     with pytest.raises(SystemExit, match="2"):
-        main(arguments(tiny_shards, tmp_path / "run", "--model.optimiser.schedule", "cosine", epochs=-1))
-    assert "needs to know the end" in capsys.readouterr().err
+        main(arguments(tiny_shards, tmp_path / "run", "--model.optimizer.schedule", "cosine", epochs=-1))
+    assert "needs the length of the run" in capsys.readouterr().err
 
 
 def test_checkpoints_from_before_there_was_a_choice_fall_on_a_plateau(tiny_shards, tmp_path):
@@ -95,6 +95,6 @@ def test_checkpoints_from_before_there_was_a_choice_fall_on_a_plateau(tiny_shard
 
     main(arguments(tiny_shards, tmp_path / "run", epochs=1))
     content = torch.load(tmp_path / "run" / "model.ckpt", weights_only=True)
-    del content[FORMAT]["settings"]["optimiser"]["schedule"]
+    del content[FORMAT]["settings"]["optimizer"]["schedule"]
     torch.save(content, tmp_path / "old.ckpt")
-    assert DeepClustering.load(tmp_path / "old.ckpt").optimiser == OptimiserConfig()
+    assert DeepClustering.load(tmp_path / "old.ckpt").optimizer == OptimizerConfig()

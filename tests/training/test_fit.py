@@ -143,7 +143,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
         "true",
         "--model.network.dropout",
         "0.1",
-        "--model.optimiser.patience",
+        "--model.optimizer.patience",
         "0",
         "--loss_schedule.beta.kind",
         "linear",
@@ -206,7 +206,7 @@ def test_a_run_without_validation_watches_the_training_target(tmp_path, capsys):
 
 
 def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_shards, tmp_path, capsys):
-    still = ["--model.optimiser.lr", "1e-30", "--model.optimiser.min_lr", "0"]  # so that no epoch is better
+    still = ["--model.optimizer.lr", "1e-30", "--model.optimizer.min_lr", "0"]  # so that no epoch is better
     main(arguments(tiny_shards, tmp_path / "run", *still, epochs=3))
     epochs = {name: read_checkpoint(tmp_path / f"run/checkpoints/{name}.ckpt")["epoch"] for name in ("best", "last")}
     assert epochs == {"best": 0, "last": 2}
@@ -228,6 +228,18 @@ def test_the_last_checkpoint_is_the_last_epochs_though_it_is_not_the_best(tiny_s
 def test_the_line_of_an_epoch_says_how_far_the_run_is(tiny_shards, tmp_path, capsys, ends, first):
     main([*arguments(tiny_shards, tmp_path / "run"), *ends])
     assert first in capsys.readouterr().out
+
+
+def test_a_run_folder_that_was_moved_goes_on_and_still_knows_its_best_epoch(tiny_shards, tmp_path, capsys, recwarn):
+    still = ["--model.optimizer.lr", "1e-30", "--model.optimizer.min_lr", "0"]  # so that no epoch is better
+    main(arguments(tiny_shards, tmp_path / "run", *still, epochs=2))
+    before = (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    main(arguments(tiny_shards, tmp_path / "moved", *still, "--ckpt_path", "last", epochs=4))
+    assert not [each for each in recwarn if "dirpath" in str(each.message)]
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "moved" / "checkpoints" / "best.ckpt").read_bytes() == before
+    assert read_checkpoint(tmp_path / "moved" / "checkpoints" / "last.ckpt")["epoch"] == 3
 
 
 def test_a_run_that_its_steps_ended_goes_on_with_more(tiny_shards, tmp_path, capsys):

@@ -61,7 +61,7 @@ def test_what_holds_if_a_key_is_not_given_is_told(parser, told):
         if not key.startswith("model.deep_baseline.") and parameter.default != "":
             assert (parameter.default or "null") == in_yaml(defaults.get(key)), key
     assert {key for key, parameter in told.items() if parameter.default == ""} == {
-        "tracking.tags", "clusterer.options", "model.network.init_args", "model.optimiser.init_args",
+        "tracking.tags", "clusterer.options", "model.network.init_args", "model.optimizer.init_args",
         "model.scheduler.init_args",
     }  # fmt: skip
     for key, (_, default, _) in (OWN | {f"trainer.{key}": about for key, about in TRAINER.items()}).items():
@@ -101,7 +101,7 @@ def test_help_on_a_key_tells_all_about_it(capsys):
     assert shown(capsys, "--help.ikmeans.k_min").out.count("--") == 1
     wrong = shown(capsys, "--help.model.netwrk", status="2").err
     assert len(wrong.splitlines()) == 1
-    assert "did you mean --help.model.network" in wrong
+    assert "did you mean 'model.network'?" in wrong
 
 
 def test_help_on_the_trainer_is_lightnings(capsys):
@@ -127,3 +127,14 @@ def test_an_unknown_class_is_an_error():
 
 def test_narrow_terminals():
     assert max(map(len, fit_help("ikmeans", width=70).splitlines())) <= 70
+
+
+def test_the_help_on_the_trainer_offers_nothing_that_is_refused(capsys, tmp_path, tiny_shards):
+    said = " ".join(shown(capsys, "--help.trainer").out.split())
+    for refused in ("64-true", "transformer-engine", "bf16-true", "16-true", "barebones", "default_root_dir"):
+        assert refused not in said
+    for offered in ("32-true, bf16-mixed, 16-mixed", "--trainer.max_time", "metrics.csv, which is always written"):
+        assert offered in said
+    for key, value in (("barebones", "true"), ("default_root_dir", str(tmp_path))):
+        words = ["--data.root", str(tiny_shards), "--run_dir", str(tmp_path / "run"), f"--trainer.{key}", value]
+        assert f"trainer.{key}: expected it to be left out" in shown(capsys, *words, status="2").err

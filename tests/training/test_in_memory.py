@@ -16,7 +16,7 @@ KEYS = {
     "model": {
         "preprocess": ["sqrt", {"step": "standard", "scale": "global"}],
         "network": {"encoder": [16], "decoder": [16], "output": "linear"},
-        "optimiser": {"lr": 0.01, "schedule": "cosine"},
+        "optimizer": {"lr": 0.01, "schedule": "cosine"},
     }
 }
 
@@ -80,6 +80,6 @@ def test_a_latent_point_does_not_depend_on_the_spectra_beside_it():
 
 
 def test_what_diverges_is_said():
-    keys = {"model": {**KEYS["model"], "optimiser": {"lr": 1e30}}}
-    with pytest.raises(UserError, match=r"training has diverged; lower model\.optimiser\.lr"):
+    keys = {"model": {**KEYS["model"], "optimizer": {"lr": 1e30}}}
+    with pytest.raises(UserError, match=r"training has diverged; lower model\.optimizer\.lr"):
         train_in_memory(build_model(keys, AXIS, 100, 0), spectra(100), steps=20, batch_size=64, min_batches=1, seed=0)

@@ -122,3 +122,22 @@ def test_what_is_no_term_is_refused(monkeypatch):
         Objective(ObjectiveConfig())(*batch(), weights, weights)
     with pytest.raises(UserError, match=r"loss_schedule\.terms\.vectr: no such loss term \(did you mean 'vector'\?\)"):
         LossSchedule(terms={"vectr": {"kind": "constant", "value": 1}})
+
+
+def test_a_sweep_searches_the_weight_of_a_term_of_another_package(package, tiny_shards, tmp_path):
+    given = CONFIG | {"loss_schedule": {"terms": {"pull": {"kind": "constant", "value": 0.1}}},
+                      "data": {"batch_size": 128, "root": str(tiny_shards)}}  # fmt: skip
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(given))
+    sweep = {
+        "study": str(tmp_path / "study"), "experiment": "experiment.yaml", "sampler": {"kind": "grid"},
+        "search": {"loss_schedule.terms.pull.value": {"type": "categorical", "choices": [0.001, 2.0]}},
+        "objectives": {"val/reconstruction": "minimize", "val/pull": "minimize"},
+    }  # fmt: skip
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(package)])}
+    command = [sys.executable, "-m", "deepspec.sweep", "--config", str(tmp_path / "sweep.yaml")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (tmp_path / "study" / "trials.csv").open() as file:
+        pulls = {float(row["loss_schedule.terms.pull.value"]): float(row["val/pull"]) for row in csv.DictReader(file)}
+    assert pulls[2.0] < 0.8 * pulls[0.001]

@@ -30,7 +30,7 @@ def test_parts_are_the_equations():
     parts = evaluate(Objective(ObjectiveConfig()), x, y, z, BOTH)
     torch.manual_seed(5)
     discrepancy = normal_mmd(z)
-    clusters = ikmeans(z, 3, 10, iterations=4)
+    clusters = ikmeans(z, 3, 10, max_iter=4)
     loss = (1 - silhouette_score(z, clusters.labels)) / 2
     assert parts.reconstruction.item() == pytest.approx(0.01, rel=1e-4)
     assert parts.mmd.item() == pytest.approx(discrepancy.item(), rel=1e-4)

@@ -195,7 +195,7 @@ SCHEDULERS = {
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_optimiser_and_scheduler_of_a_class_and_an_exact_resume(package, tiny_shards, tmp_path, monkeypatch, name):
     optimiser = {"class_path": "convs.Lion", "lr": 0.01, "init_args": {"momentum": 0.9}}
-    more = {"optimiser": optimiser, "scheduler": SCHEDULERS[name], "network": CONFIG["model"]["network"]}
+    more = {"optimizer": optimiser, "scheduler": SCHEDULERS[name], "network": CONFIG["model"]["network"]}
     whole = deepspec.train(config(tiny_shards, tmp_path / "whole", **more))
     # The rates are torch's own
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -228,28 +228,28 @@ def test_optimiser_and_scheduler_of_a_class_and_an_exact_resume(package, tiny_sh
     assert parts.metrics["lr"] == whole.metrics["lr"]
     assert same_state(parts.model.state_dict(), whole.model.state_dict())
     loaded = DeepClustering.load(tmp_path / "parts")
-    assert loaded.optimiser.class_path == "convs.Lion"
+    assert loaded.optimizer.class_path == "convs.Lion"
     assert loaded.scheduler.interval == SCHEDULERS[name].get("interval", "epoch")
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"optimiser": {"class_path": "torch.nn.Linear"}}, "torch.nn.Linear is no subclass of torch's Optimizer"),
-        ({"optimiser": {"class_path": "torch.optim.SGD", "init_args": {"betas": 1}}}, "cannot be built from lr, betas"),
-        ({"optimiser": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1}}}, "init_args.lr: leave it out"),
-        ({"optimiser": {"class_path": "SGD"}}, "expected the full name of a class"),
-        ({"optimiser": {"init_args": {"momentum": 1}}}, "optimiser.init_args is of a class"),
+        ({"optimizer": {"class_path": "torch.nn.Linear"}}, "torch.nn.Linear is no subclass of torch's Optimizer"),
+        ({"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"betas": 1}}}, "cannot be built from lr, betas"),
+        ({"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1}}}, "init_args.lr: leave it out"),
+        ({"optimizer": {"class_path": "SGD"}}, "expected the full name of a class"),
+        ({"optimizer": {"init_args": {"momentum": 1}}}, "optimizer.init_args is of a class"),
         (
-            {"optimiser": {"class_path": "torch.optim.SGD"}, "network": {"ensemble": 2}},
+            {"optimizer": {"class_path": "torch.optim.SGD"}, "network": {"ensemble": 2}},
             "the 2 networks of an ensemble are trained by ADAM",
         ),
         ({"scheduler": {"class_path": "torch.optim.SGD"}}, "torch.optim.SGD is no subclass of torch's LRScheduler"),
         ({"scheduler": {"class_path": "torch.optim.lr_scheduler.StepLR"}}, "cannot be built from no arguments"),
         ({"scheduler": {"interval": "step"}}, "scheduler.init_args and interval are of a class"),
         (
-            {"scheduler": SCHEDULERS["by epochs"], "optimiser": {"schedule": "cosine"}},
-            "expected one schedule, got torch.optim.lr_scheduler.StepLR and optimiser.schedule cosine",
+            {"scheduler": SCHEDULERS["by epochs"], "optimizer": {"schedule": "cosine"}},
+            "expected one schedule, got torch.optim.lr_scheduler.StepLR and optimizer.schedule cosine",
         ),
     ],
 )

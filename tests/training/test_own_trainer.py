@@ -245,3 +245,15 @@ def test_a_deep_baseline_gets_no_silhouette_beside_it(data):
 def test_bad_schedules_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         LossSchedule(**given)
+
+
+def test_the_first_checkpoint_after_a_validation_within_an_epoch_has_clusters(data, tmp_path):
+    keep = ModelCheckpoint(tmp_path, monitor="val/target", save_top_k=-1, filename="{step}")
+    trainer = lightning.Trainer(max_epochs=2, val_check_interval=0.25, callbacks=[keep], **QUIET)
+    trainer.fit(new_model(), datamodule=data)
+    files = sorted(tmp_path.glob("*.ckpt"), key=lambda file: int(file.stem.partition("=")[2].partition("-")[0]))
+    assert len(files) >= 4
+    first = DeepClustering.load(files[0])
+    assert int(files[0].stem.partition("=")[2]) < trainer.num_training_batches  # within the first epoch
+    assert all(int(DeepClustering.load(file).clusters.count) >= 2 for file in files)
+    assert len(first.clusters.assign(first.encode(data.sample("val", 50, seed=0)))) == 50

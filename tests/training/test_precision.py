@@ -19,7 +19,7 @@ from tests.support.runs import rows_of
 from tests.training.test_fit import arguments
 from tests.training.test_module import batch, model
 
-QUICK = ["--model.optimiser.lr", "0.01"]
+QUICK = ["--model.optimizer.lr", "0.01"]
 
 
 def labels_of(run_dir):

@@ -182,7 +182,7 @@ def test_two_ranks_train_as_one_process_with_the_joint_batch(tiny_shards, tmp_pa
     validation do not. The 400 validation rows fit in rank 0's first batch, so rank 1 has none.
     """
     more = [
-        "--trainer.max_epochs", "12", "--model.objective.global_batch", "true", "--model.optimiser.lr", "0.01",
+        "--trainer.max_epochs", "12", "--model.objective.global_batch", "true", "--model.optimizer.lr", "0.01",
         "--loss_schedule.beta", "{kind: constant, value: 0.02}", "--model.objective.mmd.bandwidths", "[1.0]",
         "--loss_schedule.gamma", "{kind: step, value: 0.01, start: 12}",
         "--trainer.callbacks+=tests.training.rank_state.RankState",

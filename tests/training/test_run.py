@@ -37,7 +37,7 @@ def by_command(tiny_shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("command")
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     main(["--config", str(folder / "config.yaml"), "--data.root", str(tiny_shards), "--run_dir", str(folder / "run"),
-          "--trainer.max_epochs", "2", "--model.optimiser.lr", "1e-3"])  # fmt: skip
+          "--trainer.max_epochs", "2", "--model.optimizer.lr", "1e-3"])  # fmt: skip
     return folder
 
 
@@ -69,7 +69,7 @@ def test_it_is_the_run_of_the_command(by_command, tiny_shards, tmp_path):
     before = process_state()
     run = deepspec.train(
         by_command / "config.yaml", data={"root": tiny_shards}, run_dir=tmp_path / "run",
-        **{"trainer.max_epochs": np.int64(2), "model.optimiser": {"lr": 1e-3}},
+        **{"trainer.max_epochs": np.int64(2), "model.optimizer": {"lr": 1e-3}},
     )  # fmt: skip
     assert process_state() == before
     assert draws() == drawn
@@ -119,7 +119,7 @@ def test_without_a_configuration_the_kind_of_data_chooses(tiny_shards, tmp_path,
         data={"root": str(tiny_shards)}, run_dir=tmp_path / "run",
         trainer={"max_steps": 2, "accelerator": "cpu"},
     )  # fmt: skip
-    assert "so --config xrf" in capsys.readouterr().out
+    assert "so --config xrf" in capsys.readouterr().err
     assert yaml.safe_load(run.model.run_config)["clusterer"]["kind"] == "valleys"
 
 

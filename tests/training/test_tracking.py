@@ -78,7 +78,7 @@ def test_a_run_and_its_continuation_are_stored_with_all_they_logged(tiny_shards,
                "--tracking.ignore", "9", "--tracking.every_n_epochs", "2",
                "--tracking.tags", "[small, planted]"]  # fmt: skip
     main(arguments(tiny_shards, run_dir, *WANDB, *watched, epochs=3))
-    assert "offline (no API key" in (printed := capsys.readouterr().out)
+    assert "offline (no API key" in (printed := capsys.readouterr().err)
     first = stored(run_dir)
     assert f"wandb sync {first.folder}" in printed
     assert first.exit_code == 0
@@ -148,7 +148,7 @@ def test_neither_a_lost_server_nor_a_dead_client_ends_a_run(tiny_shards, tmp_pat
 
     monkeypatch.setattr(EpochLine, "on_train_epoch_end", kill_client)
     main(arguments(tiny_shards, tmp_path / "run", *WANDB, epochs=3))
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert "offline (CommError: " in printed
     assert printed.count("wandb has died and the run goes on without it (Connection") == 1
     assert (tmp_path / "run" / "model.ckpt").is_file()

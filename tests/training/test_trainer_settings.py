@@ -107,7 +107,7 @@ def test_several_loggers_and_callbacks_that_log_without_an_epoch(tiny_shards, tm
     ]
     main(
         arguments(tiny_shards, tmp_path / "run", "--trainer.logger", yaml.safe_dump(loggers, default_flow_style=True),
-                  "--trainer.callbacks", "LearningRateMonitor", "--model.optimiser.lr", "0.002")
+                  "--trainer.callbacks", "LearningRateMonitor", "--model.optimizer.lr", "0.002")
     )  # fmt: skip
     rows = rows_of(tmp_path / "run" / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["0", "1"]

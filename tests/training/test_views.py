@@ -36,7 +36,7 @@ def scene(shared_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("scene")
     cube = shared_data / "salinas_a" / "SalinasA_corrected.mat"
     ingest([str(cube), "--out", str(root / "shards"), "--split", "0.9", "0.1", "0"])
-    fit(command(root / "shards", root / "run", VIEWS, "--model.optimiser.schedule", "cosine"))
+    fit(command(root / "shards", root / "run", VIEWS, "--model.optimizer.schedule", "cosine"))
     return cube, root
 
 

@@ -42,7 +42,7 @@ def test_devices_that_say_nothing(devices):
 
 @pytest.mark.parametrize("devices", ["4", "0,3", "-1,"])
 def test_devices_that_are_not_there(devices, monkeypatch):
-    with pytest.raises(UserError, match=r"3 GPU\(s\) to be used here$"):
+    with pytest.raises(UserError, match=r"expected at most the 3 GPUs of this machine$"):
         places(None, devices, "auto", 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match="--workers N works in N processes on the CPU"):

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,16 +13,19 @@ import torch
 
 from deepspec import segment as verb
 from deepspec.clustering import structure
+from deepspec.data import fingerprint as fingerprints
 from deepspec.data.cube_options import CubeOptions
 from deepspec.data.fingerprint import read_request
 from deepspec.errors import UserError
 from deepspec.lines.label import LineOptions
 from deepspec.models import NetworkConfig, SpectralModel
+from deepspec.models.spectral_model import FORMAT, read_checkpoint
 from deepspec.reporting import outputs
 from deepspec.segmentation import Segmentation
 from deepspec.segmentation.options import ResultOptions, SegmentOptions
 from deepspec.training.module import DeepClustering
 from deepspec.workers.segmenting import SegmentJob, SegmentRequest
+from deepspec.workers.sharing import Sharing
 from tests.support.planted import AXIS, planted_cube, planted_rates
 from tests.support.waiting import until
 from tests.undrawn import save_undrawn
@@ -100,7 +104,7 @@ def test_two_processes_one_is_killed_and_dask_does_the_rest(scans, tmp_path, cap
 
 
 def job(scans, out, name="a", mask=None, **options):
-    given = {"export": "none", "sample": 1000, "restarts": 1, "device": "cpu"} | options
+    given = {"export": "none", "sample": 1000, "n_init": 1, "device": "cpu"} | options
     written = {name: given.pop(name) for name in ("scale", "export", "redshift", "overwrite") if name in given}
     asked = SegmentRequest(
         str(scans / "model.ckpt"),
@@ -183,7 +187,7 @@ def test_a_single_cube_leaves_what_several_would(scans, tmp_path):
     verb.main(arguments(scans, out, "--device", "cpu", names=["a"]))
     record = read_request(out / "segmentation.h5")
     assert (record["seed"], record["k"], record["axis"]) == (0, None, "1:15.75:keV")
-    again = job(scans, out, export="auto", sample=32768, restarts=3)
+    again = job(scans, out, export="auto", sample=32768, n_init=3)
     assert again.run().kept
 
 
@@ -232,3 +236,46 @@ def test_mistakes_in_the_command_are_told_before_any_work(scans, tmp_path, capsy
     assert "such checkpoint" in error_of(capsys, scans / "a.npy", scans / "b.npy", "--checkpoint", "none.ckpt")
     assert "device 'abacus'" in message("--device", "abacus")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_read_and_hashed_once_for_one_cube_and_for_a_series(scans, tmp_path, monkeypatch, few_clouds):
+    hashed, read = [], []
+    real_load, real_files = torch.load, fingerprints._files
+
+    def load(file, *args, **options):
+        read.append(Path(file).name)
+        return real_load(file, *args, **options)
+
+    monkeypatch.setattr(torch, "load", load)
+    monkeypatch.setattr(fingerprints, "_files", lambda path: hashed.append(Path(path).name) or real_files(path))
+    # A process works at its cubes one after the other, as this one does here.
+    monkeypatch.setattr(Sharing, "run", lambda self, jobs, device, what: [job.anywhere().run() for job in jobs])
+    for names in (NAMES[:1], NAMES[:2]):
+        model = tmp_path / f"{len(names)}.ckpt"
+        model.write_bytes((scans / "model.ckpt").read_bytes())
+        os.utime(model, (1e9, 1e9))  # a file that has just been written may be changing
+        words = arguments(scans, tmp_path / f"out{len(names)}", "--export", "report,generated", names=names)
+        words[words.index("--checkpoint") + 1] = str(model)
+        hashed.clear(), read.clear()
+        verb.main(words)
+        assert read == [model.name]
+        # `_files` is asked for the size as well, once for each cube that is made.
+        assert hashed.count(model.name) == 1 + len(names)
+
+
+def test_a_hash_and_a_checkpoint_are_read_again_when_the_file_has_changed(scans, tmp_path):
+    model = tmp_path / "model.ckpt"
+    model.write_bytes((scans / "model.ckpt").read_bytes())
+    os.utime(model, (1e9, 1e9))
+    first, content = fingerprints.sha256_of(model), read_checkpoint(model)
+    content[FORMAT]["seed"] = 77  # what is returned is the caller's own
+    assert read_checkpoint(model)[FORMAT]["seed"] != 77
+    torch.save(content, model)
+    assert fingerprints.sha256_of(model) == hashlib.sha256(model.read_bytes()).hexdigest() != first
+    assert read_checkpoint(model)[FORMAT]["seed"] == 77
+    data = bytearray(b"a" * 10)
+    file = tmp_path / "file"
+    for number in range(50):  # of one size, perhaps within one tick of the clock of the file system
+        data[0] = number
+        file.write_bytes(data)
+        assert fingerprints.sha256_of(file) == hashlib.sha256(data).hexdigest()

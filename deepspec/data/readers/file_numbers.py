@@ -1,9 +1,7 @@
-"""Bare numbers in a file, read where they are indexed.
+"""Bare numbers in a file, read where they are indexed, and cubes in two files: a text header beside bare numbers.
 
 The file is read, not mapped: under a map a file that somebody cuts short meanwhile ends the process (SIGBUS), here it
 is an error like any other.
-
-Cubes in two files: a text header, and bare numbers beside it.
 """
 
 from __future__ import annotations

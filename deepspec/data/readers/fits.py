@@ -1,14 +1,10 @@
-"""FITS cubes: the image in `DATA`, `SCI`, `FLUX` or the primary unit, its wavelengths, its quality flags.
+"""FITS cubes: the image in `DATA`, `SCI`, `FLUX` or the primary unit, its wavelengths, uncertainties and quality flags.
 
-The image of a FITS unit as an array on disk.
+The image is an array on disk. astropy's own way to read a part of it takes a step in Python for each plane: half a
+second for a block of rows of a cube with 2,000 channels. Mapping the file takes none.
 
-astropy's own way to read a part of an image takes a step in Python for each plane: half a second for a block of rows
-of a cube with 2,000 channels. Mapping the file takes none.
-
-What goes with the image of a FITS cube: its uncertainties and its flags, by the names that surveys give them.
-
-ESO's header keywords (HDUCLAS2, ERRDATA, QUALDATA) go before names; of several units of one name that of the same
-EXTVER is taken.
+Uncertainties and flags are found by the names that surveys give them. ESO's header keywords (HDUCLAS2, ERRDATA,
+QUALDATA) go before names; of several units of one name that of the same EXTVER is taken.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """MATLAB files of version 5 to 7 (version 7.3 is HDF5). Scenes are stored (row, column, band).
 
-The chosen array is mapped, or decompressed once to disk: one may have 2 GB.
-
-Find the numeric arrays of a MATLAB 5 file without reading them.
-
-Such a file is a row of elements, each a tag with type and length and then the content, which may be compressed as a
+The chosen array is mapped, or decompressed once to disk: one may have 2 GB. The arrays are found without reading them:
+such a file is a row of elements, each a tag with type and length and then the content, which may be compressed as a
 whole. The layout is that of "MAT-File Format" (MathWorks), chapter on level 5 files.
 """
 

@@ -1,12 +1,10 @@
 """Arrays that have to be unpacked to be read: each piece once, in bounded memory.
 
-Decompress an array once into a temporary file without a name, and map that: memory stays bounded.
+An array that is packed as a whole is unpacked once into a temporary file without a name, which is mapped.
 
-Read rows of a chunked array without unpacking any chunk twice.
-
-A chunk is unpacked as a whole. Where chunks are higher than the blocks of rows that are asked for (a file with one
-image per chunk has chunks as high as the image), every block would unpack the same chunks again. So the chunks across
-a few rows are kept in memory where they are few enough; else the whole array is unpacked once into a temporary file.
+A chunk of an array is unpacked as a whole. Where chunks are higher than the blocks of rows that are asked for (a file
+with one image per chunk has chunks as high as the image), every block would unpack the same chunks again. So the chunks
+across a few rows are kept in memory where they are few enough; else the whole array is unpacked once into such a file.
 """
 
 from __future__ import annotations

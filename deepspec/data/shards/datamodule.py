@@ -170,7 +170,7 @@ class SpectraDataModule(lightning.LightningDataModule):
             return  # an error by and by
         passes = self._epoch()[1]
         said = [f"batches of {size} instead of {self.batch_size}"] if size < self.batch_size else []
-        said += [f"an epoch goes over them {passes} times"] if passes > 1 else []
+        said += [f"an epoch goes over them {passes} times, for at least {self.min_batches} steps"] if passes > 1 else []
         if said:
             spectra = f"{rows} training spectra" + (f" for {world} processes" if world > 1 else "")
             note(f"{self.shards.root}: {spectra}: {', '.join(said)}")

@@ -49,7 +49,7 @@ class ShardSet:
         root: the folder.
         axis: positions of the C channels.
         dtype: type of the spectra, uint16 or float32.
-        seed: of the shuffle, and of the generator if the spectra are synthetic.
+        seed: seed of the shuffling, and of the generator if the spectra are synthetic.
         labelled: whether rows carry a label.
         sources: what the rows came from; the first column of `pixel` counts this list.
         parameters: settings of the program that wrote the set.

@@ -178,7 +178,7 @@ class ShardWriter:
         out_dir: folder to write; made if missing.
         axis: positions of the C channels.
         dtype: "uint16" or "float32".
-        seed: of the shuffle; written into the manifest.
+        seed: seed of the shuffling; it is written into the manifest.
         rows_per_shard: rows of each shard but the last of a split; rounded up to whole chunks of 1,024.
         labelled: whether a label is given with each row.
         sources: what the rows come from, in the order in which the first column of `pixel` counts them; plain types.

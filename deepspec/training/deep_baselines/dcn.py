@@ -51,7 +51,7 @@ class DCN(DeepBaseline):
     def begin(self, z_NL: Tensor, seed: int) -> None:
         """K-means, the best of 20 restarts."""
         generator = torch.Generator().manual_seed(seed)
-        self.centres.copy_(kmeans(z_NL, self.config.clusters, restarts=RESTARTS, generator=generator).centres)
+        self.centres.copy_(kmeans(z_NL, self.config.clusters, n_init=RESTARTS, generator=generator).cluster_centers)
         self.counts.fill_(FIRST_COUNT)
 
     def loss(self, x_ND: Tensor, latent: Latent, z_NL: Tensor) -> Tensor:

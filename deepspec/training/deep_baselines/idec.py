@@ -57,7 +57,7 @@ class IDEC(DeepBaseline):
     def begin(self, z_NL: Tensor, seed: int) -> None:
         """K-means, the best of 20 restarts."""
         generator = torch.Generator().manual_seed(seed)
-        self.centres.copy_(kmeans(z_NL, self.config.clusters, restarts=RESTARTS, generator=generator).centres)
+        self.centres.copy_(kmeans(z_NL, self.config.clusters, n_init=RESTARTS, generator=generator).cluster_centers)
 
     @torch.no_grad()
     def refresh(self, network: Autoencoder, latents: Callable[[], Tensor]) -> None:

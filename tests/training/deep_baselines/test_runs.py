@@ -58,7 +58,7 @@ def test_planted_materials_are_found(finished, kind):
     spectra, materials = planted_spectra(500, seed=123)
     model = DeepClustering.load(finished / kind / "model.ckpt")
     z = model.encode(torch.from_numpy(spectra))
-    again = kmeans(z, 4, restarts=5, generator=torch.Generator().manual_seed(0)).labels
+    again = kmeans(z, 4, n_init=5, generator=torch.Generator().manual_seed(0)).labels
     for labels in (own_clusters(model, z), again):
         assert adjusted_rand_score(materials, labels) > 0.95
 
@@ -122,7 +122,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize(("kind", "stop"), [("dcn", 4), ("idec", 4), ("vade", 4), ("vade", 2)])
 def test_resumed_ends_with_the_same_weights(kind, stop, tiny_shards, tmp_path, monkeypatch):
-    more = [*words(kind, pretrain=2), "--model.network.dropout", "0.1", "--model.optimiser.patience", "0"]
+    more = [*words(kind, pretrain=2), "--model.network.dropout", "0.1", "--model.optimizer.patience", "0"]
     main(arguments(tiny_shards, tmp_path / "whole", *more, epochs=6))
     with monkeypatch.context() as patch:
 
