@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepspec.errors import UserError
+from deepspec.pretrained import is_ready_model, ready_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -62,7 +63,16 @@ _CLAIMED: dict[Path, Path] = {}
 
 
 def model_file(path: str | Path) -> Path:
-    """The checkpoint that a path means: that of a run folder which has one, else the path itself."""
+    """The checkpoint that a path means: that of a run folder which has one, else the path itself.
+
+    Args:
+        path: of a file or a run folder; or the name of a ready model, as `pretrained:xrf`.
+
+    Raises:
+        UserError: there is no ready model of that name, or its file was damaged.
+    """
+    if is_ready_model(path):
+        return ready_model(path)
     path = Path(path)
     inside = path / MODEL
     return inside if path.is_dir() and inside.is_file() else path

@@ -36,7 +36,8 @@ def segment(
     Args:
         cubes: the files, or folders of them. Of several each is segmented on its own; those whose folder was made from
             the same files with the same options are kept, and one that fails does not stop the others.
-        checkpoint: the model: a run folder, or its model.ckpt.
+        checkpoint: the model: a run folder, its model.ckpt, or a ready model that comes with deepspec, such as
+            pretrained:xrf, which needs --clusters refit.
         out: folder for the results; default CUBE-segmentation in the current directory. If there are several cubes, the
             folder in which each gets a folder NAME-segmentation.
         mask: image of valid (nonzero) pixels, FILE or FILE:KEY; one for all, a list with one for each cube, or with

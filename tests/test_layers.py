@@ -38,6 +38,7 @@ LAYERS = [
     {"lines", "clustering", "preprocess", "metrics"},
     {"axis", "functional", "schedules", "command", "presets", "pages", "drawing"},
     {"files", "extensions", "notes", "progress", "threads", "texts"},
+    {"pretrained"},
     {"errors", "lazy_names", "renamed"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

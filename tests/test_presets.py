@@ -217,6 +217,11 @@ def test_the_main_job_passes_from_a_built_wheel_in_an_empty_folder(wheel, tmp_pa
     for kind in ("experiments", "sweeps"):
         packed = {path.name: path.read_bytes() for path in (wheel / "deepspec" / "presets" / kind).glob("*.yaml")}
         assert packed == {path.name: path.read_bytes() for path in (ROOT / kind).glob("*.yaml")}
+    ready = [path.name for path in (ROOT / "deepspec" / "pretrained").iterdir() if path.is_file()]
+    assert {"xrf.ckpt", "xrf.md"} <= set(ready)
+    for name in ready:
+        packed = (wheel / "deepspec" / "pretrained" / name).read_bytes()
+        assert packed == (ROOT / "deepspec" / "pretrained" / name).read_bytes()
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
 
     def deepspec(*words):
@@ -243,6 +248,12 @@ def test_the_main_job_passes_from_a_built_wheel_in_an_empty_folder(wheel, tmp_pa
     labels = Segmentation.load(tmp_path / "result" / "segmentation.h5").labels
     assert len(np.unique(labels[:, :15])) == len(np.unique(labels[:, 15:])) == 1
     assert labels[0, 0] != labels[0, -1]
+    deepspec(
+        "segment", "scan.npy", "--checkpoint", "pretrained:xrf", "--clusters", "refit", "--out", "ready",
+        "--axis", "-0.069:29.8:keV",
+    )  # fmt: skip
+    by_ready = Segmentation.load(tmp_path / "ready" / "segmentation.h5").labels
+    assert ((by_ready == by_ready[0, 0]) == (labels == labels[0, 0])).all()  # two clusters of one size have no order
     deepspec("map", "scan.npy", "--axis", "-0.069:29.8:keV")
     mapped = Segmentation.load(tmp_path / "scan-map" / "scan-segmentation" / "segmentation.h5").labels
     assert (mapped == labels).all()

@@ -48,6 +48,9 @@ def rebin(x_NC: NDArray[Any], source: SpectralAxis, target: SpectralAxis, *, cou
     running = np.concatenate([np.zeros((len(x_NC), 1)), np.cumsum(amount_NC, axis=1)], axis=1)
     left = np.clip(np.searchsorted(old, new, side="right") - 1, 0, len(old) - 2)
     part = np.clip((new - old[left]) / np.diff(old)[left], 0, 1)
-    at_new = running[:, left] * (1 - part) + running[:, left + 1] * part
+    begin, end = running[:, left], running[:, left + 1]
+    # Kept between its two ends, the sum never falls where all values are 0 or more: a share of -1e-14 counts that
+    # rounding left would be no number after a square root, and its pixel lost.
+    at_new: NDArray[np.float64] = np.clip(begin + (end - begin) * part, np.minimum(begin, end), np.maximum(begin, end))
     y_ND = np.diff(at_new, axis=1) if counts else np.diff(at_new, axis=1) / np.diff(new)
     return (y_ND[:, ::-1] if falls else y_ND).astype(np.float32)

@@ -22,6 +22,7 @@ from deepspec.functional import (
 )
 from deepspec.functional.agreement import count_pairs
 from deepspec.functional.centroid_indices import calinski_harabasz, davies_bouldin, sums_about_centres
+from deepspec.pretrained import name_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +111,7 @@ def evaluate_segmentation(
 
 
 def method_of(segmentation: Segmentation) -> str:
-    """The name of a baseline; of a network that of its run folder, and whether its own clusters were kept."""
+    """The name of a baseline, ready model or run folder; of a network also whether its own clusters were kept."""
     if segmentation.baseline is not None:
         return segmentation.baseline.method
     provenance = segmentation.provenance
@@ -118,7 +119,7 @@ def method_of(segmentation: Segmentation) -> str:
         return "no checkpoint"
     folder = Path(provenance.checkpoint).absolute().parent
     name = folder.parent.name if folder.name == "checkpoints" else folder.name
-    return f"{name} ({provenance.clusters})"
+    return f"{name_of(provenance.checkpoint) or name} ({provenance.clusters})"
 
 
 def _agreement(labels: NDArray[np.int64], reference: Reference, k: int, alpha: float, beta: float) -> Agreement:

@@ -56,7 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     returned is the caller's own, but for the numbers in the tensors.
 
     Args:
-        path: the file, or the run folder that `fit` wrote it into.
+        path: the file, the run folder that `fit` wrote it into, or a ready model, as `pretrained:xrf`.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of deepspec, or of a newer version.
@@ -192,13 +192,16 @@ class SpectralModel(nn.Module):
         """Fewest and most clusters that the training looked for, where it is known."""
         self.clusterer: ClustererConfig | None = None
         """What divided its latents, likewise."""
+        self.ready: str | None = None
+        """The name of a ready model that comes with deepspec: cubes are brought onto its axis without being asked."""
 
     @classmethod
     def load(cls, path: str | Path) -> SpectralModel:
         """The model of a checkpoint, on the CPU, ready to encode.
 
         Args:
-            path: a checkpoint that `fit` wrote. Only plain types and tensors are read, no code.
+            path: a checkpoint that `fit` wrote, or a ready model, as `pretrained:xrf`. Only plain types and tensors are
+                read, no code.
 
         Raises:
             UserError: the file is missing, no checkpoint, or not one of deepspec.
@@ -210,6 +213,7 @@ class SpectralModel(nn.Module):
             model = SpectralModel(settings["axis"], network, settings["preprocess"], settings["max_clusters"])
             model.reading = content[FORMAT].get("reading")
             model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            model.ready = content[FORMAT].get("ready")
             weights = content["state_dict"]
             model.load_state_dict({name: weights[name] for name in weights if not name.startswith(TRAINING_ONLY)})
         return model.eval()

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from deepspec.segmentation.model import SegmentationModel
 
 
+COVERED = 0.75
+"""The least share of a ready model's channels that a cube must cover. The rest is zero, as it never was in training."""
+
+
 @dataclass(frozen=True)
 class Alignment:
     """How the channels of a cube become those of a model.
@@ -57,7 +61,8 @@ class Alignment:
 def align(cube: SpectralCube, model: SegmentationModel, *, allow_rebin: bool) -> Alignment:
     """Compare the axes of cube and model.
 
-    A cube or model without calibration (unit `channel`) is compared by the number of channels alone.
+    A cube or model without calibration (unit `channel`) is compared by the number of channels alone. A ready model
+    takes calibrated cubes only, brings each onto its axis unasked, and keeps counts also of cubes of float.
 
     Args:
         cube: the cube to segment.
@@ -65,12 +70,14 @@ def align(cube: SpectralCube, model: SegmentationModel, *, allow_rebin: bool) ->
         allow_rebin: whether spectra on another axis are brought onto the model's.
 
     Raises:
-        UserError: the axes differ and `allow_rebin` is not set, or nothing can be done about it.
+        UserError: the axes differ and `allow_rebin` is not set, or nothing can be done about it; or the cube covers too
+            little of the axis of a ready model.
     """
     name, axis, target = cube.path or "the cube", cube.axis, model.axis
-    counts = cube.dtype.kind in "iub"
+    ready: str | None = getattr(model, "ready", None)
+    counts = cube.dtype.kind in "iub" or ready is not None
     uncalibrated = "channel" in (axis.unit, target.unit)
-    if uncalibrated and axis.channels == target.channels:
+    if uncalibrated and axis.channels == target.channels and ready is None:
         known = target if axis.unit == "channel" else axis
         note = f"matched by the number of channels alone: {axis} against the checkpoint's {target}"
         return Alignment(
@@ -88,12 +95,19 @@ def align(cube: SpectralCube, model: SegmentationModel, *, allow_rebin: bool) ->
     if uncalibrated:
         raise UserError(f"{problem}; give the cube's calibration with --axis FIRST:LAST:UNIT")
     covered = _covered(axis, target, problem)
-    if not allow_rebin:
+    covers = (covered.stop - covered.start) / target.channels
+    if ready is not None and covers < COVERED:
+        raise UserError(
+            f"{problem}; the ready model {ready} needs {COVERED:.0%} of its range, the cube covers {covers:.0%}: fit a "
+            "model on such data"
+        )
+    if not allow_rebin and ready is None:
         raise UserError(
             f"{problem}; --rebin true shares the cube's channels out among the checkpoint's, "
             f"keeping {'counts' if counts else 'mean values'}; or correct the cube's axis with --axis"
         )
-    notes = [f"rebinned from {axis} to {target}, keeping {'counts' if counts else 'mean values'}"]
+    unasked = "" if ready is None else f"for the ready model {ready}, "
+    notes = [f"{unasked}rebinned from {axis} to {target}, keeping {'counts' if counts else 'mean values'}"]
     empty = target.channels - (covered.stop - covered.start)
     if empty:
         notes.append(

@@ -48,7 +48,7 @@ class Encoder(Protocol):
 class SegmentationModel(Protocol):
     """A model on some device; a `torch.nn.Module` has the last four.
 
-    It may have a `k_range` and a `clusterer`, those of its training.
+    It may have a `k_range` and a `clusterer`, those of its training, and be `ready`, see `SpectralModel`.
     """
 
     @property

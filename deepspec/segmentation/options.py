@@ -80,7 +80,7 @@ class SegmentOptions(SearchOptions):
     Args:
         clusters: frozen: the clusters of the training, with their numbers, so that the same number is the same material
             in every cube; refit: new ones found in each cube.
-        rebin: bring a cube on another axis onto that of the model.
+        rebin: bring a cube on another axis onto that of the model; for a ready model this is done unasked.
     """
 
     clusters: ClustersMode = "frozen"

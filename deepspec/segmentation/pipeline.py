@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from deepspec.clustering.refit import cluster_means, find_clusters, silhouette_o
 from deepspec.clustering.structure import SPECTRA, find_structure, judged_by_borders
 from deepspec.data.scatter import first_channels
 from deepspec.errors import UserError, described
+from deepspec.files import model_file
 from deepspec.functional.kmeans import fitting_range
 from deepspec.segmentation.alignment import align
 from deepspec.segmentation.cutting import Leaves
@@ -42,6 +42,7 @@ from deepspec.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -81,7 +82,7 @@ def segment_cube(
         options: what can be chosen; each option may be given as a keyword too, as in `segment_cube(cube, model, k=6)`.
         clusterer: besides what `SegmentOptions` names, a configuration or any `Clusterer`.
         max_pixels_per_block: pixels read at once, at most; but for rounding it does not change the result.
-        checkpoint: the model's file, for the record.
+        checkpoint: the model's file, or the name of the ready model, for the record.
         inputs: (H, W, Q) what the network encodes of each pixel instead of its preprocessed spectrum, such as the
             colours of a picture.
         progress: called after each block with the name of the pass, the pixels done and all.
@@ -103,7 +104,7 @@ def segment_cube(
     alignment = align(cube, model, allow_rebin=options.rebin)
     device = torch.device(choose_device(str(options.device)))
     generator = torch.Generator().manual_seed(options.seed)
-    file = None if checkpoint is None else Path(checkpoint)
+    file = None if checkpoint is None else model_file(checkpoint)
     with (
         Origin(cube.path, file) as origin,
         _evaluating(model, device),

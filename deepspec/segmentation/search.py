@@ -75,7 +75,9 @@ def planned_search(
     tested = (2, max(2, tested[1]))
     if options.clusters == "frozen":
         if not int(model.clusters.count):
-            raise UserError("the checkpoint has no clusters: let new ones be found in this cube with --clusters refit")
+            ready = getattr(model, "ready", None)
+            named = "the checkpoint" if ready is None else f"the ready model {ready}, trained on other objects,"
+            raise UserError(f"{named} has no clusters: let new ones be found in this cube with --clusters refit")
         if clusterer is not None:
             raise UserError("a clusterer is for --clusters refit; frozen clusters are those of the training")
         cut = None

@@ -160,6 +160,7 @@ class DeepClustering(SpectralModule):
             model.load_state_dict(content["state_dict"])
             model.reading = content[FORMAT].get("reading")
             model.k_range, model.clusterer = trained_range(content), trained_clusterer(content)
+            model.ready = content[FORMAT].get("ready")
             model.run_config, model.seed = content[FORMAT]["config"], content[FORMAT]["seed"]
             model.weights = model.final_weights = _trained_weights(content)
         return model.eval()
@@ -205,8 +206,9 @@ class DeepClustering(SpectralModule):
         self.on_save_checkpoint(checkpoint)
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with complete_or_absent(place) as part:
-            torch.save(checkpoint, part)
+        # Given a path, torch would write its temporary name into the archive: the same model would be another file.
+        with complete_or_absent(place) as part, part.open("wb") as file:
+            torch.save(checkpoint, file)
 
     # Using
 
@@ -483,6 +485,8 @@ class DeepClustering(SpectralModule):
         }
         if self.reading is not None:
             checkpoint[FORMAT]["reading"] = self.reading
+        if self.ready is not None:
+            checkpoint[FORMAT]["ready"] = self.ready
         if self._rate is not None and (state := self._rate.state()):
             checkpoint[FORMAT][self._rate.entry] = state
 
