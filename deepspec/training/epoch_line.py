@@ -27,6 +27,9 @@ TITLES = {SILHOUETTE: "silhouette loss of batches"}
 
 CLUSTERS = {"K": "ikmeans/k", "silhouette of the sample": "ikmeans/silhouette"}
 
+QUIET_SECONDS = 30.0
+"""Into a file a line is written at the end of an epoch if there was none for so long, whatever the epoch."""
+
 LINES = 20
 """About how many epochs of a run get a line in a file; metrics.csv has a row for each."""
 
@@ -38,8 +41,8 @@ class EpochLine(Callback):
     """Tells the losses of epochs, on rank 0.
 
     Into a file goes a line for every epoch of up to 20, and of more about 20 lines, the first and the last epoch among
-    them. On a terminal the latest epoch stands in one line, with the steps of the running one, and stays there at the
-    end.
+    them; but none is silent for more than half a minute after an epoch has ended. On a terminal the latest epoch stands
+    in one line, with the steps of the running one, and stays there at the end.
 
     Args:
         say: gets the lines.
@@ -52,11 +55,13 @@ class EpochLine(Callback):
         self._line, self._printed = "", True
         self._first = -1
         self._started = self._drawn = 0.0
+        self._said = time.perf_counter()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Note the time: a run that goes on where its steps had ended begins in an epoch, without its start."""
         self._started = time.perf_counter()
         self._line, self._printed, self._first = "", True, trainer.current_epoch
+        self._said = self._started
         if self._live and trainer.is_global_zero:
             self._progress = _one_line(trainer)
             self._progress.start()
@@ -76,8 +81,10 @@ class EpochLine(Callback):
             return
         self._line = self._told(trainer, pl_module)
         epoch, every = trainer.current_epoch, lines_every(_epochs(trainer))
-        self._printed = self._progress is None and (epoch == self._first or (epoch + 1) % every == 0)
+        due = epoch == self._first or (epoch + 1) % every == 0 or time.perf_counter() - self._said > QUIET_SECONDS
+        self._printed = self._progress is None and due
         if self._printed:
+            self._said = time.perf_counter()
             self._say(self._line)
         elif self._progress is not None:
             self._draw(trainer)

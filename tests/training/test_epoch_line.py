@@ -136,3 +136,21 @@ def test_a_file_gets_some_lines_and_a_terminal_one(tiny_shards, tmp_path):
     assert drawn == sorted(drawn)
     assert len(set(drawn)) > 3  # the line was drawn anew
     assert "it/s" not in shown.decode()  # and no bar of Lightning's beside it
+
+
+def test_no_half_minute_passes_in_silence(capsys, monkeypatch):
+    """Of a run whose next line by the epochs is hours away."""
+    now = [0.0]
+    monkeypatch.setattr("deepspec.training.epoch_line.time.perf_counter", lambda: now[0])
+    trainer = SimpleNamespace(
+        is_global_zero=True, current_epoch=0, max_epochs=100_000, max_steps=-1, callbacks=[], fast_dev_run=0,
+        num_training_batches=10, accumulate_grad_batches=1, callback_metrics={},
+    )  # fmt: skip
+    line = EpochLine(print)
+    line.on_train_start(trainer, None)
+    for trainer.current_epoch in range(10):
+        line.on_train_epoch_start(trainer, None)
+        now[0] += 12
+        line.on_train_epoch_end(trainer, SimpleNamespace(final_weights=Weights()))
+    told = [int(text) for text in re.findall(r"epoch (\d+)/", capsys.readouterr().out)]
+    assert told == [1, 4, 7, 10]

@@ -27,6 +27,7 @@ from tests.conftest import planted_spectra
 from tests.metrics.two_ranks import on_two_ranks
 from tests.support.runs import rows_of
 from tests.support.states import same_state
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BATCH = 48
@@ -215,9 +216,8 @@ def training_on_two_ranks(shards, tmp_path):
     options = [*TWO, "--data.batch_size", "64", "--trainer.max_epochs", "100000"]
     process = start(arguments(shards, tmp_path / "run", *options))
     try:
-        for line in process.stdout:
-            if line.startswith("epoch 3/"):
-                break
+        metrics = tmp_path / "run" / "metrics.csv"
+        until(lambda: metrics.is_file() and len(rows_of(tmp_path / "run")) >= 3)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) == 1
         yield process, int(children[0])
