@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loops.loop import _Loop
 
 from deepspec.files import complete_or_absent
 
@@ -36,6 +37,22 @@ class DurableCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with complete_or_absent(place, durable=True) as part:
             part.write_bytes(content.getbuffer())
+
+
+class NextEpoch(Callback):
+    """A run that goes on where an epoch was complete goes on with the next one, also where steps end it.
+
+    With `max_epochs` Lightning does so. With `max_steps` it goes through the end of the last epoch once more, without
+    its batches: its row in metrics.csv is written anew, and what follows is not what a run without a break would do.
+    """
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Count the last epoch as done; the loops have taken their places by now."""
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            loop.epoch_progress.increment_completed()
+            loop.reset_restart_stage()
+            _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]  # the loop's own setter says it restarts
 
 
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")

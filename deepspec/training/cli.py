@@ -32,7 +32,7 @@ from deepspec.files import CONFIG, METRICS, MODEL, complete_or_absent
 from deepspec.models.spectral_model import parts_of, read_checkpoint
 from deepspec.notes import note
 from deepspec.training.callbacks import EpochLine, IKMeansCallback, LossSchedule
-from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch
+from deepspec.training.checkpoints import DurableCheckpoints, KeptEpoch, NextEpoch
 from deepspec.training.clustering_callback import ikmeans_of
 from deepspec.training.deep_baselines import check_begun, check_run
 from deepspec.training.epoch_log import EpochLog
@@ -190,6 +190,7 @@ class FitCLI(LightningCLI):
         self.watch = RankWatch(self._args)
         line = EpochLine(self._say, live=self._live and sys.stdout.isatty() and not bar)
         self.trainer_defaults["callbacks"] = [
+            NextEpoch(),
             StepThreads(),
             self.watch,
             line,

@@ -115,10 +115,10 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(here, capsys, monkeypatch, k
 
     with monkeypatch.context() as patch:
         patch.setattr(f"deepspec.{killed}.main", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="130"):
             main(words)
     assert len(stopped) == 1
-    capsys.readouterr()
+    assert "interrupted; what was finished is kept" in capsys.readouterr().err
     main(words)
     verbs = ["ingest", "fit", "segment"]
     again = ran(capsys.readouterr().out)

@@ -136,9 +136,19 @@ def test_same_seed_same_weights_other_seed_other_weights(tiny_shards, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
-    """SIGKILL after an epoch, then `--ckpt_path last`: dropout, latent draws, schedules and plateau all go on."""
+@pytest.mark.parametrize(
+    ("signum", "status", "ends"),
+    [
+        (signal.SIGKILL, -9, []),
+        (signal.SIGKILL, -9, ["--trainer.max_epochs", "-1", "--trainer.max_steps", "66"]),
+        (signal.SIGTERM, 143, ["--trainer.max_epochs", "-1", "--trainer.max_steps", "66"]),
+    ],
+    ids=["epochs, killed", "steps, killed", "steps, asked to end"],
+)
+def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path, signum, status, ends):
+    """A signal after an epoch, then `--ckpt_path last`: dropout, latent draws, schedules and plateau all go on."""
     more = [
+        *ends,
         "--model.network.variational",
         "true",
         "--model.network.dropout",
@@ -160,10 +170,11 @@ def test_killed_and_resumed_ends_with_the_same_weights(tiny_shards, tmp_path):
     subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
     with subprocess.Popen(command("killed"), stdout=subprocess.PIPE, env=environment, text=True) as process:
         for line in process.stdout:
-            if line.startswith("epoch 3/6"):
+            if line.startswith(("epoch 3/6", "epoch 3, step ")):
                 time.sleep(0.1)  # somewhere in the next epoch
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(signum)
                 break
+    assert process.returncode == status
     assert not (tmp_path / "killed" / "model.ckpt").exists()
     subprocess.run(command("killed", "--ckpt_path", "last"), check=True, env=environment, capture_output=True)
     whole, resumed = (
