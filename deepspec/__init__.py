@@ -58,6 +58,21 @@ _HOME = {
     "train": "deepspec.training.run",
 }
 
+_PARTS = (
+    "baselines",
+    "clustering",
+    "data",
+    "errors",
+    "evaluation",
+    "lines",
+    "models",
+    "preprocess",
+    "reporting",
+    "segmentation",
+    "training",
+)
+_HOME |= dict.fromkeys(_PARTS, __name__)  # public ones, as deepspec.errors.UserError, though not by `import *`
+
 __all__ = [
     "DeepClustering",
     "DeepSpectralClustering",

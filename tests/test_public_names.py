@@ -50,3 +50,12 @@ def test_deepspec_verb():
     assert wrong.returncode == 2
     assert "expected one of" in wrong.stderr
     assert run("--version").stdout.strip() == deepspec.__version__
+
+
+def test_parts_of_the_package_are_there_without_being_imported():
+    code = (
+        "import deepspec, sys; assert 'torch' not in sys.modules\n"
+        "deepspec.errors.UserError, deepspec.baselines.segment_by_baseline, deepspec.segmentation.SegmentOptions\n"
+        "deepspec.clustering.Valleys, deepspec.reporting.figures, deepspec.lines.label, deepspec.evaluation"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lightning.pytorch.loggers import Logger
+    from torch import Tensor
 
 
 OWN_CLASSES = ("model.network", "model.optimizer", "model.scheduler")
@@ -249,6 +250,7 @@ class FitCLI(LightningCLI):
 
     def _fit(self) -> Path:
         self._check_training()  # before anything is written
+        self._check_network()  # likewise
         if self.model.preprocess.needs_neighbours:
             self.datamodule.shards.read_neighbours()  # likewise
         self.model.seed = int(self.config["seed_everything"])
@@ -285,6 +287,21 @@ class FitCLI(LightningCLI):
                 self._say(line)
         self.tracking.finish(self.trainer, self.model, path)
         return path
+
+    def _check_network(self) -> None:
+        """Refuse to go on with another network than the run was begun with."""
+        if self.checkpoint is None:
+            return
+        with parts_of(self.checkpoint):
+            begun: dict[str, Tensor] = read_checkpoint(self.checkpoint)["state_dict"]
+        for name, value in self.model.network.state_dict(prefix="network.").items():
+            then, now = tuple(begun[name].shape) if name in begun else "not there", tuple(value.shape)
+            if then != now:
+                raise UserError(
+                    f"{self.checkpoint}: the run was begun with another network ({name} is {then}, and {now} by this "
+                    "configuration): take model.network and model.preprocess back, or begin anew with --overwrite true "
+                    "and without --ckpt_path"
+                )
 
     def _check_training(self) -> None:
         """Refuse what could only fail after something was written."""

@@ -261,3 +261,15 @@ def test_a_run_that_its_steps_ended_goes_on_with_more(tiny_shards, tmp_path, cap
     main([*arguments(tiny_shards, run), *ends, "--trainer.max_steps", "30", "--ckpt_path", "last"])
     assert "step 30/30" in capsys.readouterr().out
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == 30
+
+
+def test_a_run_does_not_go_on_with_another_network(tiny_shards, tmp_path, capsys):
+    main(arguments(tiny_shards, tmp_path / "run", epochs=1))
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    more = ["--ckpt_path", "last", "--model.network.latent", "5"]
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments(tiny_shards, tmp_path / "run", *more, epochs=2))
+    error = capsys.readouterr().err
+    assert "the run was begun with another network (network.mean.weight is (3, 16), and (5, 16)" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
