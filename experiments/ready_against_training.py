@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import statistics
 import time
 from pathlib import Path
@@ -81,7 +80,6 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--calibrate", help="X-ray lines and their channels, as Fe-Ka=641,Cu-Ka=806")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args(words)
-    logging.getLogger("deepspec").setLevel(logging.WARNING)
     print(HEADER)
     try:
         for scan in args.scans:

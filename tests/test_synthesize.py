@@ -175,7 +175,7 @@ def test_degrade(nebulae, tmp_path, capsys):
     np.save(tmp_path / "observed.npy", before)
     with pytest.raises(SystemExit):
         main(["degrade", str(tmp_path / "observed.npy"), "--out", str(tmp_path / "more")])
-    assert "give --clean FILE:DATASET" in capsys.readouterr().err
+    assert "with --clean FILE:DATASET" in capsys.readouterr().err
     main(["degrade", str(tmp_path / "observed.npy"), "--out", str(tmp_path / "more"), "--levels", "[0.3]",
           "--clean", f"{nebulae / 'test_cube.h5'}:clean"])  # fmt: skip
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["observed-0.3.h5"]

@@ -90,7 +90,7 @@ def test_in_a_pipeline_and_a_search(planted):
     x, labels = planted
     pipe = make_pipeline(StandardScaler(), DeepSpectralClustering(4, random_state=0, max_iter=200))
     assert adjusted_rand_score(labels, pipe.fit_predict(x)) > 0.95
-    assert pipe.transform(x).shape == (len(x), 9)  # three networks side by side
+    assert pipe.transform(x).shape == (len(x), 27)  # nine networks side by side
     blobs, _ = make_blobs(300, 12, centers=4, random_state=3)
     search = GridSearchCV(DeepSpectralClustering(random_state=0, max_iter=200), {"n_clusters": [2, 4, 9]}, cv=2)
     search.fit(blobs - blobs.min() + 1)
