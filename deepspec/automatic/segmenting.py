@@ -189,8 +189,8 @@ def _trained(
         "run_dir": folder,
         "seed_everything": seed,
         "trainer.enable_progress_bar": False,
+        "trainer.devices": 1,  # a call starts no processes on other devices
     }
-    overrides["trainer.devices"] = 1  # a call starts no processes on other devices
     with _named(str(shards), str(cube.path or "the data")):
         return train_telling(keys, {**overrides, **more}, as_progress(show))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import torch
 from lightning.pytorch import Callback
+
+from deepspec.threads import one_thread_per_operation
 
 if TYPE_CHECKING:
     import lightning
+    import torch
     from lightning import LightningModule
 
 SMALL_STEP = 2e8
@@ -22,31 +25,26 @@ class StepThreads(Callback):
     Validation, and the clustering at the end of an epoch, have all threads again.
     """
 
-    _before = 0
+    def __init__(self) -> None:
+        self._one = ExitStack()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: LightningModule) -> None:
         """Go down to one thread."""
         rows: int = trainer.datamodule.train_batch_size  # type: ignore[attr-defined]
         if pl_module.device.type == "cpu" and operations(pl_module, rows) < SMALL_STEP:
-            self._before = torch.get_num_threads()
-            torch.set_num_threads(1)
+            self._one.enter_context(one_thread_per_operation())
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: LightningModule) -> None:
         """Restore the threads: validation may come before the end of the epoch."""
-        self._restore()
+        self._one.close()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: LightningModule) -> None:
         """Restore the threads."""
-        self._restore()
+        self._one.close()
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Restore the threads: the process may be a notebook's."""
-        self._restore()
-
-    def _restore(self) -> None:
-        if self._before:
-            torch.set_num_threads(self._before)
-            self._before = 0
+        self._one.close()
 
 
 def operations(module: torch.nn.Module, rows: int) -> float:
