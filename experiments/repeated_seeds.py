@@ -57,10 +57,7 @@ def maps(path: Path, args: argparse.Namespace, folder: Path) -> Iterator[tuple[i
 
 def same_map(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
     """ARI of the pixels that have a label in both; 1 where both have a single cluster."""
-    both = (first >= 0) & (second >= 0)
-    pair = [torch.from_numpy(labels[both].astype(np.int64)) for labels in (first, second)]
-    if all(len(labels.unique()) == 1 for labels in pair):
-        return 1.0
+    pair = (torch.from_numpy(labels.ravel().astype(np.int64)) for labels in (first, second))
     return float(adjusted_rand_index(contingency_table(*pair)))
 
 
